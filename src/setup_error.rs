@@ -1,0 +1,46 @@
+//! What can go wrong before the daemon runs, told to a person, each with its exit code (contract §5).
+
+use std::fmt;
+
+/// Exit codes of every verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    /// A counterpart is unreachable.
+    Unreachable = 69,
+    /// Try later: somebody else holds the store.
+    TryLater = 75,
+    /// Credentials or permission.
+    Permission = 77,
+    Configuration = 78,
+}
+
+/// An error that ends a verb. `message` completes "failed to …" or stands alone; it says what, where, why and
+/// what to do, and carries no secret.
+#[derive(Clone, Debug)]
+pub struct SetupError {
+    pub exit: ExitCode,
+    pub message: String,
+}
+
+impl SetupError {
+    pub fn new(exit: ExitCode, message: impl Into<String>) -> Self {
+        SetupError { exit, message: message.into() }
+    }
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Configuration, message)
+    }
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Failed, message)
+    }
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SetupError {}
