@@ -1,1 +1,139 @@
-//! (in work)
+//! The verbs an operator types, one file each. A verb returns what it prints or a [`SetupError`]; only this file
+//! writes to the terminal and turns errors into exit codes.
+
+mod explain;
+mod feeds;
+mod reconcile;
+mod run;
+mod status;
+mod validate;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Settings};
+use crate::setup_error::{self, SetupError};
+
+/// Collects every Mimecast email-security event and delivers it to your SIEMs: stored first, delivered second,
+/// nothing lost, nothing skipped in silence.
+#[derive(Parser)]
+#[command(name = "mimecollectd", version, about, max_term_width = 100, subcommand_required = true)]
+#[command(after_help = "Exit codes: 0 done · 1 failed · 2 usage · 69 a counterpart is unreachable · 75 try later · \
+                        77 credentials or permission · 78 configuration")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Where the configuration is, and in what form to print.
+#[derive(Args)]
+pub struct Common {
+    /// The configuration file; `conf.d/*.toml` beside it is merged into it.
+    #[arg(long, value_name = "PATH", default_value = "/etc/mimecollectd/mimecollectd.toml")]
+    config: PathBuf,
+    /// Print data as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Collect and deliver until told to stop (the daemon).
+    Run {
+        #[command(flatten)]
+        common: Common,
+        /// Poll every feed until it is caught up, deliver everything, exit. 0 only if nothing is left
+        /// undelivered and no feed is halted.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Read the configuration without touching the network, and say what each tenant and sink will do.
+    Validate {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show every tenant, feed and sink: state, backlog, last success, next attempt and why.
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the catalogue of feeds: APIs, endpoint, permission needed, retention, how each resumes.
+    Feeds {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`.
+    Explain {
+        #[command(flatten)]
+        common: Common,
+        /// HTTP status with or without a code, a code alone, or the id of a rule.
+        #[arg(value_name = "CODE", required_unless_present = "all")]
+        code: Vec<String>,
+        /// Print the whole recovery table.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Prove from the store that every event listed is accounted for, per feed and sink.
+    Reconcile {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Parses the command line, runs the verb, prints, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // a closed terminal is no reason to fail differently
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match perform(cli.verb) {
+        Ok((text, exit)) => {
+            print(&text);
+            ExitCode::from(exit as u8)
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "mimecollectd: {}", error.message.trim_end());
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+/// What a verb leaves on standard output, and the exit code.
+pub type Printed = Result<(String, setup_error::ExitCode), SetupError>;
+
+fn perform(verb: Verb) -> Printed {
+    match verb {
+        Verb::Run { common, once } => run::run(&common.config, once),
+        Verb::Validate { common } => validate::validate(&common),
+        Verb::Status { common } => status::status(&common),
+        Verb::Feeds { common } => feeds::feeds(&common),
+        Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
+        Verb::Reconcile { common } => reconcile::reconcile(&common),
+    }
+}
+
+/// Output into a closed pipe (`… | head`) ends quietly.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn load(common: &Common) -> Result<Settings, SetupError> {
+    config::load(&common.config, &crate::daemon::known_feeds())
+}
+
+fn done(text: String) -> Printed {
+    Ok((text, setup_error::ExitCode::Done))
+}
+
+/// A small runtime for verbs that read the store.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, SetupError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(|rt| rt.block_on(future)).map_err(|e| SetupError::failed(format!("failed to start a runtime: {e}")))
+}

@@ -1,0 +1,19 @@
+//! `run`: the daemon, in the foreground, as systemd wants it.
+
+use std::path::Path;
+
+use super::Printed;
+use crate::daemon;
+use crate::setup_error::{ExitCode, SetupError};
+
+pub fn run(config: &Path, once: bool) -> Printed {
+    // I/O on one thread; inflating and parsing go to the blocking pool, so two threads carry the whole load.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(crate::limits::BLOCKING_THREADS)
+        .build()
+        .map_err(|e| SetupError::failed(format!("failed to start a runtime: {e}")))?;
+    let exit = runtime.block_on(daemon::run(config, once))?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok((String::new(), exit)).map(|(text, exit): (String, ExitCode)| (text, exit))
+}

@@ -1,0 +1,299 @@
+//! The running parts: runners per feed, couriers per sink. A new configuration is compared with the running one,
+//! and only what differs is stopped and started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, SinkView, TenantView};
+use super::plan;
+use crate::clock::Clock;
+use crate::config::{self, Settings};
+use crate::cursor::FeedKey;
+use crate::delivery::{Courier, SinkState, Wires};
+use crate::fault::Fault;
+use crate::limits::{FILES_AT_ONCE, MIN_POLL_INTERVAL};
+use crate::mimecast::catalogue;
+use crate::scheduler::account::{Account, Identity};
+use crate::scheduler::live::FeedLive;
+use crate::scheduler::runner::{Ended, Runner, RunnerWires};
+use crate::setup_error::{ExitCode, SetupError};
+use crate::store::{Start, Store};
+use crate::supervisor::backoff::{Overrides, Pace};
+use crate::telemetry::notice::{Notice, Process};
+
+/// Everything that runs for one configuration.
+pub struct Fleet {
+    board: Arc<Board>,
+    store: Store,
+    clock: Clock,
+    host: String,
+    /// Files that may be downloaded and inflated at once, over all tenants: bounds memory.
+    files: Arc<Semaphore>,
+    once: bool,
+    overrides: Overrides,
+    tenants: Vec<RunningTenant>,
+    sinks: Vec<RunningSink>,
+    /// Bumped by every reload: whoever waits looks again.
+    wake: watch::Sender<u64>,
+    /// The store is exhausted and nothing will be added: couriers may end.
+    drain: CancellationToken,
+    /// A part panicked: the daemon ends and is started again by its service manager.
+    failed: CancellationToken,
+}
+
+struct RunningTenant {
+    settings: config::Tenant,
+    stop: CancellationToken,
+    runners: JoinSet<Ended>,
+}
+
+struct RunningSink {
+    settings: config::Sink,
+    stop: CancellationToken,
+    courier: JoinHandle<()>,
+}
+
+/// A part that is ready to run but does not yet.
+struct ReadySink {
+    settings: config::Sink,
+    sink: crate::sink::Sink,
+}
+
+struct ReadyTenant {
+    settings: config::Tenant,
+    account: Account,
+}
+
+impl Fleet {
+    /// A fleet without parts; [`Fleet::apply`] adds them.
+    pub fn new(board: Arc<Board>, host: String, once: bool) -> Self {
+        Fleet {
+            store: board.store.clone(),
+            clock: board.clock.clone(),
+            board,
+            host,
+            files: Arc::new(Semaphore::new(FILES_AT_ONCE)),
+            once,
+            overrides: Overrides::default(),
+            tenants: Vec::new(),
+            sinks: Vec::new(),
+            wake: watch::Sender::new(0),
+            drain: CancellationToken::new(),
+            failed: CancellationToken::new(),
+        }
+    }
+
+    /// Completes when a part has panicked.
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
+    /// Makes the running parts those of `settings`. Everything that can fail is tried before anything is
+    /// stopped, so that a refused configuration changes nothing. Returns what changed, for people.
+    ///
+    /// # Errors
+    /// A secret or certificate that cannot be read, or a store that cannot be written.
+    pub async fn apply(&mut self, settings: &Settings) -> Result<String, SetupError> {
+        let overrides = plan::overrides(settings);
+        let same_rules = overrides == self.overrides || self.tenants.is_empty();
+        let kept_tenants = |running: &&RunningTenant| same_rules && settings.tenants.contains(&running.settings);
+        let kept: Vec<String> = self.tenants.iter().filter(kept_tenants).map(|t| t.settings.name.clone()).collect();
+        let mut tenants = Vec::new();
+        for tenant in settings.tenants.iter().filter(|tenant| !kept.contains(&tenant.name)) {
+            tenants.push(self.ready_tenant(tenant, &overrides).await?);
+        }
+        let kept_sinks = |running: &&RunningSink| settings.sinks.contains(&running.settings);
+        let kept_sinks: Vec<String> = self.sinks.iter().filter(kept_sinks).map(|s| s.settings.name.clone()).collect();
+        let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
+        let sinks = changed
+            .map(|sink| Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)? }))
+            .collect::<Result<Vec<_>, SetupError>>()?;
+        let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
+        self.overrides = overrides;
+        self.stop_tenants(|name| kept.iter().any(|kept| kept == name)).await;
+        self.stop_sinks(|name| kept_sinks.iter().any(|kept| kept == name)).await;
+        self.start_sinks(sinks, settings).await?;
+        for tenant in tenants {
+            self.start_tenant(tenant).await?;
+        }
+        self.wake.send_modify(|count| *count += 1);
+        Ok(words)
+    }
+
+    fn words(&self, tenants: &[ReadyTenant], sinks: &[ReadySink], kept: &[String], kept_sinks: &[String]) -> String {
+        let mut changes = Vec::new();
+        let mut say = |what: &str, names: Vec<&str>| {
+            if !names.is_empty() {
+                changes.push(format!("{what} {}", names.join(", ")));
+            }
+        };
+        let gone = |name: &&str, ready: &[&str], kept: &[String]| !ready.contains(name) && !kept.iter().any(|k| k == name);
+        let ready: Vec<&str> = tenants.iter().map(|tenant| tenant.settings.name.as_str()).collect();
+        let running = self.tenants.iter().map(|tenant| tenant.settings.name.as_str());
+        say("tenants without", running.filter(|name| gone(name, &ready, kept)).collect());
+        say("tenants started:", ready);
+        let ready: Vec<&str> = sinks.iter().map(|sink| sink.settings.name.as_str()).collect();
+        let running = self.sinks.iter().map(|sink| sink.settings.name.as_str());
+        say("sinks without", running.filter(|name| gone(name, &ready, kept_sinks)).collect());
+        say("sinks started:", ready);
+        if changes.is_empty() { "nothing that runs is different".to_owned() } else { changes.join("; ") }
+    }
+
+    async fn ready_tenant(&self, tenant: &config::Tenant, overrides: &Overrides) -> Result<ReadyTenant, SetupError> {
+        let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
+        let pace = Pace::new(interval, tenant.loopback, overrides.clone());
+        let identity = Identity::of(tenant)?;
+        let account = Account::open(identity, self.store.clone(), self.clock.clone(), pace).await?;
+        Ok(ReadyTenant { settings: tenant.clone(), account })
+    }
+
+    async fn start_tenant(&mut self, ready: ReadyTenant) -> Result<(), SetupError> {
+        let (stop, account) = (CancellationToken::new(), Arc::new(ready.account));
+        let mut runners = JoinSet::new();
+        let mut feeds = Vec::new();
+        for feed in &ready.settings.feeds {
+            let Some(row) = catalogue::find(feed.name) else { continue }; // the configuration knows only these
+            let key = FeedKey { tenant: ready.settings.name.clone(), feed: row.name };
+            let live = watch::Sender::new(FeedLive::default());
+            feeds.push((key.clone(), live.subscribe()));
+            let pace = Pace::new(feed.poll_interval, ready.settings.loopback, self.overrides.clone());
+            let wires = RunnerWires {
+                live,
+                wake: self.wake.subscribe(),
+                stop: stop.clone(),
+                files: self.files.clone(),
+                once: self.once,
+            };
+            let window = (feed.overlap, ready.settings.lookback);
+            let runner = Runner::open((key, row), window, account.clone(), self.store.clone(), (self.clock.clone(), pace), wires);
+            runners.spawn(runner.await.map_err(startup)?.run());
+        }
+        let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds };
+        self.board.parts().tenants.push(view);
+        self.tenants.push(RunningTenant { settings: ready.settings, stop, runners });
+        Ok(())
+    }
+
+    async fn start_sinks(&mut self, ready: Vec<ReadySink>, settings: &Settings) -> Result<(), SetupError> {
+        let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        for (name, waiting) in self.store.retain_sinks(&names).await.map_err(startup)? {
+            let words = format!("sink {name} is gone from the configuration; {waiting} events it had not got yet are no longer kept for it");
+            Notice::Process(Process::ConfigWarning { words: &words }).emit();
+        }
+        for ready in ready {
+            // everything still in the store is new to a new sink: nothing is skipped in silence
+            let at = self.store.register_sink(&ready.settings.name, Start::Oldest).await.map_err(startup)?;
+            let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
+            let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
+            let wires = Wires { state, wake: self.wake.subscribe(), stop: stop.clone(), drain: self.drain.clone() };
+            let courier = Courier::new(
+                (ready.settings.name.clone(), ready.sink),
+                self.store.clone(),
+                (plan::encoder(&ready.settings, &self.host), plan::filter(&ready.settings)),
+                at,
+                (self.clock.clone(), Pace::new(MIN_POLL_INTERVAL, false, Overrides::default())),
+                wires,
+            );
+            let (failed, name) = (self.failed.clone(), ready.settings.name.clone());
+            let courier = tokio::spawn(async move {
+                if let Err(error) = tokio::spawn(courier.run()).await {
+                    report_panic(&format!("courier of sink {name}"), &error.to_string());
+                    failed.cancel();
+                }
+            });
+            self.board.parts().sinks.push(view);
+            self.sinks.push(RunningSink { settings: ready.settings, stop, courier });
+        }
+        Ok(())
+    }
+
+    async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.tenants).into_iter().partition(|tenant| keep(&tenant.settings.name));
+        self.tenants = kept;
+        self.board.parts().tenants.retain(|view| keep(&view.settings.name));
+        gone.iter().for_each(|tenant| tenant.stop.cancel());
+        for mut tenant in gone {
+            while tenant.runners.join_next().await.is_some() {}
+        }
+    }
+
+    async fn stop_sinks(&mut self, keep: impl Fn(&str) -> bool) {
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.sinks).into_iter().partition(|sink| keep(&sink.settings.name));
+        self.sinks = kept;
+        self.board.parts().sinks.retain(|view| keep(&view.settings.name));
+        gone.iter().for_each(|sink| sink.stop.cancel());
+        for sink in gone {
+            let _ = sink.courier.await; // the wrapper reports a panic and ends well
+        }
+    }
+
+    /// `run --once`: waits until every runner has ended, then until every courier has delivered what it can.
+    /// Says whether every feed was caught up.
+    pub async fn run_out(&mut self) -> bool {
+        let mut all_caught_up = true;
+        for tenant in &mut self.tenants {
+            while let Some(ended) = tenant.runners.join_next().await {
+                match ended {
+                    Ok(Ended::CaughtUp) => {}
+                    Ok(Ended::Stopped | Ended::HeldBack) => all_caught_up = false,
+                    Err(error) => {
+                        report_panic("runner", &error.to_string());
+                        all_caught_up = false;
+                    }
+                }
+            }
+        }
+        self.drain.cancel();
+        for sink in std::mem::take(&mut self.sinks) {
+            let _ = sink.courier.await;
+        }
+        all_caught_up
+    }
+
+    /// Waits for a runner that ended although nobody asked it to: it panicked.
+    pub async fn watch(&mut self) {
+        loop {
+            let mut ended = None;
+            for tenant in &mut self.tenants {
+                if let Some(result) = tenant.runners.try_join_next() {
+                    ended = Some(result);
+                }
+            }
+            match ended {
+                Some(Err(error)) if error.is_panic() => {
+                    report_panic("runner", &error.to_string());
+                    self.failed.cancel();
+                    return;
+                }
+                Some(_) => {}
+                None => tokio::time::sleep(Duration::from_secs(5)).await,
+            }
+        }
+    }
+
+    /// Stops everything: runners and couriers finish what is in flight, at most until `limit` has passed.
+    pub async fn drain(&mut self, limit: Duration) {
+        self.tenants.iter().for_each(|tenant| tenant.stop.cancel());
+        self.sinks.iter().for_each(|sink| sink.stop.cancel());
+        let all = async {
+            self.stop_tenants(|_| false).await;
+            self.stop_sinks(|_| false).await;
+        };
+        // what is cut off here is in the store and goes out again after the next start
+        let _ = tokio::time::timeout(limit, all).await;
+    }
+}
+
+fn report_panic(task: &str, words: &str) {
+    Notice::Process(Process::TaskFailed { task, words, wait: None }).emit();
+}
+
+fn startup(fault: Fault) -> SetupError {
+    SetupError::new(ExitCode::Failed, format!("failed to prepare the store: {fault}"))
+}

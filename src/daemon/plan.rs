@@ -1,0 +1,111 @@
+//! From settings to parts: what the rooms call their own plans, made from what the configuration says.
+
+use std::sync::Arc;
+
+use crate::config::{self, FormatName, Framing, KnownFeed, Protocol, Settings, SinkKind, shown};
+use crate::delivery::Filter;
+use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
+use crate::mimecast::catalogue;
+use crate::mimecast::feed::{Api, Ask};
+use crate::secret::Secret;
+use crate::setup_error::SetupError;
+use crate::sink::{HttpPlan, Plan, Sink, SyslogPlan, TlsFiles};
+use crate::supervisor::backoff::{Override, Overrides};
+
+/// The catalogue as the configuration needs it.
+pub fn known_feeds() -> Vec<KnownFeed> {
+    let known = |feed: &crate::mimecast::feed::Feed| KnownFeed {
+        name: feed.name,
+        api1: feed.offered_by(Api::V1),
+        api2: feed.offered_by(Api::V2),
+        window: matches!(feed.ask, Ask::Window { .. }),
+        overlap: feed.overlap,
+    };
+    catalogue::FEEDS.iter().map(known).collect()
+}
+
+/// What the configuration changes in the recovery table.
+pub fn overrides(settings: &Settings) -> Overrides {
+    let changed = settings.recovery.iter();
+    Overrides::new(
+        changed.map(|o| Override { status: o.status, code: o.code.clone(), pause: o.pause }).collect(),
+    )
+}
+
+/// The sink itself; reads its secrets and certificates.
+pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
+    Sink::new(match &settings.kind {
+        SinkKind::File { path } => Plan::File { path: path.clone() },
+        SinkKind::Stdout => Plan::Stdout,
+        SinkKind::Http(http) => Plan::Http(http_plan(http)?),
+        SinkKind::Syslog(syslog) => {
+            let plan = SyslogPlan::tcp(syslog.host.clone(), syslog.port, syslog.confirm_every);
+            Plan::Syslog(match &syslog.tls {
+                None => plan,
+                Some(tls) => plan.with_tls(TlsFiles {
+                    ca_file: tls.ca_file.clone(),
+                    cert_file: tls.cert_file.clone(),
+                    key_file: tls.key_file.clone(),
+                    server_name: tls.server_name.clone(),
+                }),
+            })
+        }
+    })
+}
+
+fn http_plan(http: &config::Http) -> Result<HttpPlan, SetupError> {
+    Ok(HttpPlan {
+        headers: http.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
+        token: http.token.as_ref().map(config::SecretRef::read).transpose()?,
+        gzip: http.gzip,
+        batch_events: http.batch_events,
+        batch_bytes: http.batch_bytes,
+        batch_wait: http.batch_wait,
+        concurrency: http.concurrency,
+        timeout: http.timeout,
+        ca_file: http.ca_file.clone(),
+        ..HttpPlan::new(http.url.clone())
+    })
+}
+
+/// What turns events into the sink's bytes.
+pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
+    let body = match settings.format {
+        FormatName::Json => Body::Envelope,
+        FormatName::Raw => Body::Raw,
+    };
+    let wire = match &settings.kind {
+        SinkKind::Syslog(syslog) => {
+            let header = SyslogHeader {
+                facility: syslog.facility,
+                host: host.to_owned(),
+                framing: match syslog.framing {
+                    Framing::OctetCounting => format::Framing::OctetCounting,
+                    Framing::Newline => format::Framing::Newline,
+                },
+            };
+            match syslog.protocol {
+                Protocol::Rfc5424 => Wire::Syslog5424(header),
+                Protocol::Rfc3164 => Wire::Syslog3164(header),
+            }
+        }
+        SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
+    };
+    Encoder::new(&Shape { body, wire })
+}
+
+/// Which events the sink wants.
+pub fn filter(settings: &config::Sink) -> Filter {
+    let settings = settings.clone();
+    Arc::new(move |tenant, feed| settings.wants(tenant, feed))
+}
+
+/// The sink's type and address, for people.
+pub fn address(settings: &config::Sink) -> (&'static str, String) {
+    match &settings.kind {
+        SinkKind::Syslog(syslog) => ("syslog", format!("{}:{}", syslog.host, syslog.port)),
+        SinkKind::Http(http) => ("http", shown(&http.url)),
+        SinkKind::File { path } => ("file", path.display().to_string()),
+        SinkKind::Stdout => ("stdout", "standard output".to_owned()),
+    }
+}

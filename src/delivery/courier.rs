@@ -1,0 +1,324 @@
+//! The courier of one sink: read, hand over, move the position, and on a fault do what the recovery table says.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::reader::{Filter, Load, Reader};
+use super::refusal::Delivery;
+use crate::clock::{Clock, Time};
+use crate::fault::{Fault, Kind};
+use crate::format::Encoder;
+use crate::limits::{ACK_PROBE_EVERY, SINK_PROBE_EVERY};
+use crate::sink::Sink;
+use crate::store::{DeadLetter, Position, Store};
+use crate::supervisor::backoff::Pace;
+use crate::supervisor::policy::judge;
+use crate::supervisor::rule::{Ladder, Rule, Verdict};
+use crate::telemetry::label::Attempt;
+use crate::telemetry::metrics;
+use crate::telemetry::notice::{Incident, Notice, Sink as News};
+
+/// What an operator sees of a courier.
+#[derive(Clone, Debug, Default)]
+pub struct SinkState {
+    /// The last attempt reached the sink; `None` before the first.
+    pub up: Option<bool>,
+    pub ack_level: Option<u8>,
+    pub last_ack: Option<Time>,
+    /// When the next attempt is due; `None` while all is well.
+    pub next_attempt: Option<Time>,
+    pub rule: Option<&'static Rule>,
+    pub since: Option<Time>,
+    pub why: Option<String>,
+}
+
+/// The wires between a courier and the daemon.
+pub struct Wires {
+    pub state: watch::Sender<SinkState>,
+    /// Bumped by a reload: ends a pause.
+    pub wake: watch::Receiver<u64>,
+    /// Nothing further is started; what is in flight is confirmed.
+    pub stop: CancellationToken,
+    /// End when the store is exhausted (`run --once`).
+    pub drain: CancellationToken,
+}
+
+/// Hands the store's events over to one sink.
+pub struct Courier {
+    name: String,
+    store: Store,
+    sink: Sink,
+    reader: Reader,
+    clock: Clock,
+    pace: Pace,
+    wires: Wires,
+    /// Loads a request sink has not decided yet, oldest first.
+    under_way: VecDeque<Delivery>,
+    failures: u32,
+    refused_in_a_row: usize,
+    /// Where the store knows the sink to stand.
+    confirmed: Position,
+    /// When the worth of an acknowledgement is looked at next.
+    probe_at: Time,
+}
+
+/// The store, not the sink, failed: look again soon, without burning a core.
+const LOCAL_TROUBLE: Ladder = Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// How a round ended.
+enum Round {
+    Moved,
+    Nothing,
+}
+
+impl Courier {
+    /// A courier that goes on from `at`.
+    pub fn new(
+        (name, sink): (String, Sink),
+        store: Store,
+        (encoder, wants): (Encoder, Filter),
+        at: Position,
+        (clock, pace): (Clock, Pace),
+        wires: Wires,
+    ) -> Self {
+        Courier {
+            reader: Reader::new(store.clone(), wants, encoder, at),
+            name,
+            store,
+            sink,
+            clock,
+            pace,
+            wires,
+            under_way: VecDeque::new(),
+            failures: 0,
+            refused_in_a_row: 0,
+            confirmed: at,
+            probe_at: Time(i64::MIN),
+        }
+    }
+
+    /// Runs until told to stop. What is in flight is confirmed and stored before it returns.
+    pub async fn run(mut self) {
+        let mut newest = self.store.newest();
+        while !self.wires.stop.is_cancelled() {
+            newest.mark_unchanged();
+            match self.round().await {
+                Ok(Round::Moved) => self.note_success(),
+                Ok(Round::Nothing) => {
+                    tokio::select! {
+                        biased;
+                        () = self.wires.stop.cancelled() => break,
+                        changed = newest.changed() => if changed.is_err() { break },
+                        () = self.wires.drain.cancelled() => break,
+                    }
+                }
+                Err(fault) => self.pause(&fault).await,
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<Round, Fault> {
+        self.probe_if_due().await?;
+        if self.sink.window().confirm_every > 0 { self.stream_round().await } else { self.request_round().await }
+    }
+
+    /// At start and daily: is the sink there, and what is its acknowledgement worth (recovery row S13)?
+    async fn probe_if_due(&mut self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        if now < self.probe_at {
+            return Ok(());
+        }
+        let level = self.sink.probe().await?;
+        self.probe_at = now.plus(ACK_PROBE_EVERY);
+        let known = self.wires.state.borrow().ack_level;
+        if known != Some(level) {
+            Notice::Sink(&self.name, News::AckLevel { level, words: ack_words(level) }).emit();
+        }
+        self.wires.state.send_modify(|state| state.ack_level = Some(level));
+        self.note_success();
+        Ok(())
+    }
+
+    /// Writes events to a stream until a batch is full or the store is exhausted, then asks for the one
+    /// confirmation that moves the position.
+    async fn stream_round(&mut self) -> Result<Round, Fault> {
+        self.reader.rewind_to(self.confirmed);
+        let window = self.sink.window();
+        let (start, every) = (tokio::time::Instant::now(), window.confirm_every as usize);
+        let (mut sent, mut events, mut bytes) = (Vec::new(), 0, 0);
+        while events < every && !self.wires.stop.is_cancelled() {
+            let room = window.max_events.min(every - events);
+            let Some(mut load) = self.reader.next(room, window.max_bytes).await? else { break };
+            if !load.batch.is_empty() {
+                (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
+                self.sink.send(&load.batch).await?;
+                load.forget_bytes();
+            }
+            sent.push(load);
+        }
+        if sent.is_empty() {
+            return Ok(Round::Nothing);
+        }
+        if events > 0 {
+            let receipt = self.sink.confirm().await?;
+            if receipt.events() != events as u64 {
+                let words = format!("confirmed {} of {events} events", receipt.events());
+                return Err(Fault::new(crate::fault::Origin::Sink, Kind::Interrupted, words));
+            }
+        }
+        self.note_batch((events, bytes), start.elapsed(), &sent);
+        self.settle(&sent, &[]).await?;
+        Ok(Round::Moved)
+    }
+
+    /// Keeps up to `concurrency` requests under way; the position moves over the decided ones in order.
+    async fn request_round(&mut self) -> Result<Round, Fault> {
+        let start = tokio::time::Instant::now();
+        while self.under_way.len() < self.sink.window().concurrency.max(1) && !self.wires.stop.is_cancelled() {
+            let Some(load) = self.gather().await? else { break };
+            self.under_way.push_back(Delivery::new(load));
+        }
+        if self.under_way.is_empty() {
+            return Ok(Round::Nothing);
+        }
+        let (sink, before) = (&self.sink, self.refused_in_a_row);
+        let results = join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
+        while self.under_way.front().is_some_and(Delivery::decided) {
+            let Some(delivery) = self.under_way.pop_front() else { break };
+            let letters = delivery.dead.len();
+            self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + letters };
+            let size = (delivery.load.batch.len() - letters, delivery.load.batch.bytes.len());
+            self.settle(std::slice::from_ref(&delivery.load), &delivery.dead).await?;
+            self.note_batch(size, start.elapsed(), std::slice::from_ref(&delivery.load));
+        }
+        match results.into_iter().find_map(Result::err) {
+            Some(fault) => Err(fault),
+            None => Ok(Round::Moved),
+        }
+    }
+
+    /// One load for a request; waits up to the sink's `wait` for a batch worth sending.
+    async fn gather(&mut self) -> Result<Option<Load>, Fault> {
+        let window = self.sink.window();
+        let start = self.reader.at();
+        let mut newest = self.store.newest();
+        newest.mark_unchanged();
+        let load = self.reader.next(window.max_events, window.max_bytes).await?;
+        let Some(load) = load else { return Ok(None) };
+        let full = load.batch.len() >= window.max_events || load.batch.bytes.len() >= window.max_bytes;
+        let draining = self.wires.drain.is_cancelled();
+        if full || draining || load.batch.is_empty() || !self.under_way.is_empty() || window.wait.is_zero() {
+            return Ok(Some(load));
+        }
+        tokio::select! {
+            () = self.wires.stop.cancelled() => {}
+            () = self.wires.drain.cancelled() => {}
+            () = tokio::time::sleep(window.wait) => {}
+            _ = newest.changed() => {}
+        }
+        self.reader.rewind_to(start);
+        self.reader.next(window.max_events, window.max_bytes).await
+    }
+
+    /// Moves the stored position over acknowledged loads, in one transaction.
+    async fn settle(&mut self, loads: &[Load], dead: &[DeadLetter]) -> Result<(), Fault> {
+        let Some(last) = loads.last() else { return Ok(()) };
+        let tally = Load::tally(loads, dead);
+        self.store.advance(&self.name, self.confirmed, last.to, &tally, dead).await?;
+        self.confirmed = last.to;
+        if let Some(first) = dead.first() {
+            let news = News::DeadLettered { events: dead.len() as u64, first: first.id, words: &first.words };
+            Notice::Sink(&self.name, news).emit();
+        }
+        Ok(())
+    }
+
+    fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, loads: &[Load]) {
+        if events == 0 {
+            return;
+        }
+        let news = News::BatchConfirmed { events: events as u64, bytes: bytes as u64, took };
+        Notice::Sink(&self.name, news).emit();
+        let now = self.clock.now();
+        for time in loads.iter().flat_map(Load::times) {
+            metrics::delivery_lag(&self.name, now.since(time));
+        }
+        let level = self.sink.ack_level();
+        self.wires.state.send_modify(|state| (state.last_ack, state.ack_level) = (Some(now), Some(level)));
+    }
+
+    fn note_success(&mut self) {
+        if self.failures > 0 {
+            let since = self.wires.state.borrow().since.unwrap_or_else(|| self.clock.now());
+            let down_for = self.clock.now().since(since);
+            Notice::Sink(&self.name, News::Up { down_for, waiting: 0 }).emit();
+        }
+        self.failures = 0;
+        self.wires.state.send_if_modified(|state| {
+            let news = state.up != Some(true);
+            if news {
+                (state.up, state.next_attempt, state.rule, state.since, state.why) = (Some(true), None, None, None, None);
+            }
+            news
+        });
+    }
+
+    /// Does what the recovery table says about a fault: waits, until the time is up or the daemon wakes it.
+    async fn pause(&mut self, fault: &Fault) {
+        self.failures += 1;
+        let rule = judge(fault);
+        let moment = self.clock.moment();
+        let nth = u8::try_from(self.failures).unwrap_or(u8::MAX);
+        let wait = match rule.verdict {
+            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) => {
+                self.pace.after_failure(fault, wait, nth, moment)
+            }
+            Verdict::Halt { probe } => probe.unwrap_or(SINK_PROBE_EVERY),
+            // each event refused one by one: the sink is wrong, treat it as halted (recovery row S05)
+            Verdict::Bisect | Verdict::DeadLetter => SINK_PROBE_EVERY,
+            _ => self.pace.after(LOCAL_TROUBLE, nth, moment),
+        };
+        self.say_down(fault, rule, wait);
+        self.wires.state.send_modify(|state| {
+            state.since = state.since.or(Some(moment.now));
+            (state.up, state.rule) = (Some(false), Some(rule));
+            (state.next_attempt, state.why) = (Some(moment.now.plus(wait)), Some(fault.to_string()));
+        });
+        self.wires.wake.mark_unchanged();
+        tokio::select! {
+            () = self.wires.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+            _ = self.wires.wake.changed() => {}
+        }
+    }
+
+    fn say_down(&self, fault: &Fault, rule: &'static Rule, wait: Duration) {
+        let incident = Incident::of(fault, rule, Some(wait));
+        let attempt = if fault.status().is_some() { Attempt::Refused } else { Attempt::Failed };
+        let waiting = self.under_way.iter().map(|delivery| delivery.load.batch.len() as u64).sum();
+        let news = match (rule.verdict, self.failures) {
+            (Verdict::Halt { .. } | Verdict::Bisect | Verdict::DeadLetter, _) => {
+                News::Halted { incident, attempt, waiting, clears: rule.clears.as_str() }
+            }
+            (_, 1) => News::Down { incident, attempt, waiting },
+            _ => News::StillDown { incident, attempt, waiting },
+        };
+        Notice::Sink(&self.name, news).emit();
+    }
+}
+
+/// What an acknowledgement of a level means (contract §8).
+pub fn ack_words(level: u8) -> &'static str {
+    match level {
+        0 => "a datagram was sent; nobody confirms it",
+        1 => "the kernel took it",
+        2 => "the peer closed cleanly after the batch",
+        3 => "the peer answered close_notify after the batch",
+        4 => "the receiving application answered",
+        _ => "it is stored",
+    }
+}

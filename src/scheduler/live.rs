@@ -1,0 +1,64 @@
+//! What runners and accounts publish about themselves for `status`, metrics and readiness: plain values behind
+//! `watch` channels, so that looking costs the runner nothing.
+
+use crate::clock::Time;
+use crate::supervisor::rule::Rule;
+use crate::telemetry::label::{CredentialState, FeedState};
+
+/// What one feed is doing.
+#[derive(Clone, Debug)]
+pub struct FeedLive {
+    pub state: FeedState,
+    /// Why, where that is not plain: the fault in words, or what it waits for.
+    pub why: Option<String>,
+    /// The rule that holds it back.
+    pub rule: Option<&'static Rule>,
+    /// Since when that rule holds.
+    pub since: Option<Time>,
+    pub next_attempt: Option<Time>,
+    /// Last page or empty answer that was stored.
+    pub last_success: Option<Time>,
+    pub caught_up: bool,
+}
+
+impl Default for FeedLive {
+    fn default() -> Self {
+        FeedLive {
+            state: FeedState::Starting,
+            why: None,
+            rule: None,
+            since: None,
+            next_attempt: None,
+            last_success: None,
+            caught_up: false,
+        }
+    }
+}
+
+/// What is known of one tenant's credential.
+#[derive(Clone, Debug)]
+pub struct CredentialLive {
+    pub state: CredentialState,
+    /// When a closed credential is tried next; `None` when it is open or waits for a person.
+    pub until: Option<Time>,
+    pub rule: Option<&'static Rule>,
+    pub words: Option<String>,
+    pub since: Option<Time>,
+    pub token_expires: Option<Time>,
+    /// Listing calls left in the present window.
+    pub quota_remaining: Option<u64>,
+}
+
+impl Default for CredentialLive {
+    fn default() -> Self {
+        CredentialLive {
+            state: CredentialState::Ok,
+            until: None,
+            rule: None,
+            words: None,
+            since: None,
+            token_expires: None,
+            quota_remaining: None,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! SIGKILL at random moments while collecting and delivering: nothing lost, repeats only within what was not
+//! yet confirmed, and every copy under the same id.
+
+use std::time::Duration;
+
+use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
+use crate::rig::{Arrived, Receiver, Simulator, Site, assert_complete, eventually};
+
+/// The figure; each kill hits a daemon that is between starting and done.
+const KILLS: u32 = 200;
+/// Events per confirmed batch in this test: bounds the repeats of one kill.
+const CONFIRM_EVERY: u64 = 500;
+
+#[test]
+fn two_hundred_kills_lose_nothing() {
+    let simulator = Simulator::start(&["--events", "150000", "--seed", "11", "--scenario", "no_quota", "--events-per-file", "700"]);
+    let receiver = Receiver::start();
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let file = site.path("events.ndjson");
+    let tcp = tcp_sink(receiver.address) + &format!("confirm_every = {CONFIRM_EVERY}\n");
+    site.write(&simulator.url, ALL_FEEDS, &(file_sink(&file) + &tcp));
+    let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
+
+    let mut dice = fastrand::Rng::with_seed(11);
+    for _ in 0..KILLS {
+        let mut daemon = site.spawn();
+        // exponential-like spread: from before the store is open to well into delivery
+        let life = Duration::from_millis(dice.u64(1..=8) * dice.u64(1..=60));
+        let ended = wait_at_most(&mut daemon.child, life);
+        assert!(ended.is_none(), "the daemon ended by itself: {ended:?}\n{}", daemon.log());
+        drop(daemon); // SIGKILL
+    }
+    let after_kills = receiver.arrived().distinct();
+    site.run_once();
+    eventually("the receiver to take what is in its socket", || {
+        (receiver.arrived().distinct() >= published).then_some(())
+    });
+    println!("{KILLS} kills; {after_kills} of {published} events had arrived before the last start");
+
+    let arrived = receiver.arrived();
+    assert_complete(&simulator, &arrived, FEEDS);
+    let bound = u64::from(KILLS) * CONFIRM_EVERY;
+    assert!(arrived.repeats() <= bound, "{} repeats, allowed {bound}", arrived.repeats());
+    assert_complete(&simulator, &Arrived::from_file(&file), FEEDS);
+    site.reconcile();
+}
+
+/// How the child ended within `life`, if it did.
+fn wait_at_most(child: &mut std::process::Child, life: Duration) -> Option<std::process::ExitStatus> {
+    let deadline = std::time::Instant::now() + life;
+    let (lock, signal) = (std::sync::Mutex::new(()), std::sync::Condvar::new());
+    while std::time::Instant::now() < deadline {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        let guard = lock.lock().expect("nobody else holds it");
+        drop(signal.wait_timeout(guard, Duration::from_millis(1)));
+    }
+    None
+}
