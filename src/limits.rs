@@ -50,6 +50,33 @@ pub const MAX_QUARANTINED_PER_FILE: usize = 1_000;
 pub const BALLAST_BYTES: u64 = 64 << 20;
 /// How long a statement waits for another process's lock before it is an error.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Raw bytes the store accepts in one chunk, and will inflate: the largest record page.
+pub const STORE_MAX_CHUNK_BYTES: usize = MAX_ANSWER_BYTES;
+/// Chunks just committed that stay in memory, so that couriers that keep up need not inflate them again. One
+/// file of 5,000 events and the one before it.
+pub const STORE_RECENT_BYTES: usize = 8 << 20;
+/// Page cache of the writing connection: inner pages of the tables; blobs pass through.
+pub const STORE_PAGE_CACHE_KIB: u32 = 2 << 10;
+/// The WAL file is cut to this after a checkpoint that follows an unusually large transaction.
+pub const STORE_JOURNAL_BYTES: u32 = 64 << 20;
+/// Collection paused by the size limit resumes at this part of it (recovery row L01).
+pub const STORE_RESUME_PERCENT: u64 = 80;
+/// Chunks deleted in one transaction: about 10 MiB of pages, so commits of feeds wait milliseconds.
+pub const SWEEP_CHUNKS: usize = 16;
+/// Identities looked up, and rows of `seen` purged, in one statement.
+pub const SEEN_ROWS: usize = 1_000;
+/// Database pages given back to the file system in one statement: 4 MiB, so that commits wait milliseconds.
+pub const VACUUM_PAGES: i64 = 1_024;
+/// Such statements in one sweep.
+pub const VACUUM_STEPS: usize = 64;
+/// Free database pages kept for the next commits (16 MiB): giving all back would mean growing again at once.
+pub const VACUUM_KEEP_PAGES: i64 = 4_096;
+/// Rows a listing of quarantine, gaps or dead letters returns at most.
+pub const MAX_LISTED_ROWS: u32 = 1_000;
+/// Feed names one process learns from a database; the catalogue has about thirty.
+pub const MAX_FEED_NAMES: usize = 256;
+/// Words of a sink kept with a dead letter, bytes: a paragraph.
+pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 
 // --- sinks ------------------------------------------------------------------------------------------------
 

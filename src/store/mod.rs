@@ -1,1 +1,142 @@
-//! (in work)
+//! What must never lose an event. One SQLite file holds the events that arrived, the position in every feed
+//! and the position of every sink, so that no two of them can disagree after a crash:
+//!
+//! - [`Store::commit`] makes a page's events visible *and* moves the feed's cursor in one transaction;
+//! - [`Store::advance`] moves a sink's position *and* books what became of the events in one transaction;
+//! - both move from a known position to the next and can be repeated when an answer was lost.
+//!
+//! Bodies (compressed bytes) live apart from the slim rows that order them, are written once and never
+//! rewritten. One connection writes, behind a mutex; couriers and status read on connections of their own.
+
+mod accounts;
+mod ballast;
+mod commit;
+mod dedupe;
+mod feeds;
+mod intake;
+mod ledger;
+mod open;
+mod read;
+mod recent;
+mod sinks;
+mod sql;
+mod sweep;
+mod writer;
+
+#[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
+mod dedupe_tests;
+#[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod sink_tests;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::SqliteConnection;
+use tokio::sync::watch;
+
+use crate::limits::STORE_RESUME_PERCENT;
+
+pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
+pub use feeds::FeedRow;
+pub use intake::{Committed, Dedupe, Gap, Intake, Quarantined, StagedChunk};
+pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
+pub use open::Options;
+pub use read::StoredChunk;
+pub use sinks::{DeadLetter, Position, Start, Tally};
+pub use sweep::Swept;
+
+/// The store, open. Clones share it; the last one to go closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    options: Options,
+    /// `None` when opened for reading only.
+    writer: Option<tokio::sync::Mutex<writer::Writer>>,
+    /// Reads bodies for couriers.
+    courier: tokio::sync::Mutex<SqliteConnection>,
+    /// Reads everything else, so that a long sum does not hold up delivery.
+    status: tokio::sync::Mutex<SqliteConnection>,
+    live: Mutex<Live>,
+    newest: watch::Sender<i64>,
+    salt: Vec<u8>,
+    /// Held for as long as the store is open; the operating system lets go of it when the process dies.
+    _lock: Option<File>,
+}
+
+/// What the writer knows without asking the database. Rebuilt from it by [`Store::resync`].
+#[derive(Default)]
+struct Live {
+    /// Per sink, the newest chunk it has dealt with.
+    claims: BTreeMap<String, i64>,
+    /// Bytes of chunks that some sink still needs.
+    undelivered: u64,
+    /// The size limit was reached, and 80 % of it not yet again.
+    paused: bool,
+    /// A write found the disk full: so much must be free before collection goes on.
+    disk_full: Option<u64>,
+    recent: recent::Recent,
+}
+
+impl Live {
+    /// Every sink has dealt with the chunks up to this one; `None` without sinks.
+    fn passed_by_all(&self) -> Option<i64> {
+        self.claims.values().copied().min()
+    }
+}
+
+impl Store {
+    /// The newest visible chunk's number, and every later one as it appears. 0 when there was never a chunk.
+    pub fn newest(&self) -> watch::Receiver<i64> {
+        self.inner.newest.subscribe()
+    }
+
+    /// Random bytes of this installation, for [`crate::secret::Secret::fingerprint`].
+    pub fn salt(&self) -> &[u8] {
+        &self.inner.salt
+    }
+
+    /// True while collection has to pause: undelivered events reached `max_size` and have not yet shrunk to
+    /// 80 % of it, or a write found the disk full and [`Store::sweep`] has not yet found room again.
+    pub fn over_limit(&self) -> bool {
+        let limit = self.inner.options.max_size;
+        let mut live = self.inner.live();
+        live.paused = if live.paused {
+            live.undelivered > limit / 100 * STORE_RESUME_PERCENT
+        } else {
+            live.undelivered >= limit
+        };
+        live.paused || live.disk_full.is_some()
+    }
+}
+
+impl Inner {
+    /// Held for a few instructions at a time, never across an `await`.
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells couriers about a new chunk; never goes back.
+    fn announce(&self, seq: i64) {
+        self.newest.send_if_modified(|newest| {
+            let newer = seq > *newest;
+            *newest = seq.max(*newest);
+            newer
+        });
+    }
+}

@@ -1,0 +1,242 @@
+//! Storing: bodies ahead of time, and the one transaction that makes them count.
+
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use super::intake::{Facts, check, check_chunk, facts};
+use super::read::StoredChunk;
+use super::sql::{int, local};
+use super::{Committed, Intake, StagedChunk, Store, dedupe};
+use crate::chunk::Chunk;
+use crate::clock::Time;
+use crate::cursor::{Cursor, FeedKey, Span};
+use crate::fault::{Fault, Kind};
+use crate::limits::MAX_QUARANTINE_BYTES;
+
+/// A chunk this commit made visible; `chunk` is absent when only its handle was at hand.
+struct Fresh {
+    seq: i64,
+    bytes: i64,
+    chunk: Option<Chunk>,
+}
+
+impl Store {
+    /// Writes a chunk's bytes ahead of the commit that will make it visible, so that a file of any size needs
+    /// the memory of one chunk. On return the bytes are on stable storage. Left-overs go with [`Store::unstage`]
+    /// or when the store is opened next.
+    pub async fn stage(&self, feed: &FeedKey, chunk: Chunk) -> Result<StagedChunk, Fault> {
+        check_chunk(&chunk)?;
+        let (facts, idx) = facts(&chunk);
+        let now = self.inner.options.clock.now();
+        let mut tx = self.begin("store a part of a file").await?;
+        let outcome = async {
+            let body = insert_body(tx.conn(), idx, chunk.gzip.into()).await?;
+            let sql = "INSERT INTO staged (body, feed, staged_at) SELECT ?1, id, ?4 FROM feed WHERE tenant = ?2 AND feed = ?3";
+            let done = sqlx::query(sql).bind(body).bind(&feed.tenant).bind(feed.feed).bind(now.0);
+            match done.execute(tx.conn()).await?.rows_affected() {
+                1 => Ok(StagedChunk { body, facts }),
+                _ => Err(unknown(feed)),
+            }
+        }
+        .await;
+        tx.finish(outcome).await
+    }
+
+    /// Deletes what a feed has staged and not committed; returns how many chunks. Handles to them are void.
+    pub async fn unstage(&self, feed: &FeedKey) -> Result<u64, Fault> {
+        let mut tx = self.begin("delete parts of an abandoned file").await?;
+        let outcome = unstage_in(tx.conn(), feed).await;
+        tx.finish(outcome).await
+    }
+
+    /// Stores a page: events become visible, quarantine, gaps and counters are written, and the cursor moves,
+    /// all or nothing, on stable storage when this returns.
+    ///
+    /// # Errors
+    /// `Conflict`: the feed's cursor stands neither at `span.from` nor at `span.to`. `DiskFull`, `DiskIo`,
+    /// `Corrupt`, `Busy`: nothing was written (after `DiskIo`: perhaps).
+    pub async fn commit(&self, intake: Intake) -> Result<Committed, Fault> {
+        check(&intake)?;
+        let (feed, collected) = (intake.feed.clone(), intake.collected);
+        let mut tx = self.begin("store a page").await?;
+        let outcome = commit_in(tx.conn(), intake).await;
+        let (committed, fresh) = tx.finish(outcome).await?;
+        self.publish(&feed, collected, fresh); // the transaction's lock is still held: in order
+        drop(tx);
+        Ok(committed)
+    }
+
+    fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {
+        let Some(newest) = fresh.last().map(|last| last.seq) else { return };
+        let mut live = self.inner.live();
+        let mut before = *self.inner.newest.borrow();
+        let wanted = !live.claims.is_empty();
+        for Fresh { seq, bytes, chunk } in fresh {
+            if wanted {
+                live.undelivered = live.undelivered.saturating_add(bytes.unsigned_abs());
+            }
+            if let (Some(chunk), true) = (chunk, wanted) {
+                live.recent.add(before, Arc::new(StoredChunk { seq, key: feed.clone(), collected, chunk }));
+            }
+            before = seq;
+        }
+        drop(live);
+        self.inner.announce(newest);
+    }
+}
+
+fn unknown(feed: &FeedKey) -> Fault {
+    local(Kind::Conflict, format!("{feed} is not registered in the store"))
+}
+
+async fn commit_in(conn: &mut SqliteConnection, intake: Intake) -> Result<(Committed, Vec<Fresh>), Fault> {
+    let key = &intake.feed;
+    let sql = "SELECT id, cursor FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let found: Option<(i64, String)> =
+        sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).fetch_optional(&mut *conn).await?;
+    let (feed, cursor) = found.ok_or_else(|| unknown(key))?;
+    if done_before(&intake.span, cursor, key)? {
+        for staged in &intake.staged {
+            delete_staged(conn, staged.body).await?; // the page was read twice: these are its second copies
+        }
+        return Ok((Committed { already: true, ..Committed::default() }, Vec::new()));
+    }
+    let mut committed = Committed { quarantined: intake.quarantined.len() as u64, ..Committed::default() };
+    insert_findings(conn, feed, &intake).await?;
+    let (span, dedupe, listed, collected) = (intake.span, intake.dedupe, intake.listed, intake.collected);
+    let gap: u64 = intake.gaps.iter().map(|gap| gap.records).sum();
+    let mut fresh = Vec::with_capacity(intake.staged.len() + intake.chunks.len());
+    for staged in intake.staged {
+        if let Some(seq) = reveal(conn, feed, collected, &staged).await? {
+            fresh.push(Fresh { seq, bytes: staged.facts.bytes, chunk: None });
+            committed.stored += staged.events();
+        }
+    }
+    for mut chunk in intake.chunks {
+        committed.duplicate += dedupe::drop_repeats(conn, feed, key, &dedupe, collected, &mut chunk).await?;
+        if !chunk.records.is_empty() {
+            committed.stored += chunk.records.len() as u64;
+            fresh.push(insert_visible(conn, feed, collected, chunk).await?);
+        }
+    }
+    let sql = "UPDATE feed SET cursor_updated = CASE WHEN cursor = ?2 THEN cursor_updated ELSE ?3 END, cursor = ?2, \
+               last_success = ?3, last_event = nullif(max(coalesce(last_event, ?11), coalesce(?4, ?11)), ?11), \
+               listed = listed + ?5, stored = stored + ?6, duplicate = duplicate + ?7, \
+               quarantined = quarantined + ?8, gap = gap + ?9, horizon = coalesce(?10, horizon) WHERE id = ?1";
+    let update =
+        sqlx::query(sql).bind(feed).bind(&span.to.0).bind(collected.0).bind(intake.newest.map(|t| t.0));
+    let update = update.bind(int(listed.saturating_sub(committed.duplicate))).bind(int(committed.stored));
+    let update = update.bind(int(committed.duplicate)).bind(int(committed.quarantined)).bind(int(gap));
+    update.bind(dedupe::horizon(&dedupe)).bind(i64::MIN).execute(conn).await?;
+    Ok((committed, fresh))
+}
+
+/// True at `span.to`, false at `span.from`, a conflict elsewhere.
+fn done_before(span: &Span, cursor: String, key: &FeedKey) -> Result<bool, Fault> {
+    let cursor = Cursor(cursor);
+    if cursor == span.from {
+        return Ok(false);
+    }
+    if cursor == span.to {
+        return Ok(true);
+    }
+    let text =
+        "another reader moved the cursor: the store stands neither where this page begins nor where it ends";
+    Err(local(Kind::Conflict, format!("{key}: {text}")))
+}
+
+async fn insert_findings(conn: &mut SqliteConnection, feed: i64, intake: &Intake) -> Result<(), Fault> {
+    let at = intake.collected.0;
+    for item in &intake.quarantined {
+        let kept = item.bytes.get(..MAX_QUARANTINE_BYTES).unwrap_or(&item.bytes);
+        let sql = "INSERT INTO quarantine (feed, found, source, reason, detail, bytes, sha256, length) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let insert =
+            sqlx::query(sql).bind(feed).bind(at).bind(&item.source).bind(&item.reason).bind(&item.detail);
+        let insert = insert.bind(kept).bind(item.sha256.as_slice()).bind(int(item.len));
+        insert.execute(&mut *conn).await?;
+    }
+    for gap in &intake.gaps {
+        let sql = "INSERT INTO gap (feed, from_time, to_time, cause, detail, records, found, fetchable) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let insert = sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(&gap.cause);
+        let insert = insert.bind(&gap.detail).bind(int(gap.records)).bind(at).bind(gap.fetchable);
+        insert.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn insert_body(conn: &mut SqliteConnection, idx: Vec<u8>, gzip: Vec<u8>) -> Result<i64, Fault> {
+    let insert = sqlx::query("INSERT INTO body (idx, gzip) VALUES (?1, ?2)").bind(idx).bind(gzip);
+    Ok(insert.execute(conn).await?.last_insert_rowid())
+}
+
+async fn insert_chunk(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    collected: Time,
+    body: i64,
+    facts: &Facts,
+) -> Result<i64, Fault> {
+    let sql = "INSERT INTO chunk (feed, body, events, bytes, raw_len, collected, oldest, newest, json, kinds, source) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let insert =
+        sqlx::query(sql).bind(feed).bind(body).bind(facts.events).bind(facts.bytes).bind(facts.raw_len);
+    let insert = insert.bind(collected.0).bind(facts.oldest).bind(facts.newest).bind(facts.json);
+    Ok(insert.bind(&facts.kinds).bind(&facts.source).execute(conn).await?.last_insert_rowid())
+}
+
+async fn insert_visible(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    collected: Time,
+    mut chunk: Chunk,
+) -> Result<Fresh, Fault> {
+    let (facts, idx) = facts(&chunk);
+    let gzip = std::mem::take(&mut chunk.gzip).into(); // no copy when nobody else holds the bytes
+    let body = insert_body(conn, idx, gzip).await?;
+    let seq = insert_chunk(conn, feed, collected, body, &facts).await?;
+    Ok(Fresh { seq, bytes: facts.bytes, chunk: Some(chunk) })
+}
+
+/// Makes a staged body count; `None` when it holds no event, in which case it is deleted.
+async fn reveal(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    collected: Time,
+    staged: &StagedChunk,
+) -> Result<Option<i64>, Fault> {
+    if staged.facts.events == 0 {
+        delete_staged(conn, staged.body).await?;
+        return Ok(None);
+    }
+    let sql = "DELETE FROM staged WHERE body = ?1 AND feed = ?2";
+    if sqlx::query(sql).bind(staged.body).bind(feed).execute(&mut *conn).await?.rows_affected() != 1 {
+        return Err(local(
+            Kind::Conflict,
+            "a staged part of the file is gone; the file has to be read again",
+        ));
+    }
+    insert_chunk(conn, feed, collected, staged.body, &staged.facts).await.map(Some)
+}
+
+async fn delete_staged(conn: &mut SqliteConnection, body: i64) -> Result<(), Fault> {
+    // A body that was revealed before is in no row of `staged` and stays.
+    if sqlx::query("DELETE FROM staged WHERE body = ?1").bind(body).execute(&mut *conn).await?.rows_affected()
+        > 0
+    {
+        sqlx::query("DELETE FROM body WHERE id = ?1").bind(body).execute(conn).await?;
+    }
+    Ok(())
+}
+
+async fn unstage_in(conn: &mut SqliteConnection, feed: &FeedKey) -> Result<u64, Fault> {
+    let sql = "SELECT body FROM staged WHERE feed = (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2)";
+    let bodies: Vec<i64> =
+        sqlx::query_scalar(sql).bind(&feed.tenant).bind(feed.feed).fetch_all(&mut *conn).await?;
+    for body in &bodies {
+        delete_staged(conn, *body).await?;
+    }
+    Ok(bodies.len() as u64)
+}

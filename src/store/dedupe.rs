@@ -1,0 +1,184 @@
+//! Repeats of re-read windows, recognised exactly and inside the commit: a record is left out only when equal
+//! bytes (or its own id) are stored already, and a crash can separate neither from the other.
+//!
+//! True twins survive because occurrences are counted per read-through: when a window holds a record twice,
+//! the second one of a read-through is new the first time and a repeat ever after, in whatever order and on
+//! whichever page the service lists them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use sqlx::SqliteConnection;
+
+use super::Dedupe;
+use super::sql::{event_id, int, local};
+use crate::chunk::{Chunk, Record};
+use crate::clock::Time;
+use crate::cursor::FeedKey;
+use crate::event::EventId;
+use crate::fault::{Fault, Kind};
+use crate::limits::SEEN_ROWS;
+
+/// A row of `seen`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    pass: i64,
+    pass_count: i64,
+    total: i64,
+}
+
+impl Seen {
+    /// One more occurrence in `pass`; the ordinal it is to be stored with, or `None` for a repeat.
+    fn sighted(&mut self, pass: i64) -> Option<u32> {
+        if self.pass != pass {
+            (self.pass, self.pass_count) = (pass, 0);
+        }
+        self.pass_count += 1;
+        (self.pass_count > self.total).then(|| {
+            self.total = self.pass_count;
+            u32::try_from(self.total - 1).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+pub(super) fn horizon(dedupe: &Dedupe) -> Option<i64> {
+    match dedupe {
+        Dedupe::None => None,
+        Dedupe::Ids { horizon, .. } | Dedupe::Exact { horizon } => Some(horizon.0),
+    }
+}
+
+/// Takes repeats out of the chunk's index (the raw bytes stay: they are the evidence) and gives twins their
+/// ordinal; returns how many were taken out.
+pub(super) async fn drop_repeats(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    key: &FeedKey,
+    dedupe: &Dedupe,
+    collected: Time,
+    chunk: &mut Chunk,
+) -> Result<u64, Fault> {
+    if *dedupe == Dedupe::None {
+        return Ok(0);
+    }
+    let records = std::mem::take(&mut chunk.records);
+    let before = records.len();
+    let mut kept = Vec::with_capacity(before);
+    for slice in records.chunks(SEEN_ROWS) {
+        let keys =
+            slice.iter().map(|record| identity(record, key, dedupe, chunk)).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = load(conn, feed, &keys).await?;
+        for (record, id) in slice.iter().zip(keys) {
+            if let Some(id) = judge(&mut seen, id, record, key, dedupe, chunk)? {
+                kept.push(Record { id, ..record.clone() });
+            }
+        }
+        save(conn, feed, collected, &seen).await?;
+    }
+    chunk.records = kept;
+    Ok((before - chunk.records.len()) as u64)
+}
+
+/// What equal records have in common. The ordinal-0 id is computed anew, so that it does not matter whether
+/// intake numbered the twins of a page.
+fn identity(record: &Record, key: &FeedKey, dedupe: &Dedupe, chunk: &Chunk) -> Result<EventId, Fault> {
+    match dedupe {
+        Dedupe::Exact { .. } => Ok(record.id),
+        _ => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, 0)),
+    }
+}
+
+fn raw<'a>(record: &Record, chunk: &'a Chunk) -> Result<&'a [u8], Fault> {
+    let start = record.offset as usize;
+    let bytes = start.checked_add(record.len as usize).and_then(|end| chunk.raw.get(start..end));
+    bytes.ok_or_else(|| local(Kind::Conflict, "a record lies outside of its chunk"))
+}
+
+/// The id to store the record with; `None` for a repeat.
+fn judge(
+    seen: &mut HashMap<EventId, Seen>,
+    base: EventId,
+    record: &Record,
+    key: &FeedKey,
+    dedupe: &Dedupe,
+    chunk: &Chunk,
+) -> Result<Option<EventId>, Fault> {
+    let entry = seen.entry(base);
+    if let Dedupe::Ids { pass, .. } = dedupe {
+        let ordinal = entry.or_default().sighted(pass.cast_signed());
+        return ordinal
+            .map(|ordinal| match ordinal {
+                0 => Ok(base),
+                twin => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, twin)),
+            })
+            .transpose();
+    }
+    match entry {
+        Entry::Occupied(_) => Ok(None),
+        Entry::Vacant(place) => {
+            place.insert(Seen { pass: 0, pass_count: 1, total: 1 });
+            Ok(Some(record.id))
+        }
+    }
+}
+
+/// The rows of these ids, in one statement: a page has hundreds, and each statement costs a thread switch.
+async fn load(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    keys: &[EventId],
+) -> Result<HashMap<EventId, Seen>, Fault> {
+    // CROSS JOIN fixes the order: look up each id, never walk the table.
+    let sql = "SELECT DISTINCT s.hash, s.pass, s.pass_count, s.total FROM json_each(?2) AS wanted \
+               CROSS JOIN seen AS s ON s.feed = ?1 AND s.hash = unhex(wanted.value)";
+    let wanted = keys.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
+    let rows: Vec<(Vec<u8>, i64, i64, i64)> =
+        sqlx::query_as(sql).bind(feed).bind(format!("[{wanted}]")).fetch_all(conn).await?;
+    let row = |(hash, pass, pass_count, total): (Vec<u8>, i64, i64, i64)| {
+        Ok((event_id(&hash)?, Seen { pass, pass_count, total }))
+    };
+    rows.into_iter().map(row).collect()
+}
+
+async fn save(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    collected: Time,
+    seen: &HashMap<EventId, Seen>,
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO seen (feed, hash, pass, pass_count, total, time) \
+               SELECT ?1, unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, ?3 FROM json_each(?2) WHERE true \
+               ON CONFLICT (feed, hash) DO UPDATE SET pass = excluded.pass, pass_count = excluded.pass_count, \
+               total = excluded.total, time = max(time, excluded.time)";
+    let row = |(id, seen): (&EventId, &Seen)| {
+        format!("[\"{id}\",{},{},{}]", seen.pass, seen.pass_count, seen.total)
+    };
+    let rows = seen.iter().map(row).collect::<Vec<_>>().join(",");
+    sqlx::query(sql).bind(feed).bind(format!("[{rows}]")).bind(collected.0).execute(conn).await?;
+    Ok(())
+}
+
+/// Deletes at most [`SEEN_ROWS`] rows that no later read can meet; returns how many.
+pub(super) async fn purge(conn: &mut SqliteConnection) -> Result<u64, Fault> {
+    let sql = "DELETE FROM seen WHERE (feed, hash) IN (SELECT s.feed, s.hash FROM feed AS f CROSS JOIN seen AS s \
+               ON s.feed = f.id AND s.time < f.horizon WHERE f.horizon IS NOT NULL LIMIT ?1)";
+    Ok(sqlx::query(sql).bind(int(SEEN_ROWS)).execute(conn).await?.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn occurrences_are_counted_per_read_through() {
+        let mut seen = Seen::default();
+        assert_eq!(
+            [seen.sighted(1), seen.sighted(1)],
+            [Some(0), Some(1)],
+            "twins of one read-through are both new"
+        );
+        assert_eq!([seen.sighted(2), seen.sighted(2)], [None, None], "and both repeats in the next");
+        assert_eq!(seen.sighted(2), Some(2), "a third one is new");
+        assert_eq!([seen.sighted(3), seen.sighted(4)], [None, None]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Feeds and tenants: rows, cursors, and the state that others keep here as text they alone understand.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::Store;
+use super::sql::{count, feed_key, local, time};
+use crate::clock::Time;
+use crate::cursor::{Cursor, FeedKey};
+use crate::fault::{Fault, Kind};
+
+/// A feed as the store knows it. Counts are records since the feed was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedRow {
+    pub key: FeedKey,
+    pub cursor: Cursor,
+    /// When the cursor last moved.
+    pub cursor_updated: Option<Time>,
+    /// Newest event time seen.
+    pub last_event_time: Option<Time>,
+    /// Last commit, with or without events.
+    pub last_success: Option<Time>,
+    /// Records listed; repeats of re-read windows are not counted.
+    pub listed: u64,
+    pub stored: u64,
+    /// Repeats left out.
+    pub duplicate: u64,
+    pub quarantined: u64,
+    /// Listed records known to be lost.
+    pub gap: u64,
+}
+
+impl Store {
+    /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor.
+    pub async fn register_feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
+        let mut tx = self.begin("register a feed").await?;
+        let outcome = async {
+            let sql = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING";
+            sqlx::query(sql).bind(&feed.tenant).execute(tx.conn()).await?;
+            let sql = "INSERT INTO feed (tenant, feed) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).execute(tx.conn()).await?;
+            find(tx.conn(), feed).await
+        }
+        .await;
+        tx.finish(outcome).await
+    }
+
+    /// The feed's row.
+    ///
+    /// # Errors
+    /// `Conflict` when it was never registered.
+    pub async fn feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
+        find(&mut *self.inner.status.lock().await, feed).await
+    }
+
+    /// Every feed there ever was, in order of tenant and name.
+    pub async fn feeds(&self) -> Result<Vec<FeedRow>, Fault> {
+        let mut conn = self.inner.status.lock().await;
+        let rows = sqlx::query("SELECT * FROM feed ORDER BY tenant, feed").fetch_all(&mut *conn).await?;
+        rows.iter().map(feed_row).collect()
+    }
+
+    /// Keeps the state of a tenant's credential; the text is the supervisor's.
+    pub async fn save_gate(&self, tenant: &str, state: &str) -> Result<(), Fault> {
+        let sql = "INSERT INTO tenant (name, gate, gate_updated) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT (name) DO UPDATE SET gate = excluded.gate, gate_updated = excluded.gate_updated";
+        let now = self.inner.options.clock.now();
+        let mut tx = self.begin("save the state of a credential").await?;
+        let done = sqlx::query(sql).bind(tenant).bind(state).bind(now.0).execute(tx.conn()).await;
+        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+    }
+
+    pub async fn load_gate(&self, tenant: &str) -> Result<Option<String>, Fault> {
+        let sql = "SELECT gate FROM tenant WHERE name = ?1";
+        let mut conn = self.inner.status.lock().await;
+        let found: Option<Option<String>> =
+            sqlx::query_scalar(sql).bind(tenant).fetch_optional(&mut *conn).await?;
+        Ok(found.flatten())
+    }
+
+    /// Keeps the state of a registered feed's runner; the text is the scheduler's.
+    pub async fn save_feed_state(&self, feed: &FeedKey, state: &str) -> Result<(), Fault> {
+        let sql = "UPDATE feed SET state = ?3, state_updated = ?4 WHERE tenant = ?1 AND feed = ?2";
+        let now = self.inner.options.clock.now();
+        let mut tx = self.begin("save the state of a feed").await?;
+        let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(state).bind(now.0);
+        let outcome = match update.execute(tx.conn()).await {
+            Ok(done) if done.rows_affected() == 0 => Err(unregistered(feed)),
+            done => done.map(|_| ()).map_err(Fault::from),
+        };
+        tx.finish(outcome).await
+    }
+
+    pub async fn load_feed_state(&self, feed: &FeedKey) -> Result<Option<String>, Fault> {
+        let sql = "SELECT state FROM feed WHERE tenant = ?1 AND feed = ?2";
+        let mut conn = self.inner.status.lock().await;
+        let query = sqlx::query_scalar(sql).bind(&feed.tenant).bind(feed.feed);
+        let found: Option<Option<String>> = query.fetch_optional(&mut *conn).await?;
+        Ok(found.flatten())
+    }
+}
+
+fn unregistered(feed: &FeedKey) -> Fault {
+    local(Kind::Conflict, format!("{feed} is not registered in the store"))
+}
+
+async fn find(conn: &mut SqliteConnection, feed: &FeedKey) -> Result<FeedRow, Fault> {
+    let sql = "SELECT * FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let row = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).fetch_optional(conn).await?;
+    feed_row(&row.ok_or_else(|| unregistered(feed))?)
+}
+
+fn feed_row(row: &SqliteRow) -> Result<FeedRow, Fault> {
+    Ok(FeedRow {
+        key: feed_key(row.try_get("tenant")?, row.try_get("feed")?)?,
+        cursor: Cursor(row.try_get("cursor")?),
+        cursor_updated: time(row.try_get("cursor_updated")?),
+        last_event_time: time(row.try_get("last_event")?),
+        last_success: time(row.try_get("last_success")?),
+        listed: count(row.try_get("listed")?),
+        stored: count(row.try_get("stored")?),
+        duplicate: count(row.try_get("duplicate")?),
+        quarantined: count(row.try_get("quarantined")?),
+        gap: count(row.try_get("gap")?),
+    })
+}

@@ -1,0 +1,122 @@
+//! Reading chunks back, with every size known before memory is taken.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Store;
+use super::intake::fits;
+use super::sql::{feed_key, local};
+use crate::chunk::{Chunk, decode_index};
+use crate::clock::Time;
+use crate::cursor::FeedKey;
+use crate::fault::{Fault, Kind};
+use crate::limits::STORE_MAX_CHUNK_BYTES;
+
+/// A chunk in its place. `chunk.gzip` is empty: couriers need the raw bytes.
+#[derive(Clone, Debug)]
+pub struct StoredChunk {
+    /// Its number; chunks come out in this order.
+    pub seq: i64,
+    pub key: FeedKey,
+    /// When it was stored.
+    pub collected: Time,
+    pub chunk: Chunk,
+}
+
+impl Store {
+    /// The first chunk after number `after` (a [`super::Position::seq`]), or `None` when there is none yet;
+    /// [`Store::newest`] tells when to ask again.
+    ///
+    /// # Errors
+    /// `Corrupt` when the stored bytes do not inflate to what was stored.
+    pub async fn next_chunk(&self, after: i64) -> Result<Option<Arc<StoredChunk>>, Fault> {
+        if self.inner.writer.is_some() {
+            if let Some(chunk) = self.inner.live().recent.next(after) {
+                return Ok(Some(chunk));
+            }
+            if after >= *self.inner.newest.borrow() {
+                return Ok(None);
+            }
+        }
+        let sql = "SELECT c.seq, f.tenant, f.feed, c.collected, c.events, c.raw_len, c.json, c.kinds, c.source, \
+                   b.idx, b.gzip FROM chunk AS c JOIN feed AS f ON f.id = c.feed JOIN body AS b ON b.id = c.body \
+                   WHERE c.seq > ?1 ORDER BY c.seq LIMIT 1";
+        let row = {
+            let mut conn = self.inner.courier.lock().await;
+            sqlx::query(sql).bind(after).fetch_optional(&mut *conn).await?
+        };
+        let Some(row) = row else { return Ok(None) };
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&row)).await;
+        let chunk = unpacked.map_err(|_| local(Kind::Corrupt, "a stored chunk could not be unpacked"))??;
+        Ok(Some(Arc::new(chunk)))
+    }
+}
+
+fn unpack(row: &SqliteRow) -> Result<StoredChunk, Fault> {
+    let seq: i64 = row.try_get("seq")?;
+    let damaged = |what: &str| local(Kind::Corrupt, format!("store.db: chunk {seq}: {what}"));
+    let len = usize::try_from(row.try_get::<i64, _>("raw_len")?).unwrap_or(usize::MAX);
+    let raw = inflate(row.try_get("gzip")?, len).map_err(|why| damaged(&why))?;
+    let records = decode_index(row.try_get("idx")?).ok_or_else(|| damaged("its index is damaged"))?;
+    let kinds = serde_json::from_str(row.try_get("kinds")?).map_err(|_| damaged("its kinds are damaged"))?;
+    let chunk = Chunk {
+        raw,
+        gzip: Bytes::new(),
+        records,
+        kinds,
+        json: row.try_get("json")?,
+        source: row.try_get("source")?,
+    };
+    if i64::try_from(chunk.records.len()) != Ok(row.try_get::<i64, _>("events")?) {
+        return Err(damaged("its index has another number of records"));
+    }
+    if !chunk.records.iter().all(|record| fits(record, &chunk)) {
+        return Err(damaged("its index points outside of it"));
+    }
+    let key = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;
+    Ok(StoredChunk { seq, key, collected: Time(row.try_get("collected")?), chunk })
+}
+
+/// Inflates a gzip stream (of any number of members) that must be exactly `len` bytes long.
+fn inflate(gzip: &[u8], len: usize) -> Result<Bytes, String> {
+    if len > STORE_MAX_CHUNK_BYTES {
+        return Err(format!("its size of {len} bytes exceeds {STORE_MAX_CHUNK_BYTES}"));
+    }
+    let mut raw = vec![0; len];
+    let mut decoder = MultiGzDecoder::new(gzip);
+    decoder.read_exact(&mut raw).map_err(|error| format!("its gzip stream is damaged: {error}"))?;
+    // Reading to the end is what verifies the checksum.
+    match decoder.read(&mut [0]) {
+        Ok(0) => Ok(raw.into()),
+        Ok(_) => Err(format!("its gzip stream is longer than {len} bytes")),
+        Err(error) => Err(format!("its gzip stream is damaged: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::gzip;
+
+    #[test]
+    fn inflates_exactly_what_was_stored_and_nothing_else() {
+        let text = b"one line\nanother line\n".repeat(1000);
+        let packed = gzip(&text);
+        assert_eq!(inflate(&packed, text.len()).unwrap(), text);
+        let two = [gzip(b"first"), gzip(b" second")].concat();
+        assert_eq!(inflate(&two, 12).unwrap(), b"first second".as_slice());
+        assert!(inflate(&packed, text.len() - 1).is_err(), "longer than announced");
+        assert!(inflate(&packed, text.len() + 1).is_err(), "shorter than announced");
+        assert!(inflate(&packed[..packed.len() - 9], text.len()).is_err(), "cut short");
+        assert!(inflate(&packed, STORE_MAX_CHUNK_BYTES + 1).is_err(), "refused before memory is taken");
+        let mut checksum = packed.clone();
+        let at = checksum.len() - 6;
+        checksum[at] ^= 1;
+        assert!(inflate(&checksum, text.len()).is_err(), "checksum differs");
+    }
+}
