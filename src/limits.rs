@@ -84,6 +84,25 @@ pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 pub const WRITE_BYTES: usize = 128 << 10;
 /// How long a peer may take to confirm a batch.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one write of [`WRITE_BYTES`] may make no way: a receiver slower than 4 KiB/s is stuck.
+pub const SINK_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a TLS peer confirmed, how long its reset (bytes it never read) may still arrive. Its FIN ends the wait.
+pub const FAREWELL_GRACE: Duration = Duration::from_millis(500);
+/// What a syslog receiver may say to us on one connection; it has nothing to say, and greetings are short.
+pub const MAX_CHATTER_BYTES: usize = 64 << 10;
+/// Addresses of one receiver that are tried in turn; they share the time of [`CONNECT_TIMEOUT`].
+pub const MAX_SINK_ADDRESSES: usize = 4;
+/// Events confirmed at once by a receiver that timed out again and again: small enough for the slowest.
+pub const MIN_CONFIRM_EVERY: u32 = 50;
+/// Bytes of one hand-over to a sink without limits of its own (syslog, file, stdout): what a courier holds.
+pub const SINK_BATCH_BYTES: usize = 1 << 20;
+/// Events of one hand-over to a file or stdout, and events a file syncs at once: a sync every 5,000 events
+/// costs less than writing them.
+pub const FILE_BATCH_EVENTS: usize = 5_000;
+/// What is quoted of a sink's answer, characters: one line a person reads.
+pub const ANSWER_EXCERPT_CHARS: usize = 200;
+/// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
+pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
 // --- daemon -----------------------------------------------------------------------------------------------
 

@@ -1,1 +1,169 @@
-//! (in work)
+//! Moves bytes to a destination and says what became of them. A sink connects when it is first used, tries
+//! everything once and reports a [`Fault`] or a [`Receipt`]; when to try again is decided elsewhere.
+//!
+//! What a receipt is worth is its level (contract §8): 1 the kernel took it, 2 the peer closed cleanly after
+//! the batch, 3 the peer answered `close_notify` after the batch, 4 the application answered, 5 stored.
+
+mod answer;
+mod batch;
+mod file;
+mod http;
+#[cfg(test)]
+mod http_tests;
+mod peer;
+mod plan;
+#[cfg(test)]
+mod receivers;
+mod stdout;
+mod syslog;
+#[cfg(test)]
+mod syslog_tests;
+mod tls;
+mod wire;
+
+use std::time::Duration;
+
+pub use batch::Batch;
+pub use plan::{HttpPlan, Plan, SyslogPlan, TlsFiles};
+
+use crate::fault::{Fault, Kind, Origin};
+use crate::setup_error::SetupError;
+
+/// Proof that a sink has taken responsibility for events. Only this room can make one, and it cannot be
+/// copied, so that a position moves once for it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a receipt is the only thing that moves a sink's position"]
+pub struct Receipt {
+    events: u64,
+    level: u8,
+}
+
+impl Receipt {
+    fn new(events: u64, level: u8) -> Self {
+        Receipt { events, level }
+    }
+    /// How many events it covers: all that were sent since the last receipt. Compare it with what was sent; a
+    /// send that was cancelled is not in it.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+    /// What it is worth, 1–5.
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The destination answered for it.
+    Acknowledged(Receipt),
+    /// Handed to the operating system only: [`Sink::confirm`] must follow, here or some batches later. If
+    /// anything fails before, everything since the last receipt has to be sent again.
+    Written,
+}
+
+/// How a sink wants its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Most events of one [`Sink::send`].
+    pub max_events: usize,
+    /// Bytes at which a batch is full.
+    pub max_bytes: usize,
+    /// How long to wait for a batch to fill; zero: send what is there.
+    pub wait: Duration,
+    /// Sends that may be under way at once.
+    pub concurrency: usize,
+    /// Events after which [`Sink::confirm`] is due; 0 where every send is acknowledged by itself.
+    pub confirm_every: u32,
+}
+
+/// One destination.
+#[derive(Debug)]
+pub enum Sink {
+    Syslog(syslog::Syslog),
+    Http(http::Http),
+    File(file::FileSink),
+    Stdout(stdout::Stdout),
+}
+
+impl Sink {
+    /// Reads certificates and checks what can be checked without the network.
+    ///
+    /// # Errors
+    /// A certificate, key or header that cannot be used; the text names it.
+    pub fn new(plan: Plan) -> Result<Self, SetupError> {
+        Ok(match plan {
+            Plan::Syslog(plan) => Sink::Syslog(syslog::Syslog::new(plan)?),
+            Plan::Http(plan) => Sink::Http(http::Http::new(plan)?),
+            Plan::File { path } => Sink::File(file::FileSink::new(path)),
+            Plan::Stdout => Sink::Stdout(stdout::Stdout::new()),
+        })
+    }
+
+    /// Sends one batch, once.
+    ///
+    /// # Errors
+    /// Any fault of the destination; then nothing since the last receipt counts as delivered.
+    pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
+        match self {
+            Sink::Syslog(sink) => sink.send(batch).await,
+            Sink::Http(sink) => sink.send(batch).await,
+            Sink::File(sink) => sink.send(batch).await,
+            Sink::Stdout(sink) => sink.send(batch).await,
+        }
+    }
+
+    /// Has everything that was written since the last receipt confirmed.
+    ///
+    /// # Errors
+    /// The peer did not confirm, or there is nothing to confirm.
+    pub async fn confirm(&self) -> Result<Receipt, Fault> {
+        match self {
+            Sink::Syslog(sink) => sink.confirm().await,
+            Sink::File(sink) => sink.confirm().await,
+            Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
+        }
+    }
+
+    /// Asks the destination whether it would take events, without sending one, and learns what its
+    /// acknowledgement is worth (recovery row S13: a TLS peer that never answers `close_notify` counts as
+    /// level 2 from then on). Returns the level. Worth doing at start, once a day and for `check`.
+    ///
+    /// # Errors
+    /// Whatever would stop a batch before its first byte.
+    pub async fn probe(&self) -> Result<u8, Fault> {
+        match self {
+            Sink::Syslog(sink) => sink.probe().await,
+            Sink::Http(sink) => sink.probe().await,
+            Sink::File(sink) => sink.probe().await,
+            Sink::Stdout(_) => Ok(stdout::LEVEL),
+        }
+    }
+
+    /// What an acknowledgement of this sink is worth at the moment, 1–5.
+    pub fn ack_level(&self) -> u8 {
+        match self {
+            Sink::Syslog(sink) => sink.ack_level(),
+            Sink::Http(_) => http::LEVEL,
+            Sink::File(_) => file::LEVEL,
+            Sink::Stdout(_) => stdout::LEVEL,
+        }
+    }
+
+    /// The batches it wants now. A syslog receiver that cannot confirm in time gets fewer events per
+    /// confirmation until it can, so ask before every batch.
+    pub fn window(&self) -> Window {
+        match self {
+            Sink::Syslog(sink) => sink.window(),
+            Sink::Http(sink) => sink.window(),
+            Sink::File(_) => file::WINDOW,
+            Sink::Stdout(_) => stdout::WINDOW,
+        }
+    }
+}
+
+fn nothing_to_confirm() -> Fault {
+    let why = "nothing waits for confirmation: the connection that carried the last batch is gone";
+    Fault::new(Origin::Sink, Kind::Interrupted, why)
+}

@@ -1,0 +1,240 @@
+//! Appends NDJSON to a file. A confirmation is an fsync (level 5). The file may be rotated away under us: the
+//! next batch goes to a new one. A last line that a crash left torn is ended first, so that it spoils no
+//! other.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Batch, Receipt, Sent, Window, nothing_to_confirm};
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits;
+
+/// Stored.
+pub const LEVEL: u8 = 5;
+
+pub const WINDOW: Window = Window {
+    max_events: limits::FILE_BATCH_EVENTS,
+    max_bytes: limits::SINK_BATCH_BYTES,
+    wait: Duration::ZERO,
+    concurrency: 1,
+    confirm_every: limits::FILE_BATCH_EVENTS as u32,
+};
+
+/// One file.
+#[derive(Debug)]
+pub struct FileSink {
+    target: Arc<Target>,
+    /// Events written since the last receipt. Counted here, not where they are written, so that a send that
+    /// was cancelled is never counted.
+    waiting: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Target {
+    path: PathBuf,
+    open: Mutex<Option<File>>,
+}
+
+impl FileSink {
+    pub fn new(path: PathBuf) -> Self {
+        FileSink { target: Arc::new(Target { path, open: Mutex::default() }), waiting: AtomicU64::new(0) }
+    }
+
+    pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
+        let bytes = batch.bytes.clone();
+        self.on_disk(move |target| target.append(&bytes)).await?;
+        self.waiting.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        Ok(Sent::Written)
+    }
+
+    pub async fn confirm(&self) -> Result<Receipt, Fault> {
+        // Taken first: events of a confirmation that is cancelled midway are in no later receipt.
+        let events = self.waiting.swap(0, Ordering::Relaxed);
+        if events == 0 {
+            return Err(nothing_to_confirm());
+        }
+        self.on_disk(Target::sync).await?;
+        Ok(Receipt::new(events, LEVEL))
+    }
+
+    pub async fn probe(&self) -> Result<u8, Fault> {
+        self.on_disk(|target| target.append(b"")).await?;
+        Ok(LEVEL)
+    }
+
+    /// Runs blocking work elsewhere. Any failure takes back what was written since the last receipt.
+    async fn on_disk(
+        &self,
+        work: impl FnOnce(&Target) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let target = Arc::clone(&self.target);
+        let done = tokio::task::spawn_blocking(move || work(&target)).await;
+        let failure = match done {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(err)) => fault(&self.target.path, &err),
+            Err(err) => Fault::new(Origin::Sink, Kind::DiskIo, format!("the write was broken off: {err}")),
+        };
+        self.waiting.store(0, Ordering::Relaxed);
+        Err(failure)
+    }
+}
+
+impl Target {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Left out of its slot when anything fails: opening it anew is what ends a torn line.
+        let mut file = match slot.take() {
+            Some(file) if self.still_there(&file)? => file,
+            Some(rotated) => {
+                rotated.sync_all()?; // events in it may be unconfirmed
+                self.create()?
+            }
+            None => self.create()?,
+        };
+        file.write_all(bytes)?;
+        *slot = Some(file);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a failed fsync the kernel forgets which pages were dirty, so the file is not trusted again.
+        let file = slot.take().ok_or_else(|| io::Error::other("the file is no longer open"))?;
+        file.sync_all()?;
+        *slot = Some(file);
+        Ok(())
+    }
+
+    fn still_there(&self, file: &File) -> io::Result<bool> {
+        let ours = file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(now) => Ok((now.dev(), now.ino()) == (ours.dev(), ours.ino())),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(err) => Err(err),
+        }
+    }
+
+    fn create(&self) -> io::Result<File> {
+        // Opening a pipe would wait for its reader, and nothing but a file can be synced.
+        let existed = match std::fs::metadata(&self.path) {
+            Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
+            Ok(_) => true,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => false,
+            Err(err) => return Err(err),
+        };
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
+        end_torn_line(&mut file)?;
+        if !existed && let Some(folder) = self.path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder)?.sync_all()?; // without its name the file would be lost with the power
+        }
+        Ok(file)
+    }
+}
+
+/// A crash can leave half a line; a line feed keeps it from merging with the next.
+fn end_torn_line(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.len() == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
+}
+
+fn fault(path: &Path, err: &io::Error) -> Fault {
+    let kind = match err.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::DiskFull,
+        _ => Kind::DiskIo,
+    };
+    Fault::new(Origin::Sink, kind, format!("failed to write {}: {err}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventId;
+
+    fn batch(lines: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for line in lines {
+            assert!(
+                batch.push(EventId([0; 16]), |out| out.extend_from_slice(format!("{line}\n").as_bytes()))
+            );
+        }
+        batch
+    }
+
+    fn in_folder() -> (tempfile::TempDir, FileSink, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.ndjson");
+        (folder, FileSink::new(path.clone()), path)
+    }
+
+    #[tokio::test]
+    async fn a_receipt_covers_what_was_written_and_is_given_once() {
+        let (_folder, sink, path) = in_folder();
+        assert_eq!(sink.confirm().await.unwrap_err().kind, Kind::Interrupted);
+        assert_eq!(sink.send(&batch(&["1", "2"])).await.unwrap(), Sent::Written);
+        assert_eq!(sink.send(&batch(&["3"])).await.unwrap(), Sent::Written);
+        assert_eq!(sink.confirm().await.unwrap(), Receipt { events: 3, level: 5 });
+        assert!(sink.confirm().await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n3\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o137, 0, "others can read it");
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_is_ended_and_a_whole_one_left_alone() {
+        let (_folder, sink, path) = in_folder();
+        std::fs::write(&path, "{\"a\":1}\n{\"torn\":").unwrap();
+        sink.send(&batch(&["{}"])).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"torn\":\n{}\n");
+        let again = FileSink::new(path.clone());
+        again.send(&batch(&["{}"])).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"torn\":\n{}\n{}\n");
+    }
+
+    #[tokio::test]
+    async fn a_rotated_file_is_left_and_a_new_one_begun() {
+        let (folder, sink, path) = in_folder();
+        sink.send(&batch(&["1"])).await.unwrap();
+        let rotated = folder.path().join("events.ndjson.1");
+        std::fs::rename(&path, &rotated).unwrap();
+        sink.send(&batch(&["2"])).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "theirs\n").unwrap();
+        sink.send(&batch(&["3"])).await.unwrap();
+        assert_eq!(sink.confirm().await.unwrap().events(), 3);
+        assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "1\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs\n3\n");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_takes_back_what_was_unconfirmed() {
+        let (_folder, sink, _) = in_folder();
+        sink.send(&batch(&["1"])).await.unwrap();
+        let full = PathBuf::from("/dev/full"); // every write to it fails with ENOSPC
+        let device = OpenOptions::new().write(true).open(&full).unwrap();
+        let target = Target { path: full, open: Mutex::new(Some(device)) };
+        let sink = FileSink { target: Arc::new(target), waiting: AtomicU64::new(1) };
+        let fault = sink.send(&batch(&["2"])).await.unwrap_err();
+        assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::DiskFull));
+        assert!(sink.confirm().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused() {
+        let (folder, ..) = in_folder();
+        for path in [folder.path().to_owned(), folder.path().join("no/such/folder"), "/dev/null".into()] {
+            let fault = FileSink::new(path).send(&batch(&["1"])).await.unwrap_err();
+            assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::DiskIo), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! HTTP against receivers that accept, refuse, lie and break off.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::plan::HttpPlan;
+use super::receivers::*;
+use super::{Plan, Receipt, Sent, Sink};
+use crate::fault::{Fault, Kind, Origin};
+use crate::secret::Secret;
+
+/// One request: its head, and its body by Content-Length.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let len = head
+        .split_once("content-length: ")
+        .map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((head, body))
+}
+
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), text: &str, seen: &Seen) {
+    while let Some(request) = request(stream).await {
+        seen.lock().unwrap().push(request);
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+}
+
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// A receiver with one answer for everything, and a plan to reach it.
+async fn receiver(text: impl Into<String>) -> (HttpPlan, Seen) {
+    let (text, seen) = (text.into(), Seen::default());
+    let theirs = seen.clone();
+    let at = listen(move |_, mut stream| {
+        let (text, seen) = (text.clone(), theirs.clone());
+        async move { answer(&mut stream, &text, &seen).await }
+    })
+    .await;
+    let url = format!("http://user:pw@{at}/in?key=query-secret").parse().unwrap();
+    (HttpPlan { timeout: Duration::from_secs(5), ..HttpPlan::new(url) }, seen)
+}
+
+fn reply(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+async fn refused(plan: HttpPlan) -> Fault {
+    let fault = Sink::new(Plan::Http(plan)).unwrap().send(&batch(2, 9)).await.unwrap_err();
+    assert!(!fault.detail.contains("query-secret") && !fault.detail.contains("pw@"), "{fault}");
+    assert!(!fault.to_string().to_lowercase().contains("mimecast"), "{fault}");
+    fault
+}
+
+#[tokio::test]
+async fn a_2xx_is_an_acknowledgement() {
+    let (plan, seen) = receiver(reply("202 Accepted", "", "{\"errors\":false}")).await;
+    let plan = HttpPlan {
+        token: Some(Secret::new("tok-1")),
+        headers: vec![("X-Source".into(), Secret::new("gate way"))],
+        ..plan
+    };
+    let sink = Sink::new(Plan::Http(plan)).unwrap();
+    let two = batch(2, 9);
+    assert_eq!(sink.send(&two).await.unwrap(), Sent::Acknowledged(Receipt { events: 2, level: 4 }));
+    let seen = seen.lock().unwrap();
+    let (head, body) = &seen[0];
+    assert!(head.starts_with("post /in?key=query-secret http/1.1"), "{head}");
+    for header in ["content-type: application/x-ndjson", "authorization: bearer tok-1", "x-source: gate way"]
+    {
+        assert!(head.contains(header), "{head}");
+    }
+    assert_eq!(*body, two.bytes);
+    assert_eq!((sink.ack_level(), sink.window().confirm_every), (4, 0));
+}
+
+#[tokio::test]
+async fn gzip_bodies_inflate_to_the_batch() {
+    let (plan, seen) = receiver(reply("200 OK", "", "")).await;
+    let sink = Sink::new(Plan::Http(HttpPlan { gzip: true, ..plan })).unwrap();
+    let many = batch(500, 200);
+    assert!(matches!(sink.send(&many).await.unwrap(), Sent::Acknowledged(_)));
+    let seen = seen.lock().unwrap();
+    let (head, body) = &seen[0];
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    assert!(body.len() * 5 < many.bytes.len());
+    let mut inflated = Vec::new();
+    flate2::read::MultiGzDecoder::new(&body[..]).read_to_end(&mut inflated).unwrap();
+    assert_eq!(inflated, many.bytes);
+}
+
+#[tokio::test]
+async fn a_200_that_carries_a_failure_is_a_failure() {
+    for (body, kind) in [
+        ("{\"took\":1,\"errors\":true}", Kind::Partial),
+        ("{\"status\":\"error\",\"code\":503}", Kind::Status(503)),
+    ] {
+        let fault = refused(receiver(reply("200 OK", "", body)).await.0).await;
+        assert_eq!((fault.origin, fault.kind), (Origin::Sink, kind), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn every_other_status_is_a_fault_with_what_was_said() {
+    let token = Some(Secret::new("tok-123456"));
+    for status in [301, 307, 400, 401, 404, 413, 429, 500, 503] {
+        let body = "no:\r\ntok-123456 is bad\u{1b}[31m".to_owned() + &"x".repeat(100_000);
+        let (plan, seen) =
+            receiver(reply(&format!("{status} Word"), "location: http://127.0.0.1:1/?a=b\r\n", &body)).await;
+        let fault = refused(HttpPlan { token: token.clone(), ..plan }).await;
+        assert_eq!((fault.origin, fault.kind, fault.retry_after), (Origin::Sink, Kind::Status(status), None));
+        assert!(fault.detail.contains("/in: no:  <secret> is bad [31mxxx"), "{fault}");
+        assert!(fault.detail.chars().count() < 320, "{fault}");
+        assert_eq!(fault.detail.contains("points to http://127.0.0.1:1/"), status < 400, "{fault}");
+        assert_eq!(seen.lock().unwrap().len(), 1, "sent once, and not to where an answer points");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_is_read_in_both_forms() {
+    for (headers, wait) in [
+        ("retry-after: 7\r\n", Some(7)),
+        ("date: Sun, 06 Nov 1994 08:49:37 GMT\r\nretry-after: Sun, 06 Nov 1994 08:50:07 GMT\r\n", Some(30)),
+        ("retry-after: later\r\n", None),
+    ] {
+        let fault = refused(receiver(reply("429 Too Many", headers, "")).await.0).await;
+        assert_eq!(
+            (fault.kind, fault.retry_after),
+            (Kind::Status(429), wait.map(Duration::from_secs)),
+            "{fault}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_that_do_not_come_or_break_off() {
+    let slow = listen(|_, mut stream| async move {
+        request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let gone = listen(|_, mut stream| async move {
+        request(&mut stream).await;
+    })
+    .await;
+    let cut = listen(|_, mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    })
+    .await;
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (patient, impatient) = (Duration::from_secs(5), Duration::from_millis(200));
+    for (place, timeout, kind) in [
+        (slow.to_string(), impatient, Kind::Timeout),
+        (gone.to_string(), patient, Kind::Interrupted),
+        (cut.to_string(), patient, Kind::Interrupted),
+        (closed.to_string(), patient, Kind::Connect),
+        ("no-such-host.invalid".to_owned(), patient, Kind::Dns),
+    ] {
+        let url = format!("http://{place}/in?key=query-secret").parse().unwrap();
+        let fault = refused(HttpPlan { timeout, ..HttpPlan::new(url) }).await;
+        assert_eq!((fault.origin, fault.kind), (Origin::Sink, kind), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn https_trusts_the_named_authority_only() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let server = pki.server(false, &TLS13);
+    let at = listen(move |_, stream| {
+        let server = server.clone();
+        async move {
+            if let Some(mut stream) = server.accept(stream).await {
+                answer(&mut stream, &reply("204 No Content", "", ""), &Seen::default()).await;
+            }
+        }
+    })
+    .await;
+    let plan = |pki: &Pki| HttpPlan {
+        ca_file: Some(pki.path("ca.pem")),
+        ..HttpPlan::new(format!("https://localhost:{}/in", at.port()).parse().unwrap())
+    };
+    let fault = refused(plan(&other)).await;
+    assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::TlsVerify), "{fault}");
+    let sink = Sink::new(Plan::Http(plan(&pki))).unwrap();
+    assert!(matches!(sink.send(&batch(1, 9)).await.unwrap(), Sent::Acknowledged(_)));
+}
+
+#[tokio::test]
+async fn a_probe_sends_no_event_and_minds_only_being_refused() {
+    for (status, expected) in
+        [(200, Ok(4)), (405, Ok(4)), (401, Err(Kind::Status(401))), (403, Err(Kind::Status(403)))]
+    {
+        let (plan, seen) = receiver(reply(&format!("{status} Word"), "", "")).await;
+        let probed = Sink::new(Plan::Http(plan)).unwrap().probe().await;
+        assert_eq!(probed.map_err(|fault| fault.kind), expected);
+        let seen = seen.lock().unwrap();
+        assert!(seen[0].0.starts_with("options ") && seen[0].1.is_empty());
+    }
+}
+
+#[test]
+fn headers_that_cannot_be_sent_are_named_without_their_value() {
+    let plan = HttpPlan::new("http://127.0.0.1/in".parse().unwrap());
+    for (name, value) in [("X-Bad", "line\nbreak"), ("no name", "fine")] {
+        let plan = HttpPlan { headers: vec![(name.into(), Secret::new(value))], ..plan.clone() };
+        let message = Sink::new(Plan::Http(plan)).unwrap_err().message;
+        assert!(message.contains(name) && !message.contains(value), "{message}");
+    }
+    let token = HttpPlan { token: Some(Secret::new("a\nb")), ..plan };
+    assert!(Sink::new(Plan::Http(token)).unwrap_err().message.contains("the token"));
+}

@@ -1,0 +1,222 @@
+//! Syslog over TCP and TLS, in confirmed batches. Neither protocol acknowledges a message, so the end of a
+//! connection is made to: after a batch we close our side and wait for the peer to close its own. Over TLS
+//! the peer's `close_notify` is an answer of the application (RFC 5425 §4.4, level 3); over TCP its FIN says
+//! that it read to the end (level 2). A reset, an alert or a missing answer means: nothing was delivered.
+//!
+//! A connection lives from the first send to the confirmation, so none is ever idle long enough to be
+//! forgotten by a firewall.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::peer::{late, transport};
+use super::plan::SyslogPlan;
+use super::wire::{Connection, Farewell, Stream};
+use super::{Batch, Receipt, Sent, Window, nothing_to_confirm, tls};
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits;
+use crate::setup_error::SetupError;
+
+const LEVEL_CLOSED: u8 = 2;
+const LEVEL_NOTIFIED: u8 = 3;
+
+/// One receiver.
+#[derive(Debug)]
+pub struct Syslog {
+    plan: SyslogPlan,
+    /// `host:port`, for people.
+    peer: String,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    level: AtomicU8,
+    /// Events per confirmation; halved when the peer cannot confirm in time.
+    confirm_every: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: Option<Open>,
+    /// Whether the peer answers `close_notify` is known.
+    probed: bool,
+}
+
+/// A connection and the events on it that nobody has confirmed.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    events: u64,
+}
+
+impl Syslog {
+    pub fn new(plan: SyslogPlan) -> Result<Self, SetupError> {
+        let tls = match &plan.tls {
+            None => None,
+            Some(files) => {
+                let name = files.server_name.as_deref().unwrap_or(&plan.host);
+                let server = ServerName::try_from(name.to_owned()).map_err(|_| {
+                    SetupError::config(format!(
+                        "{name} is neither a host name nor an address: set server_name"
+                    ))
+                })?;
+                Some((Arc::new(tls::client_config(files)?), server))
+            }
+        };
+        let host = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
+        Ok(Syslog {
+            peer: format!("{host}:{}", plan.port),
+            level: AtomicU8::new(if tls.is_some() { LEVEL_NOTIFIED } else { LEVEL_CLOSED }),
+            confirm_every: AtomicU32::new(plan.confirm_every.max(1)),
+            tls,
+            plan,
+            state: Mutex::default(),
+        })
+    }
+
+    pub fn ack_level(&self) -> u8 {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    pub fn window(&self) -> Window {
+        let confirm_every = self.confirm_every.load(Ordering::Relaxed);
+        Window {
+            max_events: confirm_every as usize,
+            max_bytes: limits::SINK_BATCH_BYTES,
+            wait: Duration::ZERO,
+            concurrency: 1,
+            confirm_every,
+        }
+    }
+
+    pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
+        let mut state = self.state.lock().await;
+        // Taken out, and put back only when all went well: a send that fails or is cancelled leaves a torn
+        // message behind, and such a connection must not be written to or confirmed.
+        let mut open = match state.open.take() {
+            Some(open) => open,
+            None => {
+                if self.tls.is_some() && !state.probed {
+                    self.learn_level(&mut state).await?;
+                }
+                Open { connection: self.connect().await?, events: 0 }
+            }
+        };
+        for piece in batch.bytes.chunks(limits::WRITE_BYTES) {
+            timeout(self.plan.write_timeout, open.connection.write(piece))
+                .await
+                .map_err(|_| {
+                    late(&self.peer, "write a batch (the receiver does not read)", self.plan.write_timeout)
+                })?
+                .map_err(|err| transport(&self.peer, "write a batch", &err))?;
+        }
+        open.events += batch.len() as u64;
+        state.open = Some(open);
+        Ok(Sent::Written)
+    }
+
+    pub async fn confirm(&self) -> Result<Receipt, Fault> {
+        let mut state = self.state.lock().await;
+        let Some(open) = state.open.take() else { return Err(nothing_to_confirm()) };
+        let farewell = self.farewell(open.connection).await.inspect_err(|fault| {
+            if fault.kind == Kind::Timeout {
+                self.ask_for_less();
+            }
+        })?;
+        let level = match farewell {
+            Farewell::Notified => LEVEL_NOTIFIED,
+            Farewell::Closed => LEVEL_CLOSED,
+        };
+        if level < self.ack_level() {
+            state.probed = false; // perhaps the receiver was replaced by one that never answers
+            let why = format!(
+                "{}: the receiver closed without TLS close_notify, so {} events are not confirmed",
+                self.peer, open.events
+            );
+            return Err(Fault::new(Origin::Sink, Kind::Interrupted, why));
+        }
+        self.ask_for_more();
+        Ok(Receipt::new(open.events, level))
+    }
+
+    pub async fn probe(&self) -> Result<u8, Fault> {
+        self.learn_level(&mut *self.state.lock().await).await?;
+        Ok(self.ack_level())
+    }
+
+    /// Opens an empty connection and sees how the peer ends it (recovery row S13).
+    async fn learn_level(&self, state: &mut State) -> Result<(), Fault> {
+        let farewell = self.farewell(self.connect().await?).await?;
+        let level = if farewell == Farewell::Notified { LEVEL_NOTIFIED } else { LEVEL_CLOSED };
+        self.level.store(level, Ordering::Relaxed);
+        state.probed = true;
+        Ok(())
+    }
+
+    async fn farewell(&self, connection: Connection) -> Result<Farewell, Fault> {
+        let doing = "have a batch confirmed (end of connection after ours)";
+        timeout(self.plan.confirm_timeout, connection.farewell())
+            .await
+            .map_err(|_| late(&self.peer, doing, self.plan.confirm_timeout))?
+            .map_err(|err| transport(&self.peer, doing, &err))
+    }
+
+    async fn connect(&self) -> Result<Connection, Fault> {
+        let tcp = self.connect_tcp().await?;
+        let Some((config, server)) = &self.tls else { return Ok(Connection::new(Stream::Plain(tcp))) };
+        let handshake = TlsConnector::from(Arc::clone(config)).connect(server.clone(), tcp);
+        let stream = timeout(self.plan.connect_timeout, handshake)
+            .await
+            .map_err(|_| late(&self.peer, "agree on TLS", self.plan.connect_timeout))?
+            .map_err(|err| {
+                let fault = transport(&self.peer, "agree on TLS", &err);
+                let kind = if fault.kind == Kind::Interrupted { Kind::TlsHandshake } else { fault.kind };
+                Fault { kind, ..fault }
+            })?;
+        Ok(Connection::new(Stream::Tls(Box::new(stream))))
+    }
+
+    async fn connect_tcp(&self) -> Result<TcpStream, Fault> {
+        let limit = self.plan.connect_timeout;
+        let dns = |why: String| Fault::new(Origin::Sink, Kind::Dns, format!("{}: {why}", self.peer));
+        let found = timeout(limit, lookup_host((self.plan.host.as_str(), self.plan.port)))
+            .await
+            .map_err(|_| dns(format!("the name did not resolve within {limit:?}")))?
+            .map_err(|err| dns(format!("the name does not resolve: {err}")))?;
+        let addresses: Vec<_> = found.take(limits::MAX_SINK_ADDRESSES).collect();
+        let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+        let mut last = dns("the name has no address".into());
+        for address in addresses {
+            let why = match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => {
+                    tcp.set_nodelay(true).ok(); // only a delay is lost
+                    return Ok(tcp);
+                }
+                Ok(Err(err)) => err.to_string(),
+                Err(_) => format!("no answer within {share:?}"),
+            };
+            let text = format!("{}: failed to connect to {address}: {why}", self.peer);
+            last = Fault::new(Origin::Sink, Kind::Connect, text);
+        }
+        Err(last)
+    }
+
+    /// A receiver that is slow, not dead, would otherwise get the same batch for ever: what it had no time to
+    /// read when we ended the stream is what makes it late.
+    fn ask_for_less(&self) {
+        let least = limits::MIN_CONFIRM_EVERY.min(self.plan.confirm_every.max(1));
+        let less = self.confirm_every.load(Ordering::Relaxed) / 2;
+        self.confirm_every.store(less.max(least), Ordering::Relaxed);
+    }
+
+    fn ask_for_more(&self) {
+        let more = self.confirm_every.load(Ordering::Relaxed).saturating_mul(2);
+        self.confirm_every.store(more.min(self.plan.confirm_every.max(1)), Ordering::Relaxed);
+    }
+}
