@@ -1,1 +1,19 @@
-//! (in work)
+//! What is done about a fault. `policy` is the one table, `backoff` turns its timers into waits, `gate` guards a
+//! credential that many feeds share. All of it is pure: time, chance and stored text come in as arguments.
+
+pub mod backoff;
+pub mod gate;
+pub mod policy;
+pub mod rule;
+
+mod rows_access;
+mod rows_download;
+mod rows_local;
+mod rows_service;
+mod rows_sink;
+mod rows_wire;
+
+#[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
+mod policy_tests;

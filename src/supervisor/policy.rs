@@ -1,0 +1,100 @@
+//! THE table: what happens on each failure. Rows are asked from the top, the first match wins, and every surface
+//! ends in a row that matches everything, so every fault has exactly one answer. This is the only place that
+//! names a status code in order to react to it.
+
+use super::rule::Rule;
+use super::{rows_access, rows_download, rows_local, rows_service, rows_sink, rows_wire};
+use crate::fault::{Code, Fault, Kind, Origin};
+
+const PARTS: [&[Rule]; 6] = [
+    rows_access::ROWS,
+    rows_service::ROWS,
+    rows_wire::ROWS,
+    rows_download::ROWS,
+    rows_sink::ROWS,
+    rows_local::ROWS,
+];
+
+/// Every row, in the order in which they are asked.
+pub static RULES: &[Rule] = &JOINED;
+
+const COUNT: usize = count();
+static JOINED: [Rule; COUNT] = join();
+
+#[expect(clippy::indexing_slicing, reason = "runs while compiling: out of bounds would not compile")]
+const fn count() -> usize {
+    let (mut part, mut total) = (0, 0);
+    while part < PARTS.len() {
+        total += PARTS[part].len();
+        part += 1;
+    }
+    total
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs while compiling: out of bounds would not compile")]
+const fn join() -> [Rule; COUNT] {
+    let mut all = [PARTS[0][0]; COUNT];
+    let (mut part, mut next) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[next] = PARTS[part][row];
+            next += 1;
+            row += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
+/// What is done about `fault`: the first row that matches.
+pub fn judge(fault: &Fault) -> &'static Rule {
+    // The last row of each surface matches everything (tested), so `LAST_RESORT` is never reached.
+    RULES.iter().find(|rule| rule.matches(fault)).unwrap_or(&JOINED[COUNT - 1])
+}
+
+/// The first row of that name, in upper or lower case: `M10`.
+pub fn by_id(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id.eq_ignore_ascii_case(id))
+}
+
+/// `401/0010`, `403 app_forbidden`, `429`, `locked_out`, `M10` → status and word, for [`explain`].
+pub fn parse_question(text: &str) -> (Option<u16>, Option<Code>) {
+    let mut parts = text.splitn(2, |c: char| c == '/' || c.is_whitespace()).map(str::trim);
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.next().and_then(Code::new);
+    match first.parse::<u16>() {
+        Ok(status) if (100..=999).contains(&status) && first.len() == 3 => (Some(status), rest),
+        _ => (None, Code::new(text)),
+    }
+}
+
+/// The rows that answer a status, a code, or both, on any surface, in table order and each once. A word without
+/// a status is looked for among codes, row names and titles.
+pub fn explain(status: Option<u16>, code: Option<&Code>) -> Vec<&'static Rule> {
+    let found: Vec<usize> = match status {
+        Some(status) => Origin::ALL.iter().filter_map(|&origin| answer_index(origin, status, code)).collect(),
+        None => {
+            let word = code.map_or("", Code::as_str);
+            (0..RULES.len()).filter(|&at| RULES.get(at).is_some_and(|rule| names(rule, word))).collect()
+        }
+    };
+    RULES.iter().enumerate().filter(|(at, _)| found.contains(at)).map(|(_, rule)| rule).collect()
+}
+
+fn answer_index(origin: Origin, status: u16, code: Option<&Code>) -> Option<usize> {
+    if origin == Origin::Local {
+        return None; // this machine does not answer with a status
+    }
+    let mut fault = Fault::new(origin, Kind::Status(status), "");
+    fault.code = code.cloned();
+    fault.attributed = true;
+    RULES.iter().position(|rule| rule.matches(&fault))
+}
+
+fn names(rule: &Rule, word: &str) -> bool {
+    !word.is_empty()
+        && (rule.id.eq_ignore_ascii_case(word)
+            || rule.title.eq_ignore_ascii_case(word)
+            || rule.on.codes().iter().any(|code| code.eq_ignore_ascii_case(word)))
+}

@@ -1,0 +1,388 @@
+//! The vocabulary of a row of the recovery table: which faults it is about, how far it reaches, what is done,
+//! and what a person is told. The rows themselves are in `rows_*.rs`, in the order in which they are asked.
+
+use std::time::Duration;
+
+use crate::fault::{Fault, Kind, Origin};
+
+/// One row of the recovery table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The row's name in the recovery table: `M10`. Rows that treat variants of one case share it.
+    pub id: &'static str,
+    /// Where the fault may come from.
+    pub surfaces: &'static [Origin],
+    /// Which faults of those surfaces.
+    pub on: On,
+    /// How far the verdict reaches.
+    pub scope: Scope,
+    /// What is done.
+    pub verdict: Verdict,
+    /// Trying again without a change makes it worse (a lock is extended, a secret leaks, a quota burns).
+    pub harmful: bool,
+    pub severity: Severity,
+    /// A person has to be told, not only the log.
+    pub alert: bool,
+    /// What ends it.
+    pub clears: Clears,
+    /// One word for metrics and logs: `locked_out`.
+    pub title: &'static str,
+    /// What it means, for people.
+    pub meaning: &'static str,
+    /// What to do about it, for people.
+    pub remedy: &'static str,
+}
+
+impl Rule {
+    /// Whether this row is about `fault`.
+    pub fn matches(&self, fault: &Fault) -> bool {
+        self.surfaces.contains(&fault.origin) && self.on.holds(fault)
+    }
+    /// The credential's gate handles it, for all feeds at once: everything the token endpoint says, and what an
+    /// API function says about the credential.
+    pub fn is_for_gate(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Token => true,
+            Origin::Api => matches!(self.scope, Scope::Credential | Scope::Tenant),
+            Origin::Download | Origin::Sink | Origin::Local => false,
+        }
+    }
+    /// Shortest pause that configuration may choose for this row (`[recovery."401/0010"] pause`); `None` when the
+    /// row has no pause to choose.
+    pub fn pause_floor(&self) -> Option<Duration> {
+        match self.verdict {
+            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Shrink { wait } => Some(wait.first),
+            Verdict::Lockout { .. } => Some(LOCKOUT_FLOOR),
+            Verdict::Halt { probe } => probe,
+            _ => None,
+        }
+    }
+}
+
+/// How far a verdict reaches; each one contains those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// One record.
+    Item,
+    /// One downloaded file.
+    File,
+    /// One feed of one tenant.
+    Feed,
+    /// Everything that uses one credential.
+    Credential,
+    /// One tenant on this machine.
+    Tenant,
+    /// Everything on one remote host.
+    Host,
+    /// One destination.
+    Sink,
+    /// The daemon.
+    Process,
+}
+
+impl Scope {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Item => "item",
+            Scope::File => "file",
+            Scope::Feed => "feed",
+            Scope::Credential => "credential",
+            Scope::Tenant => "tenant",
+            Scope::Host => "host",
+            Scope::Sink => "sink",
+            Scope::Process => "process",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// Waits that grow: after the n-th failure in a row, evenly from `[first, min(cap, first * 2^n)]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    pub first: Duration,
+    pub cap: Duration,
+}
+
+/// What is done about a fault, with its timers. In-cycle tries (`quick`) are for faults of transport only:
+/// everything else waits for the next cycle, so that the 300 s between polls hold even when things burn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Count it and go on.
+    Proceed,
+    /// Same again later; first `quick` times within seconds. Without `last` there is no giving up.
+    Backoff { wait: Ladder, quick: u8, last: Option<Last> },
+    /// Same again when the service allows it; its own figure wins over `wait`.
+    PauseFor(Ladder),
+    /// A new token, once per token generation; the second generation refused in a row waits, and from
+    /// `generations` on the secret itself is taken to be refused.
+    Refresh { wait: Ladder, generations: Option<u8> },
+    /// Ask the listing again from the same cursor for fresh links: `at_once` times in a cycle, then later.
+    Relist { at_once: u8, wait: Ladder },
+    /// Try the file again; when it was the same `tries` times over at least `over`, give the file up.
+    Insist { quick: u8, tries: u8, over: Duration, wait: Ladder },
+    /// Leave the refused cursor and start from a date, with a gap record where the two do not meet. Refused
+    /// again before anything came: halt.
+    Rewind { probe: Option<Duration> },
+    /// Ask for half as much in the next cycle; at the smallest size, halt.
+    Shrink { wait: Ladder },
+    /// The account is locked: silence for `rungs[n]` plus up to `jitter`, one attempt, next rung; then halt.
+    Lockout { rungs: [Duration; 3], jitter: Duration },
+    /// The secret was refused: one attempt after `after` to confirm, a last one after `last`, then halt.
+    ConfirmThenHalt { after: Duration, last: Duration },
+    /// Nothing more until the row's key turns; `probe` is how often one request may look whether it did.
+    Halt { probe: Option<Duration> },
+    /// Keep the bytes aside and go on.
+    Quarantine,
+    /// Go on without the item, with a gap record.
+    SkipWithGap,
+    /// This cycle ends here; the cursor stays.
+    StopPaging,
+    /// Send the batch in halves until the refused event stands alone.
+    Bisect,
+    /// The destination will never take this event: put it aside with the reason.
+    DeadLetter,
+    /// Stop collecting, keep delivering; look again every `check`.
+    PauseIntake { check: Duration },
+    /// End the process with this exit code.
+    Exit(u8),
+}
+
+/// What follows when a [`Verdict::Backoff`] failed `after` times in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    pub after: u8,
+    pub end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Halt { probe: Option<Duration> },
+    Exit(u8),
+}
+
+impl Verdict {
+    /// The metric label `action`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Proceed => "proceed",
+            Verdict::Backoff { .. } => "backoff",
+            Verdict::PauseFor(_) => "pause",
+            Verdict::Refresh { .. } => "refresh",
+            Verdict::Relist { .. } => "relist",
+            Verdict::Insist { .. } => "insist",
+            Verdict::Rewind { .. } => "rewind",
+            Verdict::Shrink { .. } => "shrink",
+            Verdict::Lockout { .. } => "lockout",
+            Verdict::ConfirmThenHalt { .. } => "confirm_then_halt",
+            Verdict::Halt { .. } => "halt",
+            Verdict::Quarantine => "quarantine",
+            Verdict::SkipWithGap => "skip_with_gap",
+            Verdict::StopPaging => "stop_paging",
+            Verdict::Bisect => "bisect",
+            Verdict::DeadLetter => "dead_letter",
+            Verdict::PauseIntake { .. } => "pause_intake",
+            Verdict::Exit(_) => "exit",
+        }
+    }
+}
+
+/// What ends a rule's hold: its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clears {
+    /// Nothing is held.
+    Itself,
+    /// The next good answer.
+    Success,
+    /// One probe that succeeds.
+    Probe,
+    /// A changed secret, or `resume`.
+    Secret,
+    /// A changed configuration, or `resume`.
+    Config,
+    /// A person who looked at what was put aside.
+    Review,
+    /// Another start of the program.
+    Restart,
+}
+
+impl Clears {
+    /// For `status`, logs and `explain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Clears::Itself => "nothing is held up",
+            Clears::Success => "the next good answer",
+            Clears::Probe => "one probe that succeeds, or `resume`",
+            Clears::Secret => "a changed secret, or `resume`",
+            Clears::Config => "a changed configuration, or `resume`",
+            Clears::Review => "a person who reviews what was put aside",
+            Clears::Restart => "a restart after the cause is gone",
+        }
+    }
+}
+
+/// Which faults of a surface a row is about. All conditions must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct On {
+    what: What,
+    code: Name,
+    attributed: Option<bool>,
+    field: Option<FieldClass>,
+    retryable: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Anything,
+    /// Inclusive ranges of HTTP status.
+    Status(&'static [(u16, u16)]),
+    Kinds(&'static [Kind]),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Any,
+    Absent,
+    Present,
+    OneOf(&'static [&'static str]),
+}
+
+/// What a refused request field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldClass {
+    Cursor,
+    Date,
+    PageSize,
+}
+
+impl FieldClass {
+    /// From the field's name as the service writes it (`nextPage`, `dateRangeStartsAt`, `pageSize`).
+    pub fn of(field: &str) -> Option<Self> {
+        let last = field.rsplit(['.', '/', ']']).find(|part| !part.is_empty())?.to_ascii_lowercase();
+        match last.as_str() {
+            "nextpage" | "@nextpage" | "pagetoken" | "token" | "next" => Some(FieldClass::Cursor),
+            "pagesize" => Some(FieldClass::PageSize),
+            "from" | "to" | "start" | "end" => Some(FieldClass::Date),
+            other if other.contains("date") => Some(FieldClass::Date),
+            _ => None,
+        }
+    }
+}
+
+impl On {
+    /// Every fault of the surface: the catch-all.
+    pub const ANYTHING: On =
+        On { what: What::Anything, code: Name::Any, attributed: None, field: None, retryable: false };
+
+    /// These HTTP statuses, as inclusive ranges.
+    pub const fn status(ranges: &'static [(u16, u16)]) -> On {
+        On { what: What::Status(ranges), ..On::ANYTHING }
+    }
+    pub const fn kinds(kinds: &'static [Kind]) -> On {
+        On { what: What::Kinds(kinds), ..On::ANYTHING }
+    }
+    /// ... with one of these codes, upper or lower case.
+    pub const fn code(self, codes: &'static [&'static str]) -> On {
+        On { code: Name::OneOf(codes), ..self }
+    }
+    /// ... without any code.
+    pub const fn uncoded(self) -> On {
+        On { code: Name::Absent, ..self }
+    }
+    /// ... with a code that no earlier row knows.
+    pub const fn other_code(self) -> On {
+        On { code: Name::Present, ..self }
+    }
+    /// ... in an answer that is not in a form of Mimecast or OAuth.
+    pub const fn unattributed(self) -> On {
+        On { attributed: Some(false), ..self }
+    }
+    /// ... that names a field of this class.
+    pub const fn field(self, class: FieldClass) -> On {
+        On { field: Some(class), ..self }
+    }
+    /// ... which the service itself calls worth another try.
+    pub const fn retryable(self) -> On {
+        On { retryable: true, ..self }
+    }
+
+    fn holds(&self, fault: &Fault) -> bool {
+        let what = match self.what {
+            What::Anything => true,
+            What::Status(ranges) => {
+                fault.status().is_some_and(|s| ranges.iter().any(|&(low, high)| (low..=high).contains(&s)))
+            }
+            What::Kinds(kinds) => kinds.contains(&fault.kind),
+        };
+        let code = match self.code {
+            Name::Any => true,
+            Name::Absent => fault.code.is_none(),
+            Name::Present => fault.code.is_some(),
+            Name::OneOf(codes) => codes.iter().any(|code| code.eq_ignore_ascii_case(fault.code_str())),
+        };
+        what && code
+            && self.attributed.is_none_or(|wanted| wanted == fault.attributed)
+            && self.field.is_none_or(|class| fault.field.as_deref().and_then(FieldClass::of) == Some(class))
+            && (!self.retryable || fault.retryable == Some(true))
+    }
+    /// The codes this row names.
+    pub fn codes(&self) -> &'static [&'static str] {
+        match self.code {
+            Name::OneOf(codes) => codes,
+            Name::Any | Name::Absent | Name::Present => &[],
+        }
+    }
+    pub(super) fn is_catch_all(&self) -> bool {
+        matches!((self.what, self.code), (What::Anything, Name::Any))
+            && self.attributed.is_none()
+            && self.field.is_none()
+            && !self.retryable
+    }
+}
+
+// --- timers shared by many rows -----------------------------------------------------------------------------
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+/// 300 s x2, cap 30 min: the wait of nearly everything Mimecast can do to us; 300 s is the floor between polls.
+pub(super) const CYCLES: Ladder = Ladder { first: Duration::from_secs(300), cap: Duration::from_secs(1_800) };
+/// 1 s x2, cap 5 min: destinations, where nobody counts our attempts.
+pub(super) const SINKS: Ladder = Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
+/// Mimecast's pages say 15 and 30 minutes; configuration may not go below the shorter one.
+pub(super) const LOCKOUT_FLOOR: Duration = Duration::from_secs(15 * 60);
+
+pub(super) const LOCKOUT: Verdict = Verdict::Lockout {
+    rungs: [Duration::from_secs(31 * 60), Duration::from_secs(61 * 60), Duration::from_secs(4 * 3_600)],
+    jitter: MINUTE,
+};
+pub(super) const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
+pub(super) const LATER: Verdict = Verdict::Backoff { wait: CYCLES, quick: 0, last: None };
+pub(super) const HALT: Verdict = Verdict::Halt { probe: None };
+
+pub(super) const fn soon(quick: u8) -> Verdict {
+    Verdict::Backoff { wait: CYCLES, quick, last: None }
+}
+pub(super) const fn halt_probing(every: Duration) -> Verdict {
+    Verdict::Halt { probe: Some(every) }
+}
+pub(super) const fn tries_then_halt(after: u8, probe: Option<Duration>) -> Verdict {
+    Verdict::Backoff { wait: CYCLES, quick: 0, last: Some(Last { after, end: End::Halt { probe } }) }
+}
