@@ -40,7 +40,11 @@ fn sink(name: &str, kind: &str, address: &str, up: Option<bool>, waiting: u64) -
         name: name.into(),
         kind: kind.into(),
         address: address.into(),
-        ack_level: up.map(|_| if kind == "http" { 4 } else { 3 }),
+        ack_level: up.map(|_| match kind {
+            "http" => 4,
+            "file" => 1,
+            _ => 3,
+        }),
         up,
         waiting_events: waiting,
         oldest_waiting: (waiting > 0).then(|| Time::from_secs(NOW - 7_900)),
@@ -338,6 +342,7 @@ fn terminal_table_is_aligned() {
         let cell: String = line.chars().skip(column).take(12).collect();
         assert!(cell.starts_with("in ") || cell.starts_with('–'), "{text}");
     }
+    assert!(text.contains("! critical globex (for 90 min, M07): Mimecast locked"));
     assert!(text.contains("what to do: Unlock the account"));
 }
 

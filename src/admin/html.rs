@@ -29,6 +29,17 @@ impl Html {
         self
     }
 
+    /// A sentence in which `commands` stand between backticks.
+    pub(super) fn prose(&mut self, text: &str) -> &mut Self {
+        for (n, part) in clean(text).split('`').enumerate() {
+            match n % 2 {
+                0 => self.text(part),
+                _ => self.raw("<code>").text(part).raw("</code>"),
+            };
+        }
+        self
+    }
+
     pub(super) fn finish(self) -> String {
         self.0
     }
@@ -39,6 +50,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn commands_in_a_sentence_stand_out() {
+        let mut html = Html::default();
+        html.prose("run `resume <x>`, or `wait");
+        assert_eq!(html.finish(), "run <code>resume &lt;x&gt;</code>, or <code>wait</code>");
+    }
 
     proptest! {
         #[test]

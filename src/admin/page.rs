@@ -57,7 +57,7 @@ pub(super) fn render(status: &Status) -> String {
         Some(started) => html.raw("running for ").text(&words::length(status.at.since(started))),
         None => html.raw("not running"),
     };
-    html.raw(" · as of <time>").text(&status.at.rfc3339()).raw("</time></span></header><main>");
+    html.raw(" · as of <time>").text(&words::moment(status.at)).raw("</time></span></header><main>");
     tiles(&mut html, status);
     alerts(&mut html, status);
     sinks(&mut html, status);
@@ -149,14 +149,11 @@ fn alerts(html: &mut Html, status: &Status) {
             .raw(class(words::severity(alert.severity)))
             .raw("\"><p class=\"head\">");
         pill(html, words::severity(alert.severity), alert.severity.as_str(), false);
-        html.raw("<span class=\"name\">").text(&alert.scope).raw("</span><span class=\"dim\">since ");
-        html.text(&words::ago(alert.since, status.at))
-            .raw(" · rule ")
-            .text(&alert.rule)
-            .raw("</span></p><p>");
-        html.text(&alert.words).raw("</p>");
+        html.raw("<span class=\"name\">").text(&alert.scope).raw("</span><span class=\"dim\">");
+        html.text(&words::since(alert.since, status.at)).raw("rule ").text(&alert.rule).raw("</span></p><p>");
+        html.prose(&alert.words).raw("</p>");
         if !alert.remedy.is_empty() {
-            html.raw("<p><b>What to do:</b> ").text(&alert.remedy).raw("</p>");
+            html.raw("<p><b>What to do:</b> ").prose(&alert.remedy).raw("</p>");
         }
         html.raw("</div>");
     }

@@ -37,13 +37,9 @@ fn line(out: &mut String, text: &str) {
 }
 
 fn alert(out: &mut String, alert: &Alert, now: Time) {
-    let since = words::ago(alert.since, now);
-    let head = format!(
-        "  ! {} {} ({}, since {since})",
-        alert.severity.as_str(),
-        clean(&alert.scope),
-        clean(&alert.rule)
-    );
+    let since = words::since(alert.since, now);
+    let head =
+        format!("  ! {} {} ({since}{})", alert.severity.as_str(), clean(&alert.scope), clean(&alert.rule));
     line(out, &format!("{head}: {}", clean(&alert.words)));
     if !alert.remedy.is_empty() {
         line(out, &format!("    what to do: {}", clean(&alert.remedy)));

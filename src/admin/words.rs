@@ -65,6 +65,19 @@ pub(super) fn ago(time: Option<Time>, now: Time) -> String {
     }
 }
 
+/// `for 3 min, `; empty when nobody knows.
+pub(super) fn since(time: Option<Time>, now: Time) -> String {
+    time.map(|time| format!("for {}, ", length(now.since(time)).replace("now", "a moment")))
+        .unwrap_or_default()
+}
+
+/// `2026-01-01 09:30:00 UTC`.
+pub(super) fn moment(time: Time) -> String {
+    let text = time.rfc3339();
+    let (date, clock) = (text.get(..10).unwrap_or_default(), text.get(11..19).unwrap_or_default());
+    format!("{date} {clock} UTC")
+}
+
 /// `in 4 min`; `due` when past; `–` when never.
 pub(super) fn ahead(time: Option<Time>, now: Time) -> String {
     match time.map(|time| length(time.since(now))) {
