@@ -108,3 +108,16 @@ pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// SIGTERM to exit.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+// --- telemetry and admin ----------------------------------------------------------------------------------
+
+/// Characters of one outside text in one log line: what a person still reads.
+pub const MAX_SAID_CHARS: usize = 400;
+/// Request head of the admin listener; a scraper's is about 200 bytes.
+pub const ADMIN_HEAD_BYTES: usize = 4 << 10;
+/// Connections the admin listener serves at once; the next waits in the kernel's queue.
+pub const ADMIN_CONNECTIONS: usize = 8;
+/// Life of one admin connection, from accept to the last byte of the answer.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
+pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,1 +1,55 @@
-//! (in work)
+//! What the operator sees over HTTP (contract §6): `/metrics`, `/healthz`, `/readyz`, `/status`,
+//! `/api/errors` and a status page. Read-only: nothing here changes anything. All of it, and `status` on the
+//! command line, shows the same [`status::Status`].
+
+mod gauges;
+mod html;
+mod listener;
+mod page;
+mod routes;
+pub mod status;
+mod table;
+mod words;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+pub use table::render_text;
+
+use crate::limits::{ADMIN_CONNECTIONS, ADMIN_HEAD_BYTES, ADMIN_TIMEOUT};
+use crate::telemetry::exporter::Exporter;
+use status::Status;
+
+/// A future in a box, so that [`Source`] can be a trait object.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where the answers come from: the daemon implements it.
+pub trait Source: Send + Sync + 'static {
+    /// The state of everything now. What cannot be read is `None` and a reason in `ready`.
+    fn status(&self) -> Answer<'_, Status>;
+    /// The recovery table, for `/api/errors`: an array with one object per rule.
+    fn errors(&self) -> serde_json::Value;
+    /// The rules an answer with this status and code (empty for none) can meet; `None` when no rule names them.
+    fn error(&self, status: u16, code: &str) -> Option<serde_json::Value>;
+}
+
+/// Serves until `stop` completes, then lets answers under way finish. The caller has bound `listener`.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    source: Arc<dyn Source>,
+    exporter: Exporter,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = listener::Bounded::new(listener, ADMIN_CONNECTIONS, ADMIN_HEAD_BYTES, ADMIN_TIMEOUT);
+    axum::serve(listener, routes::router(source, exporter)).with_graceful_shutdown(stop).await
+}
+
+#[cfg(test)]
+mod admin_tests;

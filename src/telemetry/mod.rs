@@ -1,1 +1,10 @@
-//! (in work)
+//! What the operator hears of the daemon: [`notice`] is the one list of everything it says (log line and
+//! counters in one call), [`metrics`] the one list of everything it measures, [`log`] where the lines go.
+
+pub mod escape;
+pub mod exporter;
+pub mod label;
+pub mod log;
+pub mod metrics;
+pub mod notice;
+pub mod process;

@@ -1,0 +1,46 @@
+//! The status as gauges.
+
+use std::time::Duration;
+
+use super::status::{Sink, Status, Tenant};
+use crate::telemetry::metrics;
+
+/// Sets every gauge that applies. Meant for [`crate::telemetry::exporter::Exporter::render`].
+pub(super) fn publish(status: &Status) {
+    metrics::build_info(&status.version);
+    metrics::config_last_reload(status.config_ok);
+    metrics::store_size(status.store.bytes, status.store.limit_bytes);
+    metrics::time_to_data_loss(status.store.time_to_data_loss_seconds.map(Duration::from_secs));
+    for alert in &status.alerts {
+        metrics::alert_active(&alert.tenant, &alert.rule, alert.severity, true);
+    }
+    status.tenants.iter().for_each(tenant);
+    status.sinks.iter().for_each(sink);
+}
+
+fn tenant(tenant: &Tenant) {
+    let (name, credential) = (tenant.name.as_str(), &tenant.credential);
+    metrics::credential_state(name, credential.state);
+    metrics::credential_next_attempt(name, credential.until);
+    metrics::credential_expiry(name, credential.secret_expires);
+    metrics::token_expiry(name, credential.token_expires);
+    metrics::api_quota_remaining(name, tenant.quota_remaining);
+    for feed in &tenant.feeds {
+        metrics::feed_state(name, &feed.name, feed.state);
+        metrics::feed_last_success(name, &feed.name, feed.last_success);
+        metrics::feed_cursor(name, &feed.name, feed.cursor_time);
+        metrics::feed_next_poll(name, &feed.name, feed.next_attempt);
+        metrics::feed_caught_up(name, &feed.name, feed.caught_up);
+        metrics::gaps_open(name, &feed.name, feed.gaps_open);
+    }
+}
+
+fn sink(sink: &Sink) {
+    metrics::store_waiting(&sink.name, sink.waiting_events, sink.oldest_waiting);
+    if let Some(level) = sink.ack_level {
+        metrics::sink_ack_level(&sink.name, level);
+    }
+    if let Some(up) = sink.up {
+        metrics::sink_up(&sink.name, up);
+    }
+}

@@ -1,0 +1,205 @@
+//! The state of everything, as data. One value feeds `/status`, `status --json`, the status page, the gauges
+//! of `/metrics` and the terminal table, so that no two of them can disagree.
+//!
+//! In JSON every key is always present; what is not known is `null`. Times are RFC 3339 in UTC.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Time;
+use crate::telemetry::label::{CredentialState, FeedState, Grade};
+
+/// Everything an operator may ask about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    /// When this was read.
+    #[serde(with = "stamp")]
+    pub at: Time,
+    /// When the daemon started; `None` when no daemon runs and the store was read.
+    #[serde(with = "maybe_stamp")]
+    pub started: Option<Time>,
+    pub ready: Ready,
+    /// The last reading of the configuration succeeded.
+    pub config_ok: bool,
+    pub alerts: Vec<Alert>,
+    pub tenants: Vec<Tenant>,
+    pub sinks: Vec<Sink>,
+    pub store: Store,
+}
+
+/// Whether the daemon does its work; `/readyz` in data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    pub ok: bool,
+    /// Sentences: what does not work. Empty when `ok`.
+    pub reasons: Vec<String>,
+}
+
+/// Something that needs attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// What `resume` takes: `acme`, `acme/audit`, `sink:splunk`, or `store`.
+    pub scope: String,
+    /// Empty for sinks and this machine.
+    pub tenant: String,
+    /// Id of the recovery rule.
+    pub rule: String,
+    pub severity: Grade,
+    #[serde(with = "maybe_stamp")]
+    pub since: Option<Time>,
+    /// What happened, in the other side's words where it had any.
+    pub words: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    pub name: String,
+    /// API generation: `1.0` or `2.0`.
+    pub api: String,
+    pub credential: Credential,
+    /// Calls left in the present quota window.
+    pub quota_remaining: Option<u64>,
+    pub feeds: Vec<Feed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    pub state: CredentialState,
+    /// When a closed credential is tried next; `None` when it is open or waits for a person.
+    #[serde(with = "maybe_stamp")]
+    pub until: Option<Time>,
+    /// Id of the recovery rule that closed it.
+    pub rule: Option<String>,
+    pub words: Option<String>,
+    #[serde(with = "maybe_stamp")]
+    pub token_expires: Option<Time>,
+    /// As configured in `secret_expires`.
+    #[serde(with = "maybe_stamp")]
+    pub secret_expires: Option<Time>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feed {
+    pub name: String,
+    pub state: FeedState,
+    /// Why it is in this state, where that is not plain.
+    pub why: Option<String>,
+    #[serde(with = "maybe_stamp")]
+    pub last_success: Option<Time>,
+    #[serde(with = "maybe_stamp")]
+    pub next_attempt: Option<Time>,
+    /// Event time up to which the feed is stored.
+    #[serde(with = "maybe_stamp")]
+    pub cursor_time: Option<Time>,
+    /// Since the store was created.
+    pub events_stored: u64,
+    /// Items in quarantine now.
+    pub quarantined: u64,
+    pub gaps_open: u64,
+    pub caught_up: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sink {
+    pub name: String,
+    /// `syslog`, `http`, `file`, `stdout`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Host and port, URL without query, or path.
+    pub address: String,
+    /// What an acknowledgement proves (contract §8); `None` before the first contact.
+    pub ack_level: Option<u8>,
+    /// The last attempt reached it; `None` before the first.
+    pub up: Option<bool>,
+    pub waiting_events: u64,
+    /// When the oldest event that waits was stored.
+    #[serde(with = "maybe_stamp")]
+    pub oldest_waiting: Option<Time>,
+    pub delivered: u64,
+    /// Events kept because the sink refused them for good.
+    pub dead_lettered: u64,
+    #[serde(with = "maybe_stamp")]
+    pub last_ack: Option<Time>,
+    #[serde(with = "maybe_stamp")]
+    pub next_attempt: Option<Time>,
+    pub why: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Store {
+    /// Events kept, delivered or not.
+    pub events: u64,
+    pub bytes: u64,
+    /// Size at which collection pauses.
+    pub limit_bytes: u64,
+    /// How long undelivered events can still pile up before any is lost; `None` when nothing piles up.
+    pub time_to_data_loss_seconds: Option<u64>,
+    /// Collection pauses, and why.
+    pub paused: Option<String>,
+}
+
+/// The one word for everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    Working,
+    /// Works, but something needs a look.
+    Attention,
+    /// Not ready, or a critical alert.
+    Failing,
+}
+
+impl Status {
+    /// What the top of the page says.
+    pub fn health(&self) -> Health {
+        let worst = self.alerts.iter().map(|alert| alert.severity).max();
+        match worst {
+            _ if !self.ready.ok => Health::Failing,
+            Some(Grade::Critical) => Health::Failing,
+            Some(Grade::Warning | Grade::Error) => Health::Attention,
+            Some(Grade::Info) | None => Health::Working,
+        }
+    }
+    /// Every feed of every tenant.
+    pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.tenants.iter().flat_map(|tenant| &tenant.feeds)
+    }
+}
+
+mod stamp {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::clock::Time;
+
+    pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&time.rfc3339())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        parse(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("not an RFC 3339 time"))
+    }
+
+    pub fn parse(text: &str) -> Option<Time> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Time(at.as_millisecond()))
+    }
+}
+
+mod maybe_stamp {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::clock::Time;
+
+    pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(Time::rfc3339).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let parse =
+            |text: String| super::stamp::parse(&text).ok_or_else(|| D::Error::custom("not an RFC 3339 time"));
+        text.map(parse).transpose()
+    }
+}

@@ -1,0 +1,147 @@
+//! The recorders behind [`super::metrics`] and their text form for `/metrics`. Counters and histograms live
+//! as long as the process. Gauges live for one scrape: they are written afresh from the present status, so
+//! what no longer applies (a tenant that left, a wait that is over) is absent, not stale.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::metrics::{Kind, METRICS};
+use super::process::Usage;
+use crate::clock::Time;
+use crate::setup_error::SetupError;
+
+/// Renders `/metrics`.
+#[derive(Clone)]
+pub struct Exporter {
+    kept: PrometheusHandle,
+    started: Time,
+}
+
+/// Makes every later count of this process end here; `started` is when the process began. Once per process.
+///
+/// # Errors
+/// A recorder was installed before.
+pub fn install(started: Time) -> Result<Exporter, SetupError> {
+    let (recorder, exporter) = build_recorder(started)?;
+    metrics::set_global_recorder(recorder)
+        .map_err(|error| SetupError::failed(format!("failed to set up metrics: {error}")))?;
+    Ok(exporter)
+}
+
+/// A recorder that knows every row of the table, and the exporter that renders it.
+///
+/// # Errors
+/// A row has buckets that are no buckets.
+pub fn build_recorder(started: Time) -> Result<(PrometheusRecorder, Exporter), SetupError> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
+        builder = builder
+            .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
+            .map_err(|error| SetupError::failed(format!("failed to set up {}: {error}", metric.name)))?;
+    }
+    let recorder = described(builder);
+    let kept = recorder.handle();
+    Ok((recorder, Exporter { kept, started }))
+}
+
+fn described(builder: PrometheusBuilder) -> PrometheusRecorder {
+    let recorder = builder.build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        for metric in METRICS {
+            match metric.kind {
+                Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+                Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+                Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+            }
+        }
+    });
+    recorder
+}
+
+impl Exporter {
+    /// The Prometheus text format, version 0.0.4. `gauges` sets every gauge that applies now.
+    pub fn render(&self, gauges: impl FnOnce()) -> String {
+        let mut out = self.kept.render();
+        let now = described(PrometheusBuilder::new());
+        metrics::with_local_recorder(&now, gauges);
+        out.push_str(&now.handle().render());
+        Usage::now().render(self.started, &mut out);
+        out
+    }
+
+    /// Folds recorded durations into buckets. To be called every few seconds, or histograms grow until the
+    /// next scrape.
+    pub fn upkeep(&self) {
+        self.kept.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::telemetry::{label, metrics as table};
+
+    fn everything() -> String {
+        let (recorder, exporter) = build_recorder(Time(1_700_000_000_000)).unwrap();
+        metrics::with_local_recorder(&recorder, || table::exercise(&[Kind::Counter, Kind::Histogram]));
+        exporter.render(|| table::exercise(&[Kind::Gauge]))
+    }
+
+    #[test]
+    fn every_metric_of_the_table_is_rendered_and_promtool_has_nothing_to_say() {
+        let text = everything();
+        for metric in METRICS {
+            assert!(text.contains(&format!("# HELP {} ", metric.name)), "{} is missing", metric.name);
+        }
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool (Debian package prometheus) is needed for the tests");
+        promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        let words = [said.stdout, said.stderr].concat();
+        assert!(said.status.success() && words.is_empty(), "{}", String::from_utf8_lossy(&words));
+    }
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in METRICS {
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert_eq!(metric.kind == Kind::Histogram, !metric.buckets.is_empty(), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+            let unit = metric.unit;
+            let base = ["seconds", "bytes"].contains(&unit);
+            assert!(!base || metric.name.contains(unit), "{} does not name its unit {unit}", metric.name);
+        }
+    }
+
+    #[test]
+    fn a_gauge_that_no_longer_applies_is_gone_at_the_next_scrape() {
+        let (_recorder, exporter) = build_recorder(Time(0)).unwrap();
+        let text = exporter.render(|| table::feed_next_poll("acme", "audit", Some(Time(1_500))));
+        assert!(
+            text.contains(
+                "mimecollectd_feed_next_poll_timestamp_seconds{tenant=\"acme\",feed=\"audit\"} 1.5"
+            )
+        );
+        let text = exporter.render(|| table::feed_next_poll("acme", "audit", None));
+        assert!(!text.contains("feed_next_poll"), "{text}");
+    }
+
+    #[test]
+    fn a_state_is_one_series_of_its_set() {
+        let (_recorder, exporter) = build_recorder(Time(0)).unwrap();
+        let text = exporter.render(|| table::feed_state("acme", "audit", label::FeedState::Halted));
+        let ones = text.lines().filter(|line| line.contains("feed_state{") && line.ends_with(" 1"));
+        assert_eq!(ones.count(), 1);
+        assert_eq!(text.matches("mimecollectd_feed_state{").count(), label::FeedState::ALL.len());
+    }
+}

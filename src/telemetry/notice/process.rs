@@ -1,0 +1,81 @@
+//! News of the daemon as a whole.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::Span;
+use crate::telemetry::escape::clean;
+
+/// What happened to the daemon.
+#[derive(Clone, Debug)]
+pub enum Process<'a> {
+    /// Bound, migrated and running.
+    Started {
+        version: &'a str,
+        tenants: usize,
+        feeds: usize,
+        sinks: usize,
+        admin: Option<SocketAddr>,
+        took: Duration,
+    },
+    /// Draining begins.
+    Stopping { why: &'a str },
+    /// Drained; `waiting` events stay in the store for the next start.
+    Stopped { took: Duration, waiting: u64 },
+    /// A new configuration is in force; `changes` says what is different.
+    Reloaded { changes: &'a str },
+    /// The new configuration is not used; the old one stays in force.
+    ReloadRefused { why: &'a str },
+    /// A configuration that works but should be changed.
+    ConfigWarning { words: &'a str },
+    /// A task ended that should not have; it is started again after `wait`, or not at all.
+    TaskFailed { task: &'a str, words: &'a str, wait: Option<Duration> },
+    /// An admin connection or its listener failed.
+    AdminFailed { words: &'a str },
+    /// This machine's clock differs from Mimecast's; positive when theirs is ahead.
+    ClockSkew { tenant: &'a str, millis: i64 },
+    /// The service manager could not be told something.
+    Unheard { words: &'a str },
+}
+
+impl Process<'_> {
+    pub(super) fn say(&self) {
+        match self {
+            Process::Started { version, tenants, feeds, sinks, admin, took } => {
+                let listen = admin.map(|address| address.to_string()).unwrap_or_default();
+                info!(target: "mimecollectd", version, tenants, feeds, sinks, admin = listen,
+                    took_ms = took.as_millis() as u64,
+                    "mimecollectd {version} runs: {feeds} feeds of {tenants} tenants into {sinks} sinks");
+            }
+            Process::Stopping { why } => info!(target: "mimecollectd", "stopping: {}", clean(why)),
+            Process::Stopped { took, waiting } => {
+                info!(target: "mimecollectd", waiting, took_ms = took.as_millis() as u64,
+                    "stopped after {}; {waiting} events wait in the store for the next start", Span(*took));
+            }
+            Process::Reloaded { changes } => {
+                info!(target: "mimecollectd::config", "configuration reloaded: {}", clean(changes));
+            }
+            Process::ReloadRefused { why } => {
+                error!(target: "mimecollectd::config",
+                    "new configuration refused, the old one stays in force: {}", clean(why));
+            }
+            Process::ConfigWarning { words } => warn!(target: "mimecollectd::config", "{}", clean(words)),
+            Process::TaskFailed { task, words, wait } => {
+                error!(target: "mimecollectd", task, wait_ms = wait.map(|wait| wait.as_millis() as u64),
+                    "{task} broke off and {}: {}", if wait.is_some() { "will be started again" } else { "stays down" },
+                    clean(words));
+            }
+            Process::AdminFailed { words } => {
+                warn!(target: "mimecollectd::admin", "admin listener: {}", clean(words))
+            }
+            Process::ClockSkew { tenant, millis } => {
+                warn!(target: "mimecollectd", tenant, skew_ms = millis,
+                    "the clock of this machine differs from Mimecast's by {:.1} s; check time synchronisation",
+                    *millis as f64 / 1000.0);
+            }
+            Process::Unheard { words } => debug!(target: "mimecollectd", "service manager: {}", clean(words)),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! News of one destination.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::{Incident, Next, Span, say_at};
+use crate::event::EventId;
+use crate::telemetry::escape::clean;
+use crate::telemetry::label::Attempt;
+use crate::telemetry::metrics;
+
+/// What happened to a sink.
+#[derive(Clone, Debug)]
+pub enum Sink<'a> {
+    /// What an acknowledgement of this sink proves (contract §8), known at start or after a probe.
+    AckLevel { level: u8, words: &'a str },
+    /// The sink acknowledged a batch; the store knows.
+    BatchConfirmed { events: u64, bytes: u64, took: Duration },
+    /// The sink took part of a batch; `refused` events are looked at one by one.
+    BatchPartial { events: u64, refused: u64, took: Duration },
+    /// First failed attempt after success: the sink counts as down.
+    Down { incident: Incident<'a>, attempt: Attempt, waiting: u64 },
+    /// A further failed attempt while the sink is down.
+    StillDown { incident: Incident<'a>, attempt: Attempt, waiting: u64 },
+    /// First success after failure.
+    Up { down_for: Duration, waiting: u64 },
+    /// Delivery stands still until the cause is removed.
+    Halted { incident: Incident<'a>, attempt: Attempt, waiting: u64, clears: &'a str },
+    /// Events the sink refused for good; kept, one notice for all of a batch.
+    DeadLettered { events: u64, first: EventId, words: &'a str },
+    /// The batch is cut in halves to find the record the sink refuses.
+    Bisecting { events: u64, words: &'a str },
+    /// Stored events are sent again by order of an operator.
+    Replaying { events: u64, words: &'a str },
+}
+
+impl Sink<'_> {
+    pub(super) fn count(&self, sink: &str) {
+        match self {
+            Sink::BatchConfirmed { events, took, .. } => {
+                metrics::delivery_attempt(sink, Attempt::Acknowledged);
+                metrics::events_delivered(sink, *events);
+                metrics::sink_send_duration(sink, *took);
+            }
+            Sink::BatchPartial { events, refused, took } => {
+                metrics::delivery_attempt(sink, Attempt::Partial);
+                metrics::events_delivered(sink, events.saturating_sub(*refused));
+                metrics::sink_send_duration(sink, *took);
+            }
+            Sink::Down { incident, attempt, .. }
+            | Sink::StillDown { incident, attempt, .. }
+            | Sink::Halted { incident, attempt, .. } => {
+                metrics::delivery_attempt(sink, *attempt);
+                incident.count("");
+            }
+            Sink::Bisecting { .. } => metrics::delivery_attempt(sink, Attempt::Refused),
+            Sink::DeadLettered { events, .. } => metrics::events_dead_lettered(sink, *events),
+            Sink::AckLevel { .. } | Sink::Up { .. } | Sink::Replaying { .. } => {}
+        }
+    }
+
+    pub(super) fn say(&self, sink: &str) {
+        match self {
+            Sink::AckLevel { level, words } => {
+                info!(target: "mimecollectd::sink", sink, level,
+                    "sink {sink}: an acknowledgement means level {level}, {}", clean(words));
+            }
+            Sink::BatchConfirmed { events, bytes, took } => {
+                debug!(target: "mimecollectd::sink", sink, events, bytes, took_ms = took.as_millis() as u64,
+                    "batch acknowledged");
+            }
+            Sink::BatchPartial { events, refused, .. } => {
+                warn!(target: "mimecollectd::sink", sink, events, refused,
+                    "sink {sink} refused {refused} of {events} events");
+            }
+            Sink::Up { down_for, waiting } => {
+                info!(target: "mimecollectd::sink", sink, waiting, down_for_ms = down_for.as_millis() as u64,
+                    "sink {sink} takes events again after {}; {waiting} wait", Span(*down_for));
+            }
+            Sink::DeadLettered { events, first, words } => {
+                warn!(target: "mimecollectd::sink", sink, events, first = %first,
+                    "sink {sink} refused {events} events for good; they are kept, see `mimecollectd dead-letters`. \
+                     Its words: {}", clean(words));
+            }
+            Sink::Bisecting { events, words } => {
+                debug!(target: "mimecollectd::sink", sink, events,
+                    "sink {sink} refused a batch, which is cut in halves: {}", clean(words));
+            }
+            Sink::Replaying { events, words } => {
+                info!(target: "mimecollectd::sink", sink, events,
+                    "sink {sink}: {events} stored events are sent again: {}", clean(words));
+            }
+            Sink::Down { .. } | Sink::StillDown { .. } | Sink::Halted { .. } => self.say_down(sink),
+        }
+    }
+
+    fn say_down(&self, sink: &str) {
+        match self {
+            Sink::Down { incident, waiting, .. } => {
+                say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
+                    action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
+                    wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
+                    "sink {sink} does not take events, {waiting} wait in the store: {}; {} ({}). {}",
+                    clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+            }
+            Sink::StillDown { incident, waiting, .. } => {
+                debug!(target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
+                    wait_ms = incident.wait.map(|wait| wait.as_millis() as u64),
+                    "sink {sink} is still down: {}; {}", clean(&incident.fault.to_string()), Next(incident.wait));
+            }
+            Sink::Halted { incident, waiting, clears, .. } => {
+                say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
+                    action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
+                    remedy = incident.remedy,
+                    "delivery to {sink} is halted, {waiting} events wait in the store: {} ({}). {} Clears when {clears}.",
+                    clean(&incident.fault.to_string()), incident.rule, incident.remedy);
+            }
+            _ => {}
+        }
+    }
+}

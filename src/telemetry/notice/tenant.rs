@@ -1,0 +1,73 @@
+//! News of one tenant's credential.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::{Incident, Next, Span, at, say_at};
+use crate::clock::Time;
+use crate::telemetry::escape::clean;
+use crate::telemetry::label::CredentialState;
+use crate::telemetry::metrics;
+
+/// What happened to a credential.
+#[derive(Clone, Debug)]
+pub enum Tenant<'a> {
+    /// A token request was answered, with whatever status.
+    Answered { status: Option<u16>, code: &'a str, took: Duration },
+    /// A fresh token; when it ends.
+    TokenObtained { expires: Time },
+    /// The credential is held back for all its feeds.
+    CredentialClosed { state: CredentialState, incident: Incident<'a>, until: Option<Time> },
+    /// The credential works again after having been closed for so long.
+    CredentialOpened { closed_for: Duration },
+    /// The configured end of the secret is near or past (negative days).
+    SecretExpiring { expires: Time, days: i64 },
+}
+
+impl Tenant<'_> {
+    pub(super) fn count(&self, tenant: &str) {
+        match self {
+            Tenant::Answered { status, code, took } => metrics::api_request(tenant, "", *status, code, *took),
+            Tenant::CredentialClosed { incident, .. } => incident.count(tenant),
+            Tenant::TokenObtained { .. }
+            | Tenant::CredentialOpened { .. }
+            | Tenant::SecretExpiring { .. } => {}
+        }
+    }
+
+    pub(super) fn say(&self, tenant: &str) {
+        match self {
+            Tenant::Answered { status, code, took } => {
+                debug!(target: "mimecollectd::tenant", tenant, status, code, took_ms = took.as_millis() as u64,
+                    "token request answered");
+            }
+            Tenant::TokenObtained { expires } => {
+                debug!(target: "mimecollectd::tenant", tenant, expires = expires.rfc3339(), "token obtained");
+            }
+            Tenant::CredentialClosed { state, incident, until } => {
+                say_closed(tenant, *state, incident, *until)
+            }
+            Tenant::CredentialOpened { closed_for } => {
+                info!(target: "mimecollectd::tenant", tenant, closed_for_ms = closed_for.as_millis() as u64,
+                    "credential of {tenant} works again after {}; its feeds go on where they stopped",
+                    Span(*closed_for));
+            }
+            Tenant::SecretExpiring { expires, days } => {
+                let when = if *days < 0 { "has ended" } else { "ends" };
+                warn!(target: "mimecollectd::tenant", tenant, expires = expires.rfc3339(), days,
+                    "the secret of {tenant} {when} on {}: create a new one in Mimecast and put it where the \
+                     configuration points", expires.rfc3339().get(..10).unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn say_closed(tenant: &str, state: CredentialState, incident: &Incident<'_>, until: Option<Time>) {
+    say_at!(incident.severity, target: "mimecollectd::tenant", tenant, state = state.as_str(),
+        rule = incident.rule, action = incident.action, status = incident.fault.status(),
+        code = incident.fault.code_str(), request_id = incident.fault.request_id.as_deref().map(|id| clean(id).into_owned()),
+        until = at(until), remedy = incident.remedy,
+        "credential of {tenant} is {}, all its feeds wait: {}. {} ({}). {}", state.as_str().replace('_', " "),
+        clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+}
