@@ -1,1 +1,228 @@
-//! (in work)
+//! The daemon: built from settings (bound, migrated, nothing running), then run, then drained. It owns every
+//! task; nobody else spawns one.
+
+mod board;
+mod fleet;
+mod plan;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use board::{Board, SinkView, TenantView};
+pub use plan::known_feeds;
+
+use crate::admin;
+use crate::clock::{Clock, Time};
+use crate::config::{self, LogFormat, Settings};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::setup_error::{ExitCode, SetupError};
+use crate::signals::{Signal, Signals, service};
+use crate::store::{Options, Store};
+use crate::supervisor::policy;
+use crate::telemetry::exporter::{self, Exporter};
+use crate::telemetry::label::{self, CredentialState};
+use crate::telemetry::log;
+use crate::telemetry::notice::{Notice, Process};
+use fleet::Fleet;
+
+/// File in the state directory that says where the running daemon's admin listener is.
+pub const ADMIN_ADDRESS_FILE: &str = "admin.address";
+
+/// Reads the configuration, runs until told to stop (with `once`: until everything is collected and delivered),
+/// and says how it ended.
+///
+/// # Errors
+/// Whatever keeps it from running, for people, with its exit code.
+pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
+    let settings = config::load(config, &known_feeds())?;
+    let clock = Clock::System;
+    let started = clock.now();
+    log::init(&settings.log.filter, log_format(settings.log.format))?;
+    label::know_codes(policy::RULES.iter().flat_map(|rule| rule.on.codes().iter().copied()));
+    let exporter = exporter::install(started)?;
+    // one TLS provider for client and sinks; a second call changes nothing
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let signals = Signals::listen().map_err(|e| SetupError::failed(format!("failed to take over signals: {e}")))?;
+    let mut daemon = Daemon::build(config, settings, (clock, started), exporter, once).await?;
+    let exit = if once { daemon.run_once(signals).await } else { daemon.run(signals).await };
+    daemon.stop(started).await;
+    Ok(exit)
+}
+
+fn log_format(format: LogFormat) -> log::Format {
+    match format {
+        LogFormat::Auto => log::Format::Auto,
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    }
+}
+
+struct Daemon {
+    config: PathBuf,
+    settings: Settings,
+    board: Arc<Board>,
+    fleet: Fleet,
+    exporter: Exporter,
+    stop_upkeep: CancellationToken,
+}
+
+impl Daemon {
+    async fn build(
+        config: &Path,
+        settings: Settings,
+        (clock, started): (Clock, Time),
+        exporter: Exporter,
+        once: bool,
+    ) -> Result<Daemon, SetupError> {
+        let options = Options::new(settings.store.max_size, settings.store.retention, clock.clone());
+        let store = Store::open(&settings.state_dir, &options).await?;
+        let board = Board::new(store, clock.clone(), Some(started));
+        let stop_upkeep = CancellationToken::new();
+        let admin = serve_admin(&settings, &board, &exporter, &stop_upkeep).await?;
+        let mut fleet = Fleet::new(board.clone(), host_name(), once);
+        for warning in &settings.warnings {
+            Notice::Process(Process::ConfigWarning { words: warning }).emit();
+        }
+        fleet.apply(&settings).await?;
+        board.parts().config_ok = true;
+        let news = Process::Started {
+            version: env!("CARGO_PKG_VERSION"),
+            tenants: settings.tenants.len(),
+            feeds: settings.tenants.iter().map(|tenant| tenant.feeds.len()).sum(),
+            sinks: settings.sinks.len(),
+            admin,
+            took: clock.now().since(started),
+        };
+        Notice::Process(news).emit();
+        tokio::spawn(upkeep::store(board.clone(), stop_upkeep.clone()));
+        tokio::spawn(upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
+        heard(service::ready(&fleet_words(&settings)));
+        Ok(Daemon { config: config.to_owned(), settings, board, fleet, exporter, stop_upkeep })
+    }
+
+    async fn run(&mut self, mut signals: Signals) -> ExitCode {
+        let failed = self.fleet.failed();
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => {
+                        Notice::Process(Process::Stopping { why: "told to" }).emit();
+                        return ExitCode::Done;
+                    }
+                    Signal::Reload => self.reload().await,
+                },
+                () = failed.cancelled() => return ExitCode::Failed,
+                () = self.fleet.watch() => return ExitCode::Failed,
+            }
+        }
+    }
+
+    async fn run_once(&mut self, mut signals: Signals) -> ExitCode {
+        let caught_up = tokio::select! {
+            caught_up = self.fleet.run_out() => caught_up,
+            _ = signals.next() => {
+                Notice::Process(Process::Stopping { why: "told to" }).emit();
+                return ExitCode::Failed;
+            }
+        };
+        let status = self.board.status().await;
+        let closed = |state| !matches!(state, CredentialState::Ok | CredentialState::Refreshing);
+        if status.tenants.iter().any(|tenant| closed(tenant.credential.state)) {
+            return ExitCode::Permission;
+        }
+        let waiting: u64 = status.sinks.iter().map(|sink| sink.waiting_events).sum();
+        if caught_up && waiting == 0 { ExitCode::Done } else { ExitCode::Failed }
+    }
+
+    /// A new configuration, or the old one and the reason why.
+    async fn reload(&mut self) {
+        heard(service::reloading());
+        match self.try_reload().await {
+            Ok(changes) => {
+                Notice::Process(Process::Reloaded { changes: &changes }).emit();
+                self.board.parts().config_ok = true;
+            }
+            Err(error) => {
+                Notice::Process(Process::ReloadRefused { why: &error.message }).emit();
+                self.board.parts().config_ok = false;
+            }
+        }
+        heard(service::ready(&fleet_words(&self.settings)));
+    }
+
+    async fn try_reload(&mut self) -> Result<String, SetupError> {
+        let new = config::load(&self.config, &known_feeds())?;
+        let fixed = [
+            ("state_dir", new.state_dir != self.settings.state_dir),
+            ("[log]", new.log != self.settings.log),
+            ("[admin] listen", new.admin != self.settings.admin),
+            ("[store]", new.store != self.settings.store),
+        ];
+        let mut words = self.fleet.apply(&new).await?;
+        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            words.push_str(&format!("; {key} takes effect at the next start"));
+        }
+        self.settings = new;
+        Ok(words)
+    }
+
+    async fn stop(mut self, started: Time) {
+        heard(service::stopping());
+        let begun = self.board.clock.now();
+        self.fleet.drain(DRAIN_TIMEOUT).await;
+        self.stop_upkeep.cancel();
+        let _ = std::fs::remove_file(self.settings.state_dir.join(ADMIN_ADDRESS_FILE)); // none when admin is off
+        let waiting = self.board.store.usage().await.map_or(0, |usage| {
+            usage.sinks.iter().map(|sink| sink.events_waiting).sum()
+        });
+        self.exporter.upkeep();
+        let took = self.board.clock.now().since(begun.max(started));
+        Notice::Process(Process::Stopped { took, waiting }).emit();
+    }
+}
+
+/// Binds the admin listener and serves it; `None` when it is off.
+async fn serve_admin(
+    settings: &Settings,
+    board: &Arc<Board>,
+    exporter: &Exporter,
+    stop: &CancellationToken,
+) -> Result<Option<std::net::SocketAddr>, SetupError> {
+    let Some(address) = settings.admin else { return Ok(None) };
+    let failed = |e: std::io::Error| {
+        let why = "another program uses the address, or it is not this machine's; change [admin] listen";
+        SetupError::failed(format!("failed to listen on {address}: {e} ({why})"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let file = settings.state_dir.join(ADMIN_ADDRESS_FILE);
+    std::fs::write(&file, bound.to_string())
+        .map_err(|e| SetupError::failed(format!("failed to write {}: {e}", file.display())))?;
+    let (board, exporter, stop) = (board.clone(), exporter.clone(), stop.clone());
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve(listener, board, exporter, stop.cancelled_owned()).await {
+            Notice::Process(Process::AdminFailed { words: &error.to_string() }).emit();
+        }
+    });
+    Ok(Some(bound))
+}
+
+fn fleet_words(settings: &Settings) -> String {
+    format!("{} tenants, {} sinks", settings.tenants.len(), settings.sinks.len())
+}
+
+/// What this host calls itself, for syslog headers.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Not being heard by the service manager is worth a debug line and nothing else.
+fn heard(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        Notice::Process(Process::Unheard { words: &error.to_string() }).emit();
+    }
+}

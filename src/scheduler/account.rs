@@ -13,7 +13,8 @@ use crate::config;
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::auth::Token;
 use crate::mimecast::client::{ApiClient, ClientOptions, DownloadClient};
-use crate::mimecast::quota::{Answer, Call, Quota};
+use crate::mimecast::quota::{Call, May, Quota};
+use crate::mimecast::feed::Feed;
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::Store;
@@ -66,7 +67,7 @@ pub struct Account {
     clock: Clock,
     pace: Pace,
     credential: tokio::sync::Mutex<Credential>,
-    quota: Mutex<Option<Quota>>,
+    quota: Mutex<Quota>,
     live: watch::Sender<CredentialLive>,
     /// Bumped whenever the gate may have opened.
     changed: watch::Sender<u64>,
@@ -122,17 +123,25 @@ impl Account {
         self.changed.subscribe()
     }
 
-    /// Asks the quota for one listing call; `None`: go, and it is counted.
-    pub fn quota(&self, feed: &'static str, call: Call) -> Option<Time> {
+    /// Asks the quota for one call; `None`: go, and it is counted. Else when to ask again.
+    pub fn quota(&self, feed: &Feed, call: Call) -> Option<Time> {
         let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-        let quota = quota.as_mut()?;
-        let now = self.clock.now();
-        let answer = quota.may(feed, call, now);
-        let left = u64::from(quota.remaining(now));
-        self.live.send_modify(|live| live.quota_remaining = Some(left));
-        match answer {
-            Answer::Go => None,
-            Answer::Wait(until) => Some(until),
+        match quota.may(feed, call, self.clock.now()) {
+            May::Go => {
+                let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
+                self.live.send_modify(|live| live.quota_remaining = Some(left));
+                None
+            }
+            May::Wait(until) => Some(until),
+        }
+    }
+
+    /// What an answer's headers say about the budget: none left means a pause before the refusal comes.
+    pub fn note_budget(&self, feed: &Feed, remaining: Option<u32>, reset: Option<Duration>) {
+        if remaining == Some(0) {
+            let now = self.clock.now();
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            quota.exhausted(feed, reset.map(|wait| now.plus(wait)), now);
         }
     }
 

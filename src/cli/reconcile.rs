@@ -1,0 +1,84 @@
+//! `reconcile`: proves from the store that the accounts balance.
+
+use serde_json::json;
+
+use super::{Common, Printed, block_on, load};
+use crate::setup_error::{ExitCode, SetupError};
+use crate::store::{Account, Store};
+
+pub fn reconcile(common: &Common) -> Printed {
+    let settings = load(common)?;
+    let accounts = block_on(async {
+        let store = Store::open_read_only(&settings.state_dir).await?;
+        store.accounts().await.map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
+    })??;
+    let differences: Vec<String> = accounts
+        .iter()
+        .flat_map(|account| account.differences().into_iter().map(move |words| format!("{}: {words}", account.feed)))
+        .collect();
+    let exit = if differences.is_empty() { ExitCode::Done } else { ExitCode::Failed };
+    let text = if common.json {
+        let rows: Vec<_> = accounts.iter().map(row).collect();
+        format!("{:#}\n", json!({ "balanced": differences.is_empty(), "accounts": rows, "differences": differences }))
+    } else {
+        table(&accounts) + &verdict(&differences)
+    };
+    Ok((text, exit))
+}
+
+fn table(accounts: &[Account]) -> String {
+    let mut text = format!(
+        "{:<40} {:>10} = {:>10} + {:>10} + {:>6}\n",
+        "feed", "listed", "stored", "quarantine", "gap"
+    );
+    for account in accounts {
+        text.push_str(&format!(
+            "{:<40} {:>10} = {:>10} + {:>10} + {:>6}\n",
+            account.feed.to_string(),
+            account.listed,
+            account.stored,
+            account.quarantined,
+            account.gap
+        ));
+    }
+    text.push_str(&format!(
+        "\n{:<40} {:>10} = {:>10} + {:>10} + {:>6} + {:>10} + {:>10}\n",
+        "sink ← feed", "stored", "delivered", "waiting", "dead", "filtered", "before it"
+    ));
+    for account in accounts {
+        for sink in &account.sinks {
+            text.push_str(&format!(
+                "{:<40} {:>10} = {:>10} + {:>10} + {:>6} + {:>10} + {:>10}\n",
+                format!("{} ← {}", sink.sink, account.feed),
+                account.stored,
+                sink.delivered,
+                sink.waiting,
+                sink.dead_lettered,
+                sink.filtered,
+                sink.base
+            ));
+        }
+    }
+    text
+}
+
+fn verdict(differences: &[String]) -> String {
+    if differences.is_empty() {
+        return "\nevery account balances\n".to_owned();
+    }
+    format!("\nDIFFERENCES:\n  {}\nKeep the store as it is and report this: it must not happen.\n", differences.join("\n  "))
+}
+
+fn row(account: &Account) -> serde_json::Value {
+    let sinks = account.sinks.iter().map(|sink| {
+        json!({
+            "sink": sink.sink, "before_its_start": sink.base, "delivered": sink.delivered, "waiting": sink.waiting,
+            "dead_lettered": sink.dead_lettered, "filtered": sink.filtered,
+        })
+    });
+    json!({
+        "feed": account.feed.to_string(), "listed": account.listed, "stored": account.stored,
+        "quarantined": account.quarantined, "gap": account.gap, "duplicate": account.duplicate,
+        "sinks": sinks.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,69 @@
+//! What has to be done from time to time: retention, room in the store, histogram upkeep, the watchdog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::board::Board;
+use crate::clock::Time;
+use crate::limits::{SWEEP_EVERY, SWEEP_WHEN_FULL_EVERY, TELEMETRY_UPKEEP_EVERY};
+use crate::signals::service;
+use crate::supervisor::policy::judge;
+use crate::telemetry::exporter::Exporter;
+use crate::telemetry::notice::{Incident, Notice, Store as News};
+
+/// Deletes what is past its retention, and tells when the store fills up and empties.
+pub async fn store(board: Arc<Board>, stop: CancellationToken) {
+    let mut full_since: Option<Time> = None;
+    loop {
+        let every = if full_since.is_some() { SWEEP_WHEN_FULL_EVERY } else { SWEEP_EVERY };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let start = tokio::time::Instant::now();
+        match board.store.sweep().await {
+            Ok(swept) if swept.chunks > 0 => {
+                let news = News::Swept { events: swept.events, bytes: swept.bytes, took: start.elapsed() };
+                Notice::Store(news).emit();
+            }
+            Ok(_) => {}
+            Err(fault) => Notice::Store(News::FaultMet(Incident::of(&fault, judge(&fault), None))).emit(),
+        }
+        tell_fullness(&board, &mut full_since).await;
+    }
+}
+
+async fn tell_fullness(board: &Board, full_since: &mut Option<Time>) {
+    let (full, now) = (board.store.over_limit(), board.clock.now());
+    if full == full_since.is_some() {
+        return;
+    }
+    let Ok(usage) = board.store.usage().await else { return };
+    let (bytes, limit) = (usage.bytes_used, usage.limit);
+    match full_since.take() {
+        None if usage.disk_full => Notice::Store(News::DiskFull { words: "a write found no room" }).emit(),
+        None => Notice::Store(News::LimitReached { bytes, limit }).emit(),
+        Some(since) => Notice::Store(News::LimitPassed { bytes, limit, paused_for: now.since(since) }).emit(),
+    }
+    if full {
+        *full_since = Some(now);
+    }
+}
+
+/// Keeps histograms small and tells the service manager that the runtime turns.
+pub async fn telemetry(exporter: Exporter, stop: CancellationToken) {
+    let watchdog = service::watchdog_interval();
+    let every = watchdog.map_or(TELEMETRY_UPKEEP_EVERY, |interval: Duration| interval.min(TELEMETRY_UPKEEP_EVERY));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        exporter.upkeep();
+        if watchdog.is_some() {
+            let _ = service::alive(); // a deaf service manager restarts us, which is its right
+        }
+    }
+}

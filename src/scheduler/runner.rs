@@ -1,0 +1,287 @@
+//! The runner of one feed: performs the step [`decide`] asked for, reports the outcome, asks again. What steps
+//! do is in `steps.rs`; here is the loop, the waiting, and what the world is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::account::Account;
+use super::decide::{Outcome, State, Step, Why, decide};
+use super::live::FeedLive;
+use super::steps::Hand;
+use crate::clock::{Clock, Time};
+use crate::cursor::FeedKey;
+use crate::fault::Fault;
+use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT};
+use crate::mimecast::feed::Feed;
+use crate::store::Store;
+use crate::supervisor::backoff::Pace;
+use crate::supervisor::rule::{Rule, Verdict};
+use crate::telemetry::label::FeedState;
+use crate::telemetry::notice::{Feed as News, Incident, Notice, Skip};
+
+/// How a runner ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Told to.
+    Stopped,
+    /// `run --once`: nothing more to collect.
+    CaughtUp,
+    /// `run --once`: halted, or not going on within a reasonable time.
+    HeldBack,
+    /// The recovery table wants the process to end.
+    Exit,
+}
+
+/// The wires between a runner and the daemon.
+pub struct RunnerWires {
+    pub live: watch::Sender<FeedLive>,
+    /// Bumped by a reload: whoever is halted looks again.
+    pub wake: watch::Receiver<u64>,
+    pub stop: CancellationToken,
+    /// Files that may be read at once, over all feeds.
+    pub files: Arc<Semaphore>,
+    /// End when caught up.
+    pub once: bool,
+}
+
+/// Collects one feed of one tenant.
+pub struct Runner {
+    hand: Hand,
+    account: Arc<Account>,
+    store: Store,
+    clock: Clock,
+    pace: Pace,
+    wires: RunnerWires,
+    state: State,
+    /// The stored state tells of trouble, so that the end of trouble has to be stored too.
+    trouble_stored: bool,
+    halted_since: Option<Time>,
+}
+
+/// What a wait ended with.
+enum Waited {
+    Outcome(Outcome),
+    Ended(Ended),
+}
+
+impl Runner {
+    /// Restores where the feed stood: its cursor, and what held it back.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(
+        (key, feed): (FeedKey, &'static Feed),
+        (overlap, lookback): (Duration, Duration),
+        account: Arc<Account>,
+        store: Store,
+        (clock, pace): (Clock, Pace),
+        wires: RunnerWires,
+    ) -> Result<Runner, Fault> {
+        let row = store.register_feed(&key).await?;
+        store.unstage(&key).await?;
+        let kept = store.load_feed_state(&key).await?;
+        let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
+        wires.live.send_modify(|live| live.last_success = row.last_success);
+        let hand = Hand::new(key, feed, (overlap, lookback), account.clone(), store.clone(), clock.clone(), wires.files.clone());
+        Ok(Runner {
+            hand,
+            account,
+            store,
+            clock,
+            pace,
+            wires,
+            trouble_stored: state.failures() > 0 || state.next().is_some(),
+            state,
+            halted_since: None,
+        })
+    }
+
+    /// Runs until told to stop, or (`--once`) until there is nothing more to do.
+    pub async fn run(mut self) -> Ended {
+        let mut outcome = Outcome::Ready;
+        loop {
+            let fault = if let Outcome::Fault(fault) = &outcome { Some(fault.clone()) } else { None };
+            let shut = matches!(outcome, Outcome::Shut { .. });
+            let decision = decide(self.state.clone(), outcome, self.clock.moment(), &self.pace);
+            self.state = decision.state;
+            self.tell(decision.step, decision.rule, fault.as_ref(), shut);
+            self.keep(decision.rule).await;
+            outcome = match decision.step {
+                Step::Stop => return self.stopped(decision.rule),
+                Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => match self.wait(decision.step).await {
+                    Waited::Outcome(outcome) => outcome,
+                    Waited::Ended(ended) => return ended,
+                },
+                step => self.perform(step).await,
+            };
+        }
+    }
+
+    /// One step of work. What is in flight when the daemon stops is finished: its result is worth storing.
+    async fn perform(&mut self, step: Step) -> Outcome {
+        if self.wires.stop.is_cancelled() {
+            return Outcome::Stopping;
+        }
+        let page_size = self.state.page_size(self.hand.page_size());
+        let done = match step {
+            Step::Ask => self.hand.ask(page_size).await,
+            Step::Take { file } => self.hand.take(file).await,
+            Step::Turn => self.hand.turn().await,
+            // the gate has forgotten the refused token: the next request logs in
+            Step::Refresh => Ok(Outcome::Refreshed),
+            Step::GiveUp { file } => self.hand.give_up(file).await,
+            Step::Rewind => self.hand.rewind().await,
+            Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate | Step::Stop => Ok(Outcome::Ready),
+        };
+        done.unwrap_or_else(Outcome::Fault)
+    }
+
+    fn stopped(&self, rule: Option<&'static Rule>) -> Ended {
+        match rule.map(|rule| rule.verdict) {
+            Some(Verdict::Exit(_)) => Ended::Exit,
+            _ => Ended::Stopped,
+        }
+    }
+
+    // --- waiting ------------------------------------------------------------------------------------------
+
+    async fn wait(&mut self, step: Step) -> Waited {
+        if self.wires.once
+            && let Some(ended) = self.once_ends(step)
+        {
+            return Waited::Ended(ended);
+        }
+        Waited::Outcome(match step {
+            Step::Wait { until, .. } => self.until(until).await,
+            Step::Hold { probe } => self.held(probe).await,
+            _ => self.at_the_gate().await,
+        })
+    }
+
+    async fn until(&mut self, until: Time) -> Outcome {
+        self.hand.new_cycle();
+        tokio::select! {
+            biased;
+            () = self.wires.stop.cancelled() => Outcome::Stopping,
+            () = tokio::time::sleep(until.since(self.clock.now())) => Outcome::Ready,
+        }
+    }
+
+    async fn held(&mut self, probe: Option<Time>) -> Outcome {
+        self.hand.new_cycle();
+        self.wires.wake.mark_unchanged();
+        let probing = async {
+            match probe {
+                Some(at) => tokio::time::sleep(at.since(self.clock.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.wires.stop.cancelled() => Outcome::Stopping,
+            () = probing => Outcome::Ready,
+            changed = self.wires.wake.changed() => if changed.is_ok() { Outcome::Woken } else { Outcome::Stopping },
+        }
+    }
+
+    /// Until the gate changes, its time comes, or it is time to look whether the secret has changed.
+    async fn at_the_gate(&mut self) -> Outcome {
+        let now = self.clock.now();
+        let look = self.pace.scaled(LOOK_AT_GATE_EVERY);
+        let wait = self.state.next().map_or(look, |until| until.since(now).min(look));
+        let mut changes = self.account.changes();
+        changes.mark_unchanged();
+        self.wires.wake.mark_unchanged();
+        tokio::select! {
+            biased;
+            () = self.wires.stop.cancelled() => Outcome::Stopping,
+            () = tokio::time::sleep(wait) => Outcome::Ready,
+            _ = changes.changed() => Outcome::Ready,
+            _ = self.wires.wake.changed() => Outcome::Ready,
+        }
+    }
+
+    /// Whether `run --once` has nothing more to wait for.
+    fn once_ends(&self, step: Step) -> Option<Ended> {
+        let now = self.clock.now();
+        let soon = |until: Option<Time>| until.is_some_and(|until| until.since(now) <= ONCE_LONGEST_WAIT);
+        match step {
+            Step::Wait { why: Why::Poll, .. } if self.state.name() == FeedState::CaughtUp.as_str() => {
+                Some(Ended::CaughtUp)
+            }
+            Step::Wait { why: Why::Poll, .. } => Some(Ended::HeldBack),
+            Step::Wait { why: Why::Spread | Why::Throttled | Why::Paused, .. } => None,
+            Step::Wait { until, why: Why::Backoff } => (!soon(Some(until))).then_some(Ended::HeldBack),
+            Step::Hold { .. } => Some(Ended::HeldBack),
+            Step::AwaitGate => (!soon(self.state.next())).then_some(Ended::HeldBack),
+            _ => None,
+        }
+    }
+
+    // --- telling ------------------------------------------------------------------------------------------
+
+    /// Keeps counts and halts over a restart; a feed without trouble costs no write.
+    async fn keep(&mut self, rule: Option<&'static Rule>) {
+        let trouble = rule.is_some() || self.state.failures() > 0;
+        if !trouble && !self.trouble_stored {
+            return;
+        }
+        // a store that cannot take it says so at the next commit, where it matters
+        if self.store.save_feed_state(self.hand.key(), &self.state.to_text()).await.is_ok() {
+            self.trouble_stored = trouble;
+        }
+    }
+
+    fn tell(&mut self, step: Step, rule: Option<&'static Rule>, fault: Option<&Fault>, shut: bool) {
+        let now = self.clock.now();
+        let next = self.state.next();
+        let wait = next.map(|until| until.since(now));
+        if let (Some(fault), Some(rule)) = (fault, rule)
+            && !rule.is_for_gate(fault.origin)
+        {
+            self.tell_fault(step, Incident::of(fault, rule, wait), rule, now);
+        }
+        if shut && let Some(wait) = wait {
+            let why = if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota };
+            Notice::Feed(self.hand.key(), News::PollSkipped { why, wait }).emit();
+        }
+        let name = self.state.name();
+        if name == FeedState::CaughtUp.as_str()
+            && let Some(since) = self.halted_since.take()
+        {
+            let news = News::Resumed { halted_for: now.since(since), why: "it answers again" };
+            Notice::Feed(self.hand.key(), news).emit();
+        }
+        let last_success = self.hand.last_success();
+        self.wires.live.send_modify(|live| {
+            live.state = FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
+            live.next_attempt = next;
+            live.last_success = last_success.or(live.last_success);
+            live.caught_up = live.state == FeedState::CaughtUp;
+            if let Some(rule) = rule {
+                live.since = live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
+                live.rule = Some(rule);
+                live.why = fault.map(ToString::to_string).or_else(|| Some(rule.meaning.to_owned()));
+            } else if shut {
+                live.why = Some(if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota }.as_str().to_owned());
+            } else if live.caught_up {
+                (live.rule, live.why, live.since) = (None, None, None);
+            }
+        });
+    }
+
+    fn tell_fault(&mut self, step: Step, incident: Incident<'_>, rule: &'static Rule, now: Time) {
+        let news = match step {
+            Step::Hold { .. } => {
+                self.halted_since = self.halted_since.or(Some(now));
+                News::Halted { incident, clears: rule.clears.as_str() }
+            }
+            Step::Wait { why: Why::Throttled, .. } => News::Throttled(incident),
+            _ => News::FaultMet(incident),
+        };
+        Notice::Feed(self.hand.key(), news).emit();
+    }
+}

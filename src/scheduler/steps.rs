@@ -1,0 +1,444 @@
+//! What the steps of a feed do: ask, take a file, turn the page, give a file up, rewind. Each is one exchange
+//! with Mimecast or one transaction with the store, and reports what happened; none waits or tries twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::account::{Access, Account};
+use super::decide::{By, Leads, Outcome};
+use crate::clock::{Clock, Time};
+use crate::cursor::{Cursor, FeedKey, Span};
+use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::feed::{Feed, Identity};
+use crate::mimecast::links::FileLink;
+use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
+use crate::mimecast::payload::{FileEnd, FileParser, Unreadable};
+use crate::mimecast::position::Position;
+use crate::mimecast::quota::Call;
+use crate::mimecast::request::{self, Asking};
+use crate::store::{Dedupe, Gap, Intake, Quarantined, StagedChunk, Store};
+use crate::telemetry::notice::{Feed as News, Notice};
+
+/// What a feed's runner has in hand between two steps.
+pub struct Hand {
+    key: FeedKey,
+    feed: &'static Feed,
+    overlap: Duration,
+    lookback: Duration,
+    account: Arc<Account>,
+    store: Store,
+    clock: Clock,
+    files: Arc<Semaphore>,
+    /// The listing being worked through, and the cursor the store holds now.
+    page: Option<(Listing, Cursor)>,
+    tally: PageTally,
+    /// The next request is the first of its cycle.
+    first: bool,
+    last_success: Option<Time>,
+}
+
+/// What the page in hand brought so far, for its one log line.
+struct PageTally {
+    since: Instant,
+    events: u64,
+    duplicate: u64,
+    files: u64,
+    bytes: u64,
+    newest: Option<Time>,
+}
+
+impl PageTally {
+    fn new() -> Self {
+        PageTally { since: Instant::now(), events: 0, duplicate: 0, files: 0, bytes: 0, newest: None }
+    }
+}
+
+/// One file, read.
+struct FileRead {
+    end: FileEnd,
+    staged: Vec<StagedChunk>,
+    bytes: u64,
+}
+
+impl Hand {
+    pub fn new(
+        key: FeedKey,
+        feed: &'static Feed,
+        (overlap, lookback): (Duration, Duration),
+        account: Arc<Account>,
+        (store, clock): (Store, Clock),
+        files: Arc<Semaphore>,
+    ) -> Self {
+        Hand {
+            key,
+            feed,
+            overlap,
+            lookback,
+            account,
+            store,
+            clock,
+            files,
+            page: None,
+            tally: PageTally::new(),
+            first: true,
+            last_success: None,
+        }
+    }
+
+    pub fn key(&self) -> &FeedKey {
+        &self.key
+    }
+    pub fn last_success(&self) -> Option<Time> {
+        self.last_success
+    }
+    /// Files or records a full page has.
+    pub fn page_size(&self) -> u32 {
+        request::page_size(self.feed)
+    }
+    /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
+    pub fn new_cycle(&mut self) {
+        self.page = None;
+        self.first = true;
+    }
+
+    // --- asking -------------------------------------------------------------------------------------------
+
+    /// One API request at the cursor the store holds.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing was stored then.
+    pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
+        if self.store.over_limit() {
+            return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
+        }
+        self.page = None;
+        let now = self.clock.now();
+        let cursor = self.store.feed(&self.key).await?.cursor;
+        let position = Position::open(self.feed, &cursor, now, self.lookback)?;
+        if position.beyond_retention(self.feed, now).is_some() {
+            let words = format!("the position of {} is older than what Mimecast keeps", self.key);
+            return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
+        }
+        let call = if self.first { Call::Live } else { Call::CatchUp };
+        if let Some(until) = self.account.quota(self.feed, call) {
+            return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
+        }
+        let (token, generation) = match self.account.access().await? {
+            Access::Go { token, generation } => (token, generation),
+            Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
+        };
+        self.first = false;
+        self.tally = PageTally::new();
+        let asking = Asking { page_size, overlap: self.overlap, server_now: now };
+        let asked = request::build(self.feed, &position, &asking);
+        let start = Instant::now();
+        let answer = self.account.api.send(&asked.request, &token).await;
+        let page = answer.and_then(|answer| {
+            self.account.note_remaining(self.feed, &answer, now);
+            page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now)
+        });
+        self.tell_answer(page.as_ref().err(), start.elapsed());
+        match page {
+            Err(fault) => {
+                self.account.call_fault(&fault, generation).await?;
+                Err(fault)
+            }
+            Ok(page) => {
+                self.account.call_ok(generation).await?;
+                match page {
+                    Page::Files(listing) => Ok(self.listed(listing, cursor)),
+                    Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
+                }
+            }
+        }
+    }
+
+    fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
+        let status = fault.map_or(Some(200), Fault::status);
+        let code = fault.map_or("", Fault::code_str);
+        Notice::Feed(&self.key, News::Answered { status, code, took }).emit();
+    }
+
+    fn listed(&mut self, listing: Listing, cursor: Cursor) -> Outcome {
+        let outcome = Outcome::Listed {
+            files: u16::try_from(listing.files.len()).unwrap_or(u16::MAX), // MAX_FILES_PER_LISTING is far below
+            leads: leads(&listing.leads),
+            caught_up: listing.caught_up,
+        };
+        self.last_success = Some(self.clock.now());
+        self.page = Some((listing, cursor));
+        outcome
+    }
+
+    async fn store_records(&mut self, page: RecordPage, cursor: Cursor, asked: &Position) -> Result<Outcome, Fault> {
+        let outcome = Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
+        let to = match page.leads {
+            PageLeads::Forward(to) => to,
+            PageLeads::Same | PageLeads::Missing => cursor.clone(),
+        };
+        let bytes = page.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
+        let found = Found::new(page.unreadable, self.feed.path);
+        let intake = Intake {
+            quarantined: found.items,
+            listed: page.listed,
+            dedupe: self.dedupe(asked),
+            newest: page.newest,
+            chunks: page.chunk.into_iter().collect(),
+            ..self.intake(Span { from: cursor, to })
+        };
+        self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
+        self.tell_page(page.caught_up);
+        Ok(outcome)
+    }
+
+    /// How repeats of an overlapping window are told from new records.
+    fn dedupe(&self, asked: &Position) -> Dedupe {
+        let Some((pass, window)) = asked.window() else { return Dedupe::None };
+        // no later window reaches further back than this one's start, less what the overlap may be set to
+        let horizon = window.from.minus(self.overlap);
+        match self.feed.identity {
+            Identity::HasOwnId => Dedupe::Exact { horizon },
+            Identity::Bytes => Dedupe::Ids { pass, horizon },
+        }
+    }
+
+    // --- files --------------------------------------------------------------------------------------------
+
+    /// Downloads a file of the listing in hand, stores it and marks it done, in one transaction.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing counts then.
+    pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
+        let link = self.link(file)?;
+        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
+        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
+        self.store_file(&link, read, Vec::new()).await?;
+        Ok(Outcome::Took)
+    }
+
+    /// Keeps what can be read of a file that stays damaged, quarantines its bytes, and marks it done.
+    ///
+    /// # Errors
+    /// Any fault on the way, but not the damage.
+    pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
+        let link = self.link(file)?;
+        let _one_of_few = self.files.clone().acquire_owned().await;
+        let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
+        let read = match self.read_file(&link, salvaging).await {
+            Ok(read) => read,
+            Err(fault) => self.nothing_left(&link, &fault),
+        };
+        self.store_file(&link, read, Vec::new()).await?;
+        Ok(Outcome::GaveUp)
+    }
+
+    /// A file of which not a byte can be had any more: quarantined by name.
+    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
+        let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
+        let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
+        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
+        FileRead { end, staged: Vec::new(), bytes: 0 }
+    }
+
+    fn link(&self, file: u16) -> Result<FileLink, Fault> {
+        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
+        links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
+            Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
+        })
+    }
+
+    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
+        let mut staged = Vec::new();
+        let outcome = self.pour(link, &mut parser, &mut staged).await;
+        match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
+            Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
+            Err(mut fault) => {
+                if !staged.is_empty() {
+                    self.store.unstage(&self.key).await?;
+                }
+                if fault.kind == Kind::GzipCorrupt {
+                    // the same damage again, or another: the supervisor compares words
+                    let [a, b, c, d, ..] = parser.sha256();
+                    fault.detail.push_str(&format!(" (sha256 {a:02x}{b:02x}{c:02x}{d:02x}…)"));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
+    async fn pour(&self, link: &FileLink, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
+        let mut download = self.account.downloads.open(link).await?;
+        let mut bytes = 0;
+        while let Some(piece) = download.next_piece().await? {
+            parser.push(&piece)?;
+            while let Some(chunk) = parser.take_sealed() {
+                bytes += chunk.raw.len() as u64;
+                staged.push(self.store.stage(&self.key, chunk).await?);
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
+        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
+        let after = listing.position.with_done(link.key);
+        let span = Span { from: cursor.clone(), to: after.cursor() };
+        let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
+        let found = Found::new(read.end.unreadable, &link.name);
+        let intake = Intake {
+            staged: read.staged,
+            quarantined: found.items,
+            gaps,
+            listed: read.end.listed,
+            newest: read.end.newest,
+            chunks: read.end.chunk.into_iter().collect(),
+            ..self.intake(span.clone())
+        };
+        self.commit(intake, &link.name, bytes, &found.kinds).await?;
+        if let Some((listing, cursor)) = &mut self.page {
+            listing.position = after;
+            *cursor = span.to;
+        }
+        self.tally.files += 1;
+        Ok(())
+    }
+
+    /// Moves the cursor to where the finished listing leads.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn turn(&mut self) -> Result<Outcome, Fault> {
+        if let Some((listing, cursor)) = self.page.take()
+            && let PageLeads::Forward(to) = &listing.leads
+        {
+            let intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
+            if let Err(fault) = self.store.commit(intake).await {
+                self.page = Some((listing, cursor));
+                return Err(fault);
+            }
+            self.tell_page(listing.caught_up);
+        }
+        Ok(Outcome::Turned)
+    }
+
+    /// Moves the cursor to a date the service accepts; what cannot be fetched any more becomes a gap.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
+        let now = self.clock.now();
+        let from = self.store.feed(&self.key).await?.cursor;
+        let position = Position::open(self.feed, &from, now, self.lookback)?;
+        let lost = position.beyond_retention(self.feed, now);
+        let after = match lost {
+            Some(span) => position.rewound(self.feed, span.to, now),
+            None => position.without_token(),
+        };
+        let gap = lost.map(|span| Gap {
+            span,
+            cause: "beyond_retention".to_owned(),
+            detail: "the position was older than what Mimecast keeps".to_owned(),
+            records: 0,
+            fetchable: false,
+        });
+        let intake = Intake {
+            gaps: gap.into_iter().collect(),
+            ..self.intake(Span { from, to: after.cursor() })
+        };
+        self.store.commit(intake).await?;
+        let why = if let Some(span) = lost {
+            Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
+            "the old position is older than what Mimecast keeps"
+        } else {
+            "Mimecast refused the old position"
+        };
+        Notice::Feed(&self.key, News::Rewound { to: &after.describe(), why }).emit();
+        Ok(Outcome::Rewound)
+    }
+
+    // --- storing ------------------------------------------------------------------------------------------
+
+    /// An intake that moves the cursor and nothing else.
+    fn intake(&self, span: Span) -> Intake {
+        Intake {
+            feed: self.key.clone(),
+            span,
+            chunks: Vec::new(),
+            staged: Vec::new(),
+            quarantined: Vec::new(),
+            gaps: Vec::new(),
+            listed: 0,
+            dedupe: Dedupe::None,
+            collected: self.clock.now(),
+            newest: None,
+        }
+    }
+
+    async fn commit(&mut self, intake: Intake, source: &str, bytes: u64, found: &[Damage]) -> Result<(), Fault> {
+        let (start, newest) = (Instant::now(), intake.newest);
+        let committed = self.store.commit(intake).await?;
+        self.last_success = Some(self.clock.now());
+        self.tally.events += committed.stored;
+        self.tally.duplicate += committed.duplicate;
+        self.tally.bytes += bytes;
+        self.tally.newest = self.tally.newest.max(newest);
+        let (events, duplicate, took) = (committed.stored, committed.duplicate, start.elapsed());
+        Notice::Feed(&self.key, News::Committed { source, events, duplicate, took }).emit();
+        for Damage { reason, lines, first } in found {
+            Notice::Feed(&self.key, News::LinesQuarantined { file: source, reason, lines: *lines, first }).emit();
+        }
+        Ok(())
+    }
+
+    fn tell_page(&mut self, caught_up: bool) {
+        let PageTally { since, events, duplicate, files, bytes, newest } = std::mem::replace(&mut self.tally, PageTally::new());
+        let news = News::PageStored { events, duplicate, files, bytes, took: since.elapsed(), caught_up, newest };
+        Notice::Feed(&self.key, news).emit();
+    }
+}
+
+/// Unreadable input of one file or page: for the store, and by kind for the log.
+struct Found {
+    items: Vec<Quarantined>,
+    kinds: Vec<Damage>,
+}
+
+struct Damage {
+    reason: &'static str,
+    lines: u64,
+    /// What the first of them looked like.
+    first: String,
+}
+
+impl Found {
+    fn new(unreadable: Vec<Unreadable>, source: &str) -> Self {
+        let mut kinds: Vec<Damage> = Vec::new();
+        for item in &unreadable {
+            match kinds.iter_mut().find(|kind| kind.reason == item.reason) {
+                Some(kind) => kind.lines += 1,
+                None => kinds.push(Damage { reason: item.reason, lines: 1, first: item.detail.clone() }),
+            }
+        }
+        let kept = |item: Unreadable| Quarantined {
+            source: if item.line > 0 { format!("{source}, line {}", item.line) } else { source.to_owned() },
+            reason: item.reason.to_owned(),
+            detail: item.detail,
+            bytes: item.bytes,
+            sha256: item.sha256,
+            len: item.len,
+        };
+        Found { items: unreadable.into_iter().map(kept).collect(), kinds }
+    }
+}
+
+fn leads(leads: &PageLeads) -> Leads {
+    match leads {
+        PageLeads::Forward(_) => Leads::Forward,
+        PageLeads::Same => Leads::Same,
+        PageLeads::Missing => Leads::Missing,
+    }
+}
