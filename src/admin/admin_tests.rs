@@ -75,6 +75,41 @@ fn tenant(name: &str, state: CredentialState, feeds: Vec<Feed>) -> Tenant {
     }
 }
 
+fn alerts() -> Vec<Alert> {
+    let alert = |scope: &str, rule: &str, severity, words: &str, remedy: &str| Alert {
+        scope: scope.into(),
+        tenant: scope.split('/').next().unwrap().into(),
+        rule: rule.into(),
+        severity,
+        since: past(5_400),
+        words: words.into(),
+        remedy: remedy.into(),
+    };
+    vec![
+        alert(
+            "acme/dlp",
+            "M20",
+            Grade::Error,
+            "api answered 403 app_forbidden: the application may not read DLP logs.",
+            "Add the permission “Data Leak Prevention | Read” to the role of the API application, then run `mimecollectd resume acme/dlp`.",
+        ),
+        alert(
+            "globex",
+            "M07",
+            Grade::Critical,
+            "Mimecast locked the service account after failed logins. It is tried again at 09:58, once.",
+            "Unlock the account in the Administration Console, or wait. If it locks again, something else uses an old password.",
+        ),
+        alert(
+            "sink:splunk",
+            "S04",
+            Grade::Warning,
+            "sink answered 503/9: Server is busy",
+            "Nothing yet: 182,334 events wait in the store and nothing is lost.",
+        ),
+    ]
+}
+
 /// A day with some trouble in it.
 fn sample() -> Status {
     let names = [
@@ -92,44 +127,13 @@ fn sample() -> Status {
     let locked = ["audit", "siem.receipt", "ttp.impersonation"];
     let locked =
         locked.iter().map(|name| feed(name, FeedState::Paused, Some("the account is locked out"))).collect();
-    let alert = |scope: &str, rule: &str, severity, words: &str, remedy: &str| Alert {
-        scope: scope.into(),
-        tenant: scope.split('/').next().unwrap().into(),
-        rule: rule.into(),
-        severity,
-        since: past(5_400),
-        words: words.into(),
-        remedy: remedy.into(),
-    };
     Status {
         version: "0.1.0".into(),
         at: Time::from_secs(NOW),
         started: past(86_400 * 12),
         ready: Ready { ok: true, reasons: vec![] },
         config_ok: true,
-        alerts: vec![
-            alert(
-                "acme/dlp",
-                "M20",
-                Grade::Error,
-                "api answered 403 app_forbidden: the application may not read DLP logs.",
-                "Add the permission “Data Leak Prevention | Read” to the role of the API application, then run `mimecollectd resume acme/dlp`.",
-            ),
-            alert(
-                "globex",
-                "M07",
-                Grade::Critical,
-                "Mimecast locked the service account after failed logins. It is tried again at 09:58, once.",
-                "Unlock the account in the Administration Console, or wait. If it locks again, something else uses an old password.",
-            ),
-            alert(
-                "sink:splunk",
-                "S04",
-                Grade::Warning,
-                "sink answered 503/9: Server is busy",
-                "Nothing yet: 182,334 events wait in the store and nothing is lost.",
-            ),
-        ],
+        alerts: alerts(),
         tenants: vec![
             tenant("acme", CredentialState::Ok, feeds),
             tenant("globex", CredentialState::LockedOut, locked),

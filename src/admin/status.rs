@@ -53,6 +53,7 @@ pub struct Alert {
     pub remedy: String,
 }
 
+/// One tenant with its credential and feeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     pub name: String,
@@ -64,6 +65,7 @@ pub struct Tenant {
     pub feeds: Vec<Feed>,
 }
 
+/// What is known of a credential; never the secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Credential {
     pub state: CredentialState,
@@ -80,6 +82,7 @@ pub struct Credential {
     pub secret_expires: Option<Time>,
 }
 
+/// One feed of one tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Feed {
     pub name: String,
@@ -101,6 +104,7 @@ pub struct Feed {
     pub caught_up: bool,
 }
 
+/// One destination and its progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sink {
     pub name: String,
@@ -127,6 +131,7 @@ pub struct Sink {
     pub why: Option<String>,
 }
 
+/// What is kept on disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Store {
     /// Events kept, delivered or not.

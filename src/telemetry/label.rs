@@ -1,7 +1,7 @@
 //! The closed sets that label values come from (contract §7). A label value of outside origin could grow
 //! without bound and take the operator's Prometheus with it, so every one passes through here.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,10 @@ macro_rules! closed_set {
         impl $name {
             /// Every member, in the order of the contract.
             pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+            /// The member with this label value.
+            pub fn named(text: &str) -> Option<$name> {
+                $name::ALL.iter().copied().find(|member| member.as_str() == text)
+            }
             /// The label value.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
@@ -69,7 +73,7 @@ closed_set! {
         /// Passes by itself, nothing to do.
         Info = "info",
         /// Worth knowing; passes by itself.
-        Warning = "warning",
+        Warning = "warn",
         /// Something stands still until it is repaired.
         Error = "error",
         /// Collection as a whole, or evidence, is in danger.
@@ -93,11 +97,12 @@ closed_set! {
 /// Label value of a code that the recovery table does not name.
 pub const OTHER: &str = "other";
 
-static KNOWN_CODES: OnceLock<BTreeSet<&'static str>> = OnceLock::new();
+/// By lower case: services are not consistent in their own spelling.
+static KNOWN_CODES: OnceLock<BTreeMap<String, &'static str>> = OnceLock::new();
 
 /// Names the codes that may become label values: those of the recovery table. The first call counts.
 pub fn know_codes(codes: impl IntoIterator<Item = &'static str>) {
-    let _ = KNOWN_CODES.set(codes.into_iter().collect()); // a second call changes nothing, by contract
+    let _ = KNOWN_CODES.set(codes.into_iter().map(|code| (code.to_ascii_lowercase(), code)).collect()); // a second call changes nothing, by contract
 }
 
 /// `code` where the recovery table names it, `""` for none, else [`OTHER`].
@@ -105,7 +110,7 @@ pub fn code(code: &str) -> &'static str {
     if code.is_empty() {
         return "";
     }
-    KNOWN_CODES.get().and_then(|known| known.get(code).copied()).unwrap_or(OTHER)
+    KNOWN_CODES.get().and_then(|known| known.get(&code.to_ascii_lowercase()).copied()).unwrap_or(OTHER)
 }
 
 /// An HTTP status as label value: `""` when there was no answer, [`OTHER`] when it is no HTTP status.
@@ -127,13 +132,17 @@ mod tests {
         assert_eq!(text(FeedState::ALL), "starting collecting caught_up backing_off throttled paused halted");
         let states: Vec<_> = CredentialState::ALL.iter().map(|s| s.as_str()).collect();
         assert_eq!(states.join(" "), "ok refreshing suspended locked_out expired revoked denied");
+        assert!(Grade::ALL.iter().all(|grade| Grade::named(grade.as_str()) == Some(*grade)));
         assert_eq!(serde_json::to_string(&FeedState::BackingOff).unwrap(), "\"backing_off\"");
     }
 
     #[test]
     fn outside_codes_and_statuses_stay_within_the_set() {
         know_codes(["0010", "token_expired"]);
-        assert_eq!((code("0010"), code(""), code("4711' or 1=1")), ("0010", "", OTHER));
+        assert_eq!(
+            (code("0010"), code("Token_Expired"), code("4711' or 1=1")),
+            ("0010", "token_expired", OTHER)
+        );
         assert_eq!(
             (status(Some(503)), status(None), status(Some(9999))),
             ("503".into(), String::new(), OTHER.into())

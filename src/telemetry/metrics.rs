@@ -198,40 +198,51 @@ pub fn delivery_lag(sink: &str, acknowledged: Time, event_times: impl IntoIterat
     }
 }
 
+/// 1 for `current`, 0 for the other states.
 pub fn feed_state(tenant: &str, feed: &str, current: FeedState) {
     for state in FeedState::ALL {
         gauge(&FEED_STATE, &[tenant, feed, state.as_str()]).set(f64::from(u8::from(*state == current)));
     }
 }
+/// When the feed last answered.
 pub fn feed_last_success(tenant: &str, feed: &str, at: Option<Time>) {
     stamp(&FEED_LAST_SUCCESS, &[tenant, feed], at);
 }
+/// Event time up to which the feed is stored.
 pub fn feed_cursor(tenant: &str, feed: &str, at: Option<Time>) {
     stamp(&FEED_CURSOR, &[tenant, feed], at);
 }
+/// When the feed is asked next.
 pub fn feed_next_poll(tenant: &str, feed: &str, at: Option<Time>) {
     stamp(&FEED_NEXT_POLL, &[tenant, feed], at);
 }
+/// Whether the last page said there is no more.
 pub fn feed_caught_up(tenant: &str, feed: &str, caught_up: bool) {
     gauge(&FEED_CAUGHT_UP, &[tenant, feed]).set(f64::from(u8::from(caught_up)));
 }
+/// Spans in the ledger that are not fetched.
 pub fn gaps_open(tenant: &str, feed: &str, gaps: u64) {
     gauge(&GAPS_OPEN, &[tenant, feed]).set(gaps as f64);
 }
+/// 1 for `current`, 0 for the other states.
 pub fn credential_state(tenant: &str, current: CredentialState) {
     for state in CredentialState::ALL {
         gauge(&CREDENTIAL_STATE, &[tenant, state.as_str()]).set(f64::from(u8::from(*state == current)));
     }
 }
+/// When a closed credential is tried next.
 pub fn credential_next_attempt(tenant: &str, at: Option<Time>) {
     stamp(&CREDENTIAL_NEXT_ATTEMPT, &[tenant], at);
 }
+/// When the secret ends.
 pub fn credential_expiry(tenant: &str, at: Option<Time>) {
     stamp(&CREDENTIAL_EXPIRY, &[tenant], at);
 }
+/// When the access token ends.
 pub fn token_expiry(tenant: &str, at: Option<Time>) {
     stamp(&TOKEN_EXPIRY, &[tenant], at);
 }
+/// Calls left in the present window.
 pub fn api_quota_remaining(tenant: &str, calls: Option<u64>) {
     if let Some(calls) = calls {
         gauge(&API_QUOTA_REMAINING, &[tenant]).set(calls as f64);
@@ -246,24 +257,30 @@ pub fn store_waiting(sink: &str, events: u64, oldest: Option<Time>) {
     gauge(&STORE_EVENTS, &[sink]).set(events as f64);
     stamp(&STORE_OLDEST, &[sink], oldest);
 }
+/// Bytes on disk, and the size at which collection pauses.
 pub fn store_size(bytes: u64, limit: u64) {
     gauge(&STORE_BYTES, &[]).set(bytes as f64);
     gauge(&STORE_LIMIT, &[]).set(limit as f64);
 }
+/// How long events can still pile up.
 pub fn time_to_data_loss(left: Option<Duration>) {
     if let Some(left) = left {
         gauge(&TIME_TO_DATA_LOSS, &[]).set(left.as_secs_f64());
     }
 }
+/// What an acknowledgement proves (contract §8).
 pub fn sink_ack_level(sink: &str, level: u8) {
     gauge(&SINK_ACK_LEVEL, &[sink]).set(f64::from(level));
 }
+/// Whether the last attempt reached the sink.
 pub fn sink_up(sink: &str, up: bool) {
     gauge(&SINK_UP, &[sink]).set(f64::from(u8::from(up)));
 }
+/// The version that runs.
 pub fn build_info(version: &str) {
     gauge(&BUILD_INFO, &[version]).set(1.0);
 }
+/// Whether the last reading of the configuration succeeded.
 pub fn config_last_reload(successful: bool) {
     gauge(&CONFIG_LAST_RELOAD, &[]).set(f64::from(u8::from(successful)));
 }

@@ -66,89 +66,103 @@ fn incident(fault: &Fault, severity: Grade) -> Incident<'_> {
 
 /// One of every kind of news.
 fn all<'a>(key: &'a FeedKey, incident: Incident<'a>) -> Vec<Notice<'a>> {
-    let took = Duration::from_millis(12);
+    [
+        process_news(),
+        tenant_news(incident),
+        feed_news(key, incident),
+        sink_news(incident),
+        store_news(incident),
+    ]
+    .concat()
+}
+
+const TOOK: Duration = Duration::from_millis(12);
+
+fn process_news() -> Vec<Notice<'static>> {
+    let took = TOOK;
+    [
+        Process::Started { version: "1", tenants: 1, feeds: 2, sinks: 3, admin: None, took },
+        Process::Stopping { why: "SIGTERM" },
+        Process::Stopped { took, waiting: 3 },
+        Process::Reloaded { changes: "a sink more" },
+        Process::ReloadRefused { why: "line 3" },
+        Process::ConfigWarning { words: "literal secret" },
+        Process::TaskFailed { task: "courier splunk", words: "panicked", wait: None },
+        Process::AdminFailed { words: "broken pipe" },
+        Process::ClockSkew { tenant: "acme", millis: -9000 },
+        Process::Unheard { words: "no socket" },
+    ]
+    .map(Notice::Process)
+    .to_vec()
+}
+
+fn tenant_news(incident: Incident<'_>) -> Vec<Notice<'_>> {
+    let took = TOOK;
+    [
+        Tenant::Answered { status: Some(200), code: "", took },
+        Tenant::TokenObtained { expires: Time(9) },
+        Tenant::CredentialClosed { state: CredentialState::LockedOut, incident, until: Some(Time(9)) },
+        Tenant::CredentialOpened { closed_for: took },
+        Tenant::SecretExpiring { expires: Time(9), days: 3 },
+    ]
+    .map(|news| Notice::Tenant("acme", news))
+    .to_vec()
+}
+
+fn feed_news<'a>(key: &'a FeedKey, incident: Incident<'a>) -> Vec<Notice<'a>> {
+    let took = TOOK;
     let span = TimeSpan { from: Time(0), to: Time(3_600_000) };
-    let id = EventId([7; 16]);
-    let mut all = Vec::new();
+    [
+        Feed::Answered { status: None, code: "", took },
+        Feed::PageStored { events: 5, duplicate: 2, files: 1, bytes: 9, took, caught_up: true, newest: None },
+        Feed::PollSkipped { why: Skip::Quota, wait: Duration::from_millis(1500) },
+        Feed::FaultMet(incident),
+        Feed::Throttled(incident),
+        Feed::Halted { incident, clears: "the secret changes" },
+        Feed::Resumed { halted_for: took, why: "secret changed" },
+        Feed::FileQuarantined { file: "f", reason: "gzip", bytes: 8, detail: "cut short" },
+        Feed::LinesQuarantined { file: "f", reason: "json", lines: 4, first: "{" },
+        Feed::GapOpened { span, why: "link expired" },
+        Feed::GapClosed { span, events: 1 },
+        Feed::Rewound { to: "2026", why: "by hand" },
+    ]
+    .map(|news| Notice::Feed(key, news))
+    .to_vec()
+}
+
+fn sink_news(incident: Incident<'_>) -> Vec<Notice<'_>> {
+    let took = TOOK;
     let attempt = Attempt::Failed;
-    all.extend(
-        [
-            Process::Started { version: "1", tenants: 1, feeds: 2, sinks: 3, admin: None, took },
-            Process::Stopping { why: "SIGTERM" },
-            Process::Stopped { took, waiting: 3 },
-            Process::Reloaded { changes: "a sink more" },
-            Process::ReloadRefused { why: "line 3" },
-            Process::ConfigWarning { words: "literal secret" },
-            Process::TaskFailed { task: "courier splunk", words: "panicked", wait: None },
-            Process::AdminFailed { words: "broken pipe" },
-            Process::ClockSkew { tenant: "acme", millis: -9000 },
-            Process::Unheard { words: "no socket" },
-        ]
-        .map(Notice::Process),
-    );
-    all.extend(
-        [
-            Tenant::Answered { status: Some(200), code: "", took },
-            Tenant::TokenObtained { expires: Time(9) },
-            Tenant::CredentialClosed { state: CredentialState::LockedOut, incident, until: Some(Time(9)) },
-            Tenant::CredentialOpened { closed_for: took },
-            Tenant::SecretExpiring { expires: Time(9), days: 3 },
-        ]
-        .map(|news| Notice::Tenant("acme", news)),
-    );
-    all.extend(
-        [
-            Feed::Answered { status: None, code: "", took },
-            Feed::PageStored {
-                events: 5,
-                duplicate: 2,
-                files: 1,
-                bytes: 9,
-                took,
-                caught_up: true,
-                newest: None,
-            },
-            Feed::PollSkipped { why: Skip::Quota, wait: Duration::from_millis(1500) },
-            Feed::FaultMet(incident),
-            Feed::Throttled(incident),
-            Feed::Halted { incident, clears: "the secret changes" },
-            Feed::Resumed { halted_for: took, why: "secret changed" },
-            Feed::FileQuarantined { file: "f", reason: "gzip", bytes: 8, detail: "cut short" },
-            Feed::LinesQuarantined { file: "f", reason: "json", lines: 4, first: "{" },
-            Feed::GapOpened { span, why: "link expired" },
-            Feed::GapClosed { span, events: 1 },
-            Feed::Rewound { to: "2026", why: "by hand" },
-        ]
-        .map(|news| Notice::Feed(key, news)),
-    );
-    all.extend(
-        [
-            Sink::AckLevel { level: 3, words: "peer answered close_notify" },
-            Sink::BatchConfirmed { events: 10, bytes: 99, took },
-            Sink::BatchPartial { events: 10, refused: 3, took },
-            Sink::Down { incident, attempt, waiting: 7 },
-            Sink::StillDown { incident, attempt, waiting: 7 },
-            Sink::Up { down_for: took, waiting: 7 },
-            Sink::Halted { incident, attempt, waiting: 7, clears: "the token changes" },
-            Sink::DeadLettered { events: 2, first: id, words: "too long" },
-            Sink::Bisecting { events: 10, words: "400" },
-            Sink::Replaying { events: 10, words: "--since 10m" },
-        ]
-        .map(|news| Notice::Sink("splunk", news)),
-    );
-    all.extend(
-        [
-            Store::Opened { events: 1, bytes: 1, leftovers: 0, took },
-            Store::LimitReached { bytes: 1, limit: 1 },
-            Store::LimitPassed { bytes: 1, limit: 1, paused_for: took },
-            Store::DiskFull { words: "ENOSPC" },
-            Store::DiskFreed { paused_for: took },
-            Store::FaultMet(incident),
-            Store::Swept { events: 1, bytes: 1, took },
-        ]
-        .map(Notice::Store),
-    );
-    all
+    let id = EventId([7; 16]);
+    [
+        Sink::AckLevel { level: 3, words: "peer answered close_notify" },
+        Sink::BatchConfirmed { events: 10, bytes: 99, took },
+        Sink::BatchPartial { events: 10, refused: 3, took },
+        Sink::Down { incident, attempt, waiting: 7 },
+        Sink::StillDown { incident, attempt, waiting: 7 },
+        Sink::Up { down_for: took, waiting: 7 },
+        Sink::Halted { incident, attempt, waiting: 7, clears: "the token changes" },
+        Sink::DeadLettered { events: 2, first: id, words: "too long" },
+        Sink::Bisecting { events: 10, words: "400" },
+        Sink::Replaying { events: 10, words: "--since 10m" },
+    ]
+    .map(|news| Notice::Sink("splunk", news))
+    .to_vec()
+}
+
+fn store_news(incident: Incident<'_>) -> Vec<Notice<'_>> {
+    let took = TOOK;
+    [
+        Store::Opened { events: 1, bytes: 1, leftovers: 0, took },
+        Store::LimitReached { bytes: 1, limit: 1 },
+        Store::LimitPassed { bytes: 1, limit: 1, paused_for: took },
+        Store::DiskFull { words: "ENOSPC" },
+        Store::DiskFreed { paused_for: took },
+        Store::FaultMet(incident),
+        Store::Swept { events: 1, bytes: 1, took },
+    ]
+    .map(Notice::Store)
+    .to_vec()
 }
 
 #[test]
