@@ -27,6 +27,7 @@ impl Store {
     /// or when the store is opened next.
     pub async fn stage(&self, feed: &FeedKey, chunk: Chunk) -> Result<StagedChunk, Fault> {
         check_chunk(&chunk)?;
+        self.refuse_while_full("store a part of a file")?;
         let (facts, idx) = facts(&chunk);
         let now = self.inner.options.clock.now();
         let mut tx = self.begin("store a part of a file").await?;
@@ -58,6 +59,7 @@ impl Store {
     /// `Corrupt`, `Busy`: nothing was written (after `DiskIo`: perhaps).
     pub async fn commit(&self, intake: Intake) -> Result<Committed, Fault> {
         check(&intake)?;
+        self.refuse_while_full("store a page")?;
         let (feed, collected) = (intake.feed.clone(), intake.collected);
         let mut tx = self.begin("store a page").await?;
         let outcome = commit_in(tx.conn(), intake).await;
@@ -65,6 +67,20 @@ impl Store {
         self.publish(&feed, collected, fresh); // the transaction's lock is still held: in order
         drop(tx);
         Ok(committed)
+    }
+
+    /// The room that the ballast gave back is for sinks to drain and for deleting. Feeds that are in the middle
+    /// of a page when the disk fills up must not take it.
+    fn refuse_while_full(&self, doing: &str) -> Result<(), Fault> {
+        match self.inner.live().disk_full {
+            None => Ok(()),
+            Some(needed) => {
+                let why = format!(
+                    "the disk was full, and {needed} bytes have to be free before collection goes on"
+                );
+                Err(local(Kind::DiskFull, format!("failed to {doing}: {why}")))
+            }
+        }
     }
 
     fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {

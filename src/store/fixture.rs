@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Dedupe, Intake, Options, Store};
+use super::{Dedupe, Intake, Options, Position, Store, Tally};
 use crate::chunk::{Chunk, Record};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
@@ -75,4 +75,50 @@ pub(super) fn options(clock: &Clock) -> Options {
 
 pub(super) async fn open(dir: &Path) -> Store {
     Store::open(dir, &options(&Clock::manual(Time(10_000)))).await.unwrap()
+}
+
+/// Text and id of an event.
+pub(super) type Seen = (String, EventId);
+
+/// Delivers up to `limit` events to a sink, at most one chunk a call to `advance`; returns them in order.
+pub(super) async fn deliver(store: &Store, sink: &str, limit: usize) -> Vec<Seen> {
+    let mut out = Vec::new();
+    let mut at = store.sink_position(sink).await.unwrap().unwrap();
+    while out.len() < limit {
+        let Some(stored) = store.next_chunk(at.seq).await.unwrap() else { break };
+        let total = stored.chunk.records.len();
+        let start = at.index as usize;
+        let end = total.min(start + limit - out.len());
+        for n in start..end {
+            let event =
+                stored.chunk.event(n, &stored.key.tenant, stored.key.feed, stored.collected.0).unwrap();
+            out.push((String::from_utf8(event.raw.to_vec()).unwrap(), event.id));
+        }
+        let to = match end == total {
+            true => Position { seq: stored.seq, index: 0 },
+            false => Position { seq: at.seq, index: end as u32 },
+        };
+        let tally = Tally { delivered: (end - start) as u64, ..Tally::default() };
+        store.advance(sink, at, to, &[(stored.key.clone(), tally)], &[]).await.unwrap();
+        at = to;
+    }
+    out
+}
+
+pub(super) async fn deliver_texts(store: &Store, sink: &str) -> Vec<String> {
+    deliver(store, sink, usize::MAX >> 1).await.into_iter().map(|(text, _)| text).collect()
+}
+
+/// Every identity of the contract, and the sums in memory against the database's.
+pub(super) async fn assert_balanced(store: &Store) {
+    for account in store.accounts().await.unwrap() {
+        assert_eq!(account.differences(), Vec::<String>::new(), "{account:#?}");
+    }
+    let used = store.usage().await.unwrap().bytes_used;
+    assert_eq!(store.inner.live().undelivered, used, "bytes counted in memory and in the database");
+}
+
+/// Asks the file itself, past the store.
+pub(super) async fn scalar(store: &Store, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&mut *store.inner.status.lock().await).await.unwrap()
 }

@@ -117,7 +117,7 @@ impl Store {
         let limit = self.inner.options.max_size;
         let mut live = self.inner.live();
         live.paused = if live.paused {
-            live.undelivered > limit / 100 * STORE_RESUME_PERCENT
+            u128::from(live.undelivered) * 100 > u128::from(limit) * u128::from(STORE_RESUME_PERCENT)
         } else {
             live.undelivered >= limit
         };
