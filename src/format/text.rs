@@ -50,44 +50,59 @@ fn controls_to_spaces(out: &mut [u8], start: usize) {
 
 /// A line that is not JSON: control bytes become `#` and three octal digits, as rsyslog itself writes them.
 pub fn line(out: &mut Vec<u8>, raw: &[u8]) {
-    for piece in raw.chunk_by(|a, b| (*a < 0x20) == (*b < 0x20)) {
-        if piece.first().is_some_and(|byte| *byte >= 0x20) {
-            out.extend_from_slice(piece);
-            continue;
-        }
-        for byte in piece {
+    copy_except(
+        out,
+        raw,
+        |byte| byte < 0x20,
+        |out, byte| {
             out.extend_from_slice(&[b'#', b'0', b'0' + (byte >> 3), b'0' + (byte & 7)]);
-        }
-    }
+        },
+    );
 }
 
 /// A JSON string with its quotes. Broken UTF-8 is replaced.
 pub fn json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    for chunk in text.utf8_chunks() {
-        json_escaped(out, chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice(REPLACEMENT);
+    if std::str::from_utf8(text).is_ok() {
+        json_escaped(out, text);
+    } else {
+        for chunk in text.utf8_chunks() {
+            json_escaped(out, chunk.valid().as_bytes());
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice(REPLACEMENT);
+            }
         }
     }
     out.push(b'"');
 }
 
 fn json_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    for piece in text.chunk_by(|a, b| plain(*a) == plain(*b)) {
-        if piece.first().copied().is_some_and(plain) {
-            out.extend_from_slice(piece);
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    copy_except(out, text, special, |out, byte| match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), hex(byte & 15)]),
+    });
+}
+
+/// Copies `text`, handing each special byte to `escape`. Most blocks hold none, which is found out without a
+/// branch per byte.
+fn copy_except(
+    out: &mut Vec<u8>,
+    text: &[u8],
+    special: impl Fn(u8) -> bool,
+    escape: impl Fn(&mut Vec<u8>, u8),
+) {
+    const BLOCK: usize = 64;
+    for block in text.chunks(BLOCK) {
+        if !block.iter().fold(false, |any, byte| any | special(*byte)) {
+            out.extend_from_slice(block);
             continue;
         }
-        for byte in piece {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-                b'\n' => out.extend_from_slice(b"\\n"),
-                b'\r' => out.extend_from_slice(b"\\r"),
-                b'\t' => out.extend_from_slice(b"\\t"),
-                _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), hex(byte & 15)]),
-            }
+        for byte in block {
+            if special(*byte) { escape(out, *byte) } else { out.push(*byte) }
         }
     }
 }
