@@ -24,6 +24,28 @@ pub const BATCH_QUOTA_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Pages without records in one cycle before the feed waits for its next poll (recovery row X12).
 pub const MAX_EMPTY_PAGES: u32 = 10;
 
+/// Files asked for in one listing; Mimecast takes no more.
+pub const LISTING_PAGE_SIZE: u32 = 100;
+/// Records asked for in one page; 500 is the largest size several clients use without trouble.
+pub const RECORD_PAGE_SIZE: u32 = 500;
+/// A page token kept in a cursor: real ones are a few hundred characters.
+pub const MAX_PAGE_TOKEN_BYTES: usize = 8 << 10;
+/// A link in a listing; S3 takes no longer ones.
+pub const MAX_LINK_BYTES: usize = 8 << 10;
+/// Of the listing calls of a window, how many may go to follow-up pages; the rest is for first pages, so that
+/// a backlog never delays what happens now (reliability.md §1.5).
+pub const BATCH_QUOTA_FOLLOW_UPS: u32 = 40;
+/// In the last part of a window, calls nobody has claimed may go to whoever wants them.
+pub const BATCH_QUOTA_OPEN_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Lifetime of an access token whose answer does not say (recovery row M35).
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(1800);
+/// Longest lifetime that is believed.
+pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// A token is renewed this long before it ends, if it lives long enough for that: longer than any one call.
+pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
+/// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
+pub const DOWNLOAD_PIECE_BYTES: usize = 64 << 10;
+
 // --- mimecast: file contents ------------------------------------------------------------------------------
 
 /// A line longer than this is quarantined (recovery row X13): real events are about 1 KiB.
@@ -36,6 +58,19 @@ pub const MAX_EXPANSION_RATIO: u64 = 200;
 pub const MAX_FILE_EXPANDED_BYTES: u64 = 2 << 30;
 /// Records among which equal ones are numbered: bounds memory at 8 bytes each, far above any real file.
 pub const TWIN_WINDOW_RECORDS: usize = 1 << 17;
+
+/// What all quarantined lines of one file may keep together; the line's hash and length are kept beyond it.
+pub const MAX_QUARANTINE_BYTES_PER_FILE: usize = 4 << 20;
+/// Nesting of one record (recovery row X13).
+pub const MAX_JSON_DEPTH: usize = 32;
+/// Keys of one record, nested ones included (recovery row X13).
+pub const MAX_JSON_KEYS: usize = 4_096;
+/// A record's own type; the longest known has 22 characters.
+pub const MAX_KIND_BYTES: usize = 64;
+/// Spare room made for the next piece of inflated bytes: 256 KiB is where inflating is fastest.
+pub const INFLATE_BYTES: usize = 256 << 10;
+/// Where the expansion ratio begins to count.
+pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
 
 // --- store ------------------------------------------------------------------------------------------------
 

@@ -1,1 +1,25 @@
-//! (in work)
+//! What is true of Mimecast and of nobody else: which logs it offers, how each is asked for, where a reader stands
+//! in it, what its answers mean. Facts only: nothing here waits, tries again, logs or decides what a fault
+//! means, and everything but [`client`] is pure.
+
+pub mod auth;
+pub mod catalogue;
+pub mod client;
+mod failure;
+pub mod feed;
+mod lines;
+pub mod links;
+pub mod page;
+pub mod payload;
+pub mod position;
+pub mod quota;
+mod record;
+pub mod request;
+mod unreadable;
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod page_tests;
+#[cfg(test)]
+mod payload_tests;

@@ -1,0 +1,162 @@
+//! The OAuth token of API 2.0: what is sent for one, and what the answer says.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::failure::believable;
+use super::feed::Method;
+use super::request::{Body, Request, percent};
+use crate::clock::Time;
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{MAX_TOKEN_LIFETIME, TOKEN_LIFETIME, TOKEN_MARGIN};
+use crate::secret::Secret;
+
+/// Path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+
+/// An access token. One serves all feeds of a credential.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub secret: Secret,
+    pub issued: Time,
+    pub expires: Time,
+}
+
+impl Token {
+    /// When a new one should be asked for: 300 s before the end, but not before 80 % of the lifetime.
+    pub fn refresh_at(&self) -> Time {
+        let life = self.expires.since(self.issued);
+        self.issued.plus((life / 5 * 4).max(life.saturating_sub(TOKEN_MARGIN)))
+    }
+    pub fn refresh_due(&self, now: Time) -> bool {
+        now >= self.refresh_at()
+    }
+}
+
+/// The call that asks for a token.
+pub fn request(client_id: &str, client_secret: &Secret) -> Request {
+    let form = Secret::new(format!(
+        "client_id={}&client_secret={}&grant_type=client_credentials",
+        percent(client_id),
+        percent(client_secret.expose()),
+    ));
+    Request {
+        method: Method::Post,
+        path_and_query: TOKEN_PATH.to_owned(),
+        body: Some(Body::Form(form)),
+        has_cursor: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    access_token: Value,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+/// Reads the body of a 200 answer that came at `now`.
+///
+/// Faults: [`Kind::Html`], [`Kind::Malformed`], [`Kind::TokenMissing`], or what a failure in the body says. None
+/// of them quotes the body.
+pub fn answer(body: &[u8], now: Time) -> Result<Token, Fault> {
+    believable(Origin::Token, body)?;
+    let malformed = |_| Fault::new(Origin::Token, Kind::Malformed, "the token answer is not a JSON object");
+    let answer: Answer = serde_json::from_slice(body).map_err(malformed)?;
+    let usable = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let Some(text) = answer.access_token.as_str().filter(usable) else {
+        return Err(Fault::new(
+            Origin::Token,
+            Kind::TokenMissing,
+            "the answer carries no usable access_token",
+        ));
+    };
+    let life = lifetime(&answer.expires_in);
+    Ok(Token { secret: Secret::new(text), issued: now, expires: now.plus(life) })
+}
+
+fn lifetime(value: &Value) -> Duration {
+    let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
+    match number {
+        Some(secs) if secs >= 1.0 => Duration::from_secs_f64(secs.min(MAX_TOKEN_LIFETIME.as_secs_f64())),
+        _ => TOKEN_LIFETIME,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_767_259_800_000);
+
+    #[test]
+    fn the_form_is_encoded() {
+        let request = request("id 1", &Secret::new("a+b/c=&d"));
+        let Some(Body::Form(form)) = &request.body else { panic!("{request:?}") };
+        let expected = "client_id=id%201&client_secret=a%2Bb%2Fc%3D%26d&grant_type=client_credentials";
+        assert_eq!(form.expose(), expected);
+        assert!(!format!("{request:?}").contains("client_secret"));
+    }
+
+    #[test]
+    fn m35_lifetime_is_taken_or_assumed() {
+        let life = |expires: &str| {
+            let body = format!(r#"{{"access_token":"t","token_type":"bearer"{expires}}}"#);
+            answer(body.as_bytes(), NOW).unwrap().expires.since(NOW).as_secs()
+        };
+        for (expires, secs) in [
+            (r#","expires_in":1799"#, 1799),
+            (r#","expires_in":"1799""#, 1799),
+            (r#","expires_in":60.0"#, 60),
+            (r#","expires_in":0"#, 1800),
+            (r#","expires_in":-5"#, 1800),
+            (r#","expires_in":null"#, 1800),
+            (r#","expires_in":"soon""#, 1800),
+            (r#","expires_in":"NaN""#, 1800),
+            (r#","expires_in":1e300"#, 86_400),
+            (r#","expires_in":"inf""#, 86_400),
+            ("", 1800),
+        ] {
+            assert_eq!(life(expires), secs, "{expires}");
+        }
+    }
+
+    #[test]
+    fn m35_an_answer_without_token_is_a_fault() {
+        for body in [
+            r#"{"expires_in":1}"#,
+            r#"{"access_token":""}"#,
+            r#"{"access_token":7}"#,
+            r#"{"access_token":"a\nb"}"#,
+        ] {
+            assert_eq!(answer(body.as_bytes(), NOW).unwrap_err().kind, Kind::TokenMissing, "{body}");
+        }
+        for (body, kind) in [
+            ("<html>", Kind::Html),
+            ("", Kind::Malformed),
+            ("[]", Kind::Malformed),
+            ("{\"access_token\":\"s3cr3t\"", Kind::Malformed),
+        ] {
+            let fault = answer(body.as_bytes(), NOW).unwrap_err();
+            assert_eq!((fault.origin, fault.kind), (Origin::Token, kind), "{body}");
+            assert!(!fault.detail.contains("s3cr3t"));
+        }
+        let failed =
+            answer(br#"{"fail":[{"code":"InvalidClientIdentifier","message":"no"}]}"#, NOW).unwrap_err();
+        assert_eq!((failed.origin, failed.code_str()), (Origin::Token, "InvalidClientIdentifier"));
+    }
+
+    #[test]
+    fn renewed_in_time_but_not_all_the_time() {
+        let due = |secs: i64| {
+            let token = Token { secret: Secret::new("t"), issued: NOW, expires: Time(NOW.0 + secs * 1000) };
+            (token.refresh_at().0 - NOW.0) / 1000
+        };
+        assert_eq!((due(1800), due(60), due(400), due(86_400)), (1500, 48, 320, 86_100));
+        let token = answer(br#"{"access_token":"t","expires_in":1800}"#, NOW).unwrap();
+        assert!(!token.refresh_due(NOW) && token.refresh_due(Time(NOW.0 + 1_500_000)));
+    }
+}

@@ -1,0 +1,258 @@
+//! The two ways out: [`ApiClient`] talks to Mimecast's API with a token, [`DownloadClient`] fetches files and has
+//! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
+
+mod failed;
+mod resolver;
+mod tls;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use url::Url;
+
+use self::failed::fault;
+use self::resolver::PublicNames;
+pub use self::tls::Tls;
+use super::auth::{self, Token};
+use super::feed::Method;
+use super::links::{FileLink, LinkPolicy, is_loopback};
+use super::request::{Body, Request};
+use crate::clock::Clock;
+use crate::dialect;
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{
+    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, MAX_ANSWER_BYTES,
+    MAX_ERROR_BODY_BYTES,
+};
+use crate::secret::Secret;
+use crate::setup_error::SetupError;
+
+/// How the clients of one tenant connect.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    pub base_url: Url,
+    /// The egress proxy, with its credentials if it wants any.
+    pub proxy: Option<Url>,
+    pub tls: Tls,
+    /// File hosts beyond the built-in list.
+    pub download_hosts: Vec<String>,
+    pub timeouts: Timeouts,
+    pub clock: Clock,
+}
+
+/// How long the other side may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// TCP and TLS set-up.
+    pub connect: Duration,
+    /// A whole API call.
+    pub call: Duration,
+    /// Silence inside a download.
+    pub silence: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { connect: CONNECT_TIMEOUT, call: API_TIMEOUT, silence: DOWNLOAD_READ_TIMEOUT }
+    }
+}
+
+/// A 200 answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Name (lower case) and value, for `dialect::wait` (rate limits, clock skew) and for support.
+    pub headers: Vec<(String, String)>,
+    /// At most [`MAX_ANSWER_BYTES`].
+    pub body: Bytes,
+}
+
+/// Calls functions of the API of one tenant.
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    http: reqwest::Client,
+    base: Url,
+    clock: Clock,
+}
+
+impl ApiClient {
+    /// Errors: the proxy cannot be used.
+    pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
+        let http = builder(outlet)?.timeout(outlet.timeouts.call);
+        Ok(ApiClient { http: finish(http)?, base: outlet.base_url.clone(), clock: outlet.clock.clone() })
+    }
+
+    /// One call of a function.
+    ///
+    /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
+    pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
+            .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
+        bearer.set_sensitive(true);
+        self.call(Origin::Api, request, Some(bearer)).await
+    }
+
+    /// Asks for a token.
+    ///
+    /// Faults: as [`ApiClient::send`], and those of [`auth::answer`].
+    pub async fn token(&self, client_id: &str, client_secret: &Secret) -> Result<Token, Fault> {
+        let answer = self.call(Origin::Token, &auth::request(client_id, client_secret), None).await?;
+        auth::answer(&answer.body, self.clock.now())
+    }
+
+    async fn call(
+        &self,
+        origin: Origin,
+        request: &Request,
+        bearer: Option<HeaderValue>,
+    ) -> Result<Answer, Fault> {
+        let url = self.base.join(&request.path_and_query).map_err(|error| {
+            Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
+        })?;
+        let mut call = match request.method {
+            Method::Get => self.http.get(url),
+            Method::Post => self.http.post(url),
+        };
+        call =
+            call.header(ACCEPT, "application/json").header("x-request-id", uuid::Uuid::new_v4().to_string());
+        call = match &request.body {
+            Some(Body::Json(json)) => call.header(CONTENT_TYPE, "application/json").body(json.clone()),
+            Some(Body::Form(form)) => {
+                call.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.expose().to_owned())
+            }
+            None => call,
+        };
+        if let Some(bearer) = bearer {
+            call = call.header(AUTHORIZATION, bearer);
+        }
+        let response = call.send().await.map_err(|error| fault(origin, error))?;
+        let response = succeeded(origin, response, &self.clock).await?;
+        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+        let body = read_bounded(origin, response).await?;
+        Ok(Answer { status, headers, body })
+    }
+}
+
+/// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.
+#[derive(Clone, Debug)]
+pub struct DownloadClient {
+    http: reqwest::Client,
+    policy: LinkPolicy,
+    clock: Clock,
+}
+
+impl DownloadClient {
+    /// Errors: the proxy cannot be used.
+    pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
+        let http = builder(outlet)?.read_timeout(outlet.timeouts.silence);
+        let policy =
+            LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
+        Ok(DownloadClient { http: finish(http)?, policy, clock: outlet.clock.clone() })
+    }
+
+    /// Begins a download.
+    ///
+    /// Faults: [`Kind::LinkRefused`] before anything is sent; what the answer says if it is none of 2xx; else
+    /// of the connection.
+    pub async fn open(&self, file: &FileLink) -> Result<Download, Fault> {
+        let url = self.policy.check(file.url.expose())?;
+        let response = self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))?;
+        let response = succeeded(Origin::Download, response, &self.clock).await?;
+        Ok(Download { response, held: Bytes::new() })
+    }
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct Download {
+    response: reqwest::Response,
+    held: Bytes,
+}
+
+impl Download {
+    /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
+    /// ends in a fault, never in `None`.
+    ///
+    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        while self.held.is_empty() {
+            match self.response.chunk().await.map_err(|error| fault(Origin::Download, error))? {
+                Some(bytes) => self.held = bytes,
+                None => return Ok(None),
+            }
+        }
+        let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
+        Ok(Some(self.held.split_to(size)))
+    }
+}
+
+fn builder(outlet: &Outlet) -> Result<reqwest::ClientBuilder, SetupError> {
+    let proxy_host = outlet.proxy.as_ref().and_then(Url::host_str).map(str::to_owned);
+    let names = PublicNames { loopback: is_loopback(&outlet.base_url), exempt: proxy_host };
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(outlet.tls.config())
+        .dns_resolver(names)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(outlet.timeouts.connect)
+        .user_agent(concat!("mimecollectd/", env!("CARGO_PKG_VERSION")));
+    if let Some(proxy) = &outlet.proxy {
+        // The error would quote the URL, which may hold the proxy's password.
+        let proxy = reqwest::Proxy::all(proxy.as_str())
+            .map_err(|_| SetupError::config("the proxy's URL cannot be used; write http://host:port"))?;
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder)
+}
+
+fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, SetupError> {
+    builder.build().map_err(|error| SetupError::failed(format!("failed to set up the HTTP client: {error}")))
+}
+
+/// The response, if its status says so; else what its body says.
+async fn succeeded(
+    origin: Origin,
+    mut response: reqwest::Response,
+    clock: &Clock,
+) -> Result<reqwest::Response, Fault> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+    let mut body = Vec::new();
+    // A body that breaks off has still said what it has said.
+    while let Ok(Some(bytes)) = response.chunk().await {
+        let room = MAX_ERROR_BODY_BYTES.saturating_sub(body.len());
+        body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+        if body.len() >= MAX_ERROR_BODY_BYTES {
+            break;
+        }
+    }
+    Err(dialect::read(origin, status, &headers, &body, clock.now()))
+}
+
+async fn read_bounded(origin: Origin, mut response: reqwest::Response) -> Result<Bytes, Fault> {
+    let too_large = |size: u64| {
+        let detail = format!("an answer of at least {size} bytes; the bound is {MAX_ANSWER_BYTES}");
+        Fault::new(origin, Kind::TooLarge, detail)
+    };
+    if let Some(size) = response.content_length().filter(|size| *size > MAX_ANSWER_BYTES as u64) {
+        return Err(too_large(size));
+    }
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|error| fault(origin, error))? {
+        body.extend_from_slice(&bytes);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(too_large(body.len() as u64));
+        }
+    }
+    Ok(body.into())
+}
+
+fn plain(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}

@@ -1,0 +1,16 @@
+//! Answers that are no answers: HTML where JSON is due, nothing at all, and a failure under HTTP 200. The one
+//! place that is asked before an answer is believed.
+
+use crate::dialect;
+use crate::fault::{Fault, Kind, Origin};
+
+/// The body of a 200 answer may be read as the JSON that is due.
+///
+/// Faults: [`Kind::Html`], [`Kind::Malformed`] (empty), or what the failure in the body says.
+pub(super) fn believable(origin: Origin, body: &[u8]) -> Result<(), Fault> {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(Fault::new(origin, Kind::Malformed, "the answer is empty")),
+        Some(b'<') => Err(Fault::new(origin, Kind::Html, "a web page came where JSON is due")),
+        Some(_) => dialect::failure_in_success(body).map_or(Ok(()), |fault| Err(Fault { origin, ..fault })),
+    }
+}

@@ -1,0 +1,337 @@
+//! Reading answers: a listing of files, or a page of records. An answer is either understood completely or it is
+//! a fault; nothing is guessed, because a list taken for empty is a loss nobody sees.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::failure::believable;
+use super::feed::{Feed, Records};
+use super::lines::{Kinds, gzip};
+use super::links::{FileKey, FileLink, public_url};
+use super::position::{Position, bounded_token};
+use super::record;
+use super::unreadable::{Unreadable, Unreadables};
+use crate::chunk::{Chunk, Record};
+use crate::clock::Time;
+use crate::cursor::Cursor;
+use crate::event::EventId;
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_LINE_BYTES, MAX_LINK_BYTES};
+use crate::secret::Secret;
+
+/// What an answer holds.
+#[derive(Debug)]
+pub enum Page {
+    Files(Listing),
+    Records(RecordPage),
+}
+
+/// Where a page leads, once everything on it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To this position.
+    Forward(Cursor),
+    /// To where it was asked from: nothing new yet.
+    Same,
+    /// The server did not say; the old position stays good.
+    Missing,
+}
+
+/// One answer of a listing function.
+#[derive(Debug)]
+pub struct Listing {
+    /// Files to fetch: each once, without those read from this position before.
+    pub files: Vec<FileLink>,
+    /// The position asked from. After each file: `position = position.with_done(key)`.
+    pub position: Position,
+    /// After the last file.
+    pub leads: Leads,
+    /// Nothing more for now, once these files are read.
+    pub caught_up: bool,
+}
+
+/// One answer of a window function.
+#[derive(Debug)]
+pub struct RecordPage {
+    /// `None` without readable records. The records' ids all have ordinal 0: equal records are numbered by the
+    /// store, which sees the other pages of the window.
+    pub chunk: Option<Chunk>,
+    pub unreadable: Vec<Unreadable>,
+    /// Readable and unreadable records.
+    pub listed: u64,
+    pub newest: Option<Time>,
+    /// Always forward: to the next page, or past the window.
+    pub leads: Leads,
+    /// The window is read to its end.
+    pub caught_up: bool,
+}
+
+/// Reads the body of a 200 answer to the request built for `position`. `now` is the server's time.
+///
+/// Faults: [`Kind::Html`], [`Kind::Malformed`] (not JSON, or its list is missing: recovery row X10), or what
+/// a failure under the 200 says.
+pub fn read(feed: &Feed, tenant: &str, position: &Position, body: &[u8], now: Time) -> Result<Page, Fault> {
+    let text = same_length_text(body);
+    believable(Origin::Api, text.as_bytes())?;
+    match feed.records {
+        Records::Lines => listing(position, &text, now).map(Page::Files),
+        Records::Data | Records::List(_) => {
+            records(feed, tenant, position, Body { exact: body, text: &text }).map(Page::Records)
+        }
+    }
+}
+
+/// An answer twice: as it came, and as text in which every place is the same.
+#[derive(Clone, Copy)]
+struct Body<'a> {
+    exact: &'a [u8],
+    text: &'a str,
+}
+
+fn malformed(detail: impl Into<String>) -> Fault {
+    Fault::new(Origin::Api, Kind::Malformed, detail)
+}
+
+// --- listings ---------------------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+struct ListingAnswer<'a> {
+    #[serde(borrow)]
+    value: Vec<Item<'a>>,
+    #[serde(rename = "@nextPage", default)]
+    next: Option<Loose<'a>>,
+    #[serde(rename = "isCaughtUp", default)]
+    caught_up: Option<Loose<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    url: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    expiry: Option<Loose<'a>>,
+    #[serde(default)]
+    size: Option<Loose<'a>>,
+}
+
+/// A value that may come as itself or in a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Loose<'a> {
+    Flag(bool),
+    Number(u64),
+    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Loose<'_> {
+    fn text(&self) -> Option<String> {
+        match self {
+            Loose::Text(text) if !text.is_empty() => Some(text.to_string()),
+            Loose::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+    fn flag(&self) -> Option<bool> {
+        match self {
+            Loose::Flag(flag) => Some(*flag),
+            Loose::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Loose::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+}
+
+fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault> {
+    let answer: ListingAnswer<'_> =
+        serde_json::from_str(body).map_err(|error| malformed(format!("not a file listing: {error}")))?;
+    if answer.value.len() > MAX_FILES_PER_LISTING {
+        return Err(malformed(format!("a listing of {} files", answer.value.len())));
+    }
+    let empty = answer.value.is_empty();
+    let mut seen = HashSet::new();
+    let mut listed = Vec::new();
+    let mut files = Vec::new();
+    for item in answer.value {
+        let file = link(item)?;
+        if seen.insert(file.key) {
+            listed.push(file.key);
+            files.push(file);
+        }
+    }
+    files.retain(|file| !position.is_done(file.key));
+    let next = answer.next.and_then(|next| next.text()).map(bounded_token).transpose()?;
+    let said = answer.caught_up.and_then(|flag| flag.flag());
+    let old = if let Position::Batch { token, .. } = position { token.as_deref() } else { None };
+    let (leads, ended) = match next {
+        None => (Leads::Missing, true),
+        Some(next) if Some(next.as_str()) == old => (Leads::Same, true),
+        Some(next) => {
+            let ended = said.unwrap_or(empty);
+            (Leads::Forward(position.forward(&next, ended, now).cursor()), ended)
+        }
+    };
+    Ok(Listing { files, position: position.pruned(&listed), leads, caught_up: ended })
+}
+
+fn link(item: Item<'_>) -> Result<FileLink, Fault> {
+    if item.url.is_empty() || item.url.len() > MAX_LINK_BYTES {
+        return Err(malformed(format!("a listed file has a link of {} bytes", item.url.len())));
+    }
+    let shown = public_url(&item.url);
+    let expiry = item.expiry.and_then(|expiry| expiry.text());
+    Ok(FileLink {
+        key: FileKey::of(&item.url),
+        name: shown.split_once("://").map_or(shown.as_str(), |(_, rest)| rest).to_owned(),
+        url: Secret::new(item.url),
+        size: item.size.and_then(|size| size.text()).and_then(|size| size.parse().ok()),
+        expiry: expiry.as_deref().and_then(record::text_time).map(Time),
+    })
+}
+
+// --- records ----------------------------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+struct RecordAnswer<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default)]
+    pagination: Option<Pagination<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Pagination<'a> {
+    #[serde(borrow, default)]
+    next: Option<&'a RawValue>,
+}
+
+fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Result<RecordPage, Fault> {
+    let answer: RecordAnswer<'_> = serde_json::from_str(body.text)
+        .map_err(|error| malformed(format!("not a page of records: {error}")))?;
+    let found = match feed.records {
+        Records::List(name) => lists(&answer.data, name)?,
+        Records::Data | Records::Lines => answer.data,
+    };
+    let next = answer.meta.and_then(|meta| meta.pagination).and_then(|paging| paging.next);
+    let next = next.and_then(|next| token(next.get())).map(bounded_token).transpose()?;
+    let used = match position {
+        Position::Window { reading: Some(reading), .. } => reading.page.as_deref(),
+        _ => None,
+    };
+    // `next` on a page without records, or the one just used, leads nowhere.
+    let next = next.filter(|next| !found.is_empty() && Some(next.as_str()) != used);
+    let mut page = Gathered::new(feed);
+    for (number, raw) in found.iter().enumerate() {
+        let start = (raw.get().as_ptr() as usize).wrapping_sub(body.text.as_ptr() as usize);
+        let exact = body.exact.get(start..start + raw.get().len()).unwrap_or_default();
+        page.add(feed, tenant, raw.get(), exact, number as u64 + 1);
+    }
+    let caught_up = next.is_none();
+    let leads = Leads::Forward(position.after_page(next).cursor());
+    Ok(page.finish(feed, leads, caught_up))
+}
+
+/// The body as text of the same length, so that places in one are places in the other: each byte that is not
+/// UTF-8 becomes a question mark. The records keep the bytes as they came.
+fn same_length_text(body: &[u8]) -> std::borrow::Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(body) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(body.len());
+    for part in body.utf8_chunks() {
+        out.push_str(part.valid());
+        out.extend(std::iter::repeat_n('?', part.invalid().len()));
+    }
+    out.into()
+}
+
+/// The records of all lists of that name. An object without the list is no answer to what was asked.
+fn lists<'a>(data: &[&'a RawValue], name: &str) -> Result<Vec<&'a RawValue>, Fault> {
+    let mut out = Vec::new();
+    for holder in data {
+        let fields: std::collections::HashMap<String, &'a RawValue> = serde_json::from_str(holder.get())
+            .map_err(|error| malformed(format!("`data` holds something else than an object: {error}")))?;
+        let list = fields.get(name).ok_or_else(|| malformed(format!("`data` holds no `{name}`")))?;
+        let records: Vec<&'a RawValue> = serde_json::from_str(list.get())
+            .map_err(|error| malformed(format!("`{name}` is not a list: {error}")))?;
+        out.extend(records);
+    }
+    Ok(out)
+}
+
+/// A page token as JSON text. It comes as a string, or as an object that holds the string or is the token.
+fn token(next: &str) -> Option<String> {
+    match serde_json::from_str(next).ok()? {
+        serde_json::Value::String(text) if text.is_empty() => None,
+        value @ serde_json::Value::String(_) => Some(value.to_string()),
+        serde_json::Value::Object(fields) if fields.is_empty() => None,
+        serde_json::Value::Object(fields) => match fields.get("pageToken") {
+            Some(inner @ serde_json::Value::String(text)) if !text.is_empty() => Some(inner.to_string()),
+            _ => Some(serde_json::Value::Object(fields).to_string()),
+        },
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The records of a page on their way into a chunk: their own texts, one after the other.
+struct Gathered {
+    raw: Vec<u8>,
+    records: Vec<Record>,
+    kinds: Kinds,
+    unreadable: Unreadables,
+}
+
+impl Gathered {
+    fn new(feed: &Feed) -> Self {
+        let (raw, records) = (Vec::new(), Vec::new());
+        Gathered { raw, records, kinds: Kinds::new(feed), unreadable: Unreadables::default() }
+    }
+
+    fn add(&mut self, feed: &Feed, tenant: &str, text: &str, exact: &[u8], number: u64) {
+        if exact.len() > MAX_LINE_BYTES {
+            let detail = format!("a record of {} bytes; the bound is {MAX_LINE_BYTES}", exact.len());
+            return self.unreadable.add("line_too_long", &detail, exact, number);
+        }
+        let facts = match record::read(feed, text) {
+            Ok(facts) => facts,
+            Err(bad) => return self.unreadable.add(bad.reason, &bad.detail, exact, number),
+        };
+        let kind = self.kinds.index(facts.kind.as_deref());
+        self.records.push(Record {
+            // An answer is far smaller than what 32 bits can count.
+            offset: u32::try_from(self.raw.len()).unwrap_or(u32::MAX),
+            len: u32::try_from(exact.len()).unwrap_or(u32::MAX),
+            id: EventId::of(tenant, feed.name, exact, 0),
+            time: facts.time,
+            kind,
+            severity: facts.severity,
+            repaired: text.as_bytes() != exact,
+        });
+        self.raw.extend_from_slice(exact);
+        self.raw.push(b'\n');
+    }
+
+    fn finish(self, feed: &Feed, leads: Leads, caught_up: bool) -> RecordPage {
+        let unreadable = self.unreadable.finish();
+        let listed = (self.records.len() + unreadable.len()) as u64;
+        let newest = self.records.iter().filter_map(|record| record.time).max().map(Time);
+        let chunk = (!self.records.is_empty()).then(|| Chunk {
+            gzip: gzip(&self.raw),
+            raw: self.raw.into(),
+            records: self.records,
+            kinds: self.kinds.names(),
+            json: true,
+            source: feed.path.to_owned(),
+        });
+        RecordPage { chunk, unreadable, listed, newest, leads, caught_up }
+    }
+}

@@ -1,0 +1,192 @@
+//! What is sent for a feed at a position. Pure: the same arguments give the same bytes.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::feed::{Ask, Feed, Method};
+use super::position::Position;
+use crate::clock::Time;
+use crate::limits::{LISTING_PAGE_SIZE, RECORD_PAGE_SIZE};
+use crate::secret::Secret;
+
+/// One call of a function, without host and credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub method: Method,
+    pub path_and_query: String,
+    /// With its media type.
+    pub body: Option<Body>,
+    /// It carries something the server gave us, so that a 400 may be about that (recovery row M01).
+    pub has_cursor: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Json(String),
+    /// `application/x-www-form-urlencoded`; holds the client's secret.
+    Form(Secret),
+}
+
+/// What a request depends on besides feed and position.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Files or records per page; see [`page_size`].
+    pub page_size: u32,
+    /// How much of the previous window is read again.
+    pub overlap: Duration,
+    /// The server's time: ours plus the measured difference.
+    pub server_now: Time,
+}
+
+/// A request and the position its answer belongs to.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub request: Request,
+    /// The position given, with its window fixed. Read the answer with this one.
+    pub position: Position,
+}
+
+/// What is asked for in one page unless the server has complained.
+pub fn page_size(feed: &Feed) -> u32 {
+    match feed.ask {
+        Ask::Batch { .. } => LISTING_PAGE_SIZE,
+        Ask::Window { .. } => RECORD_PAGE_SIZE,
+    }
+}
+
+/// The request that goes on reading `feed` at `position`.
+pub fn build(feed: &Feed, position: &Position, asking: &Asking) -> Asked {
+    let position = position.with_window(feed, asking.overlap, asking.server_now);
+    let (path_and_query, body) = match feed.ask {
+        Ask::Batch { kind } => (listing_query(feed, kind, &position, asking), None),
+        Ask::Window { .. } => (feed.path.to_owned(), Some(Body::Json(window_body(feed, &position, asking)))),
+    };
+    let request = Request { method: feed.method(), path_and_query, body, has_cursor: position.has_token() };
+    Asked { request, position }
+}
+
+/// The token alone, or the date alone: without either the service would start where it likes.
+fn listing_query(feed: &Feed, kind: &str, position: &Position, asking: &Asking) -> String {
+    let mut out = format!("{}?type={}&pageSize={}", feed.path, percent(kind), asking.page_size);
+    // Writing into a string cannot fail.
+    let _ = match position {
+        Position::Batch { token: Some(token), .. } => write!(out, "&nextPage={}", percent(token)),
+        Position::Batch { since, token: None, .. } => write!(out, "&dateRangeStartsAt={since}"),
+        Position::Window { .. } => Ok(()),
+    };
+    out
+}
+
+fn window_body(feed: &Feed, position: &Position, asking: &Asking) -> String {
+    let mut data = Map::new();
+    let mut paging = Map::new();
+    paging.insert("pageSize".to_owned(), Value::from(asking.page_size));
+    if let (
+        Ask::Window { from_field, to_field, oldest_first },
+        Position::Window { reading: Some(reading), .. },
+    ) = (feed.ask, position)
+    {
+        data.insert(from_field.to_owned(), Value::from(api_date(reading.from)));
+        data.insert(to_field.to_owned(), Value::from(api_date(reading.to)));
+        if oldest_first {
+            data.insert("oldestFirst".to_owned(), Value::from(true));
+        }
+        if let Some(page) = &reading.page {
+            // What a page gave us as JSON text is sent back as the same JSON value.
+            let token = serde_json::from_str(page).unwrap_or_else(|_| Value::from(page.as_str()));
+            paging.insert("pageToken".to_owned(), token);
+        }
+    }
+    json!({ "meta": { "pagination": paging }, "data": [data] }).to_string()
+}
+
+/// `2026-01-01T00:00:00+0000`: the one form every generation of the API takes. Seconds only.
+fn api_date(at: Time) -> String {
+    let text = at.rfc3339();
+    format!("{}+0000", text.get(..19).unwrap_or(&text))
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters; a space is `%20`.
+pub(super) fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::find;
+    use super::*;
+    use crate::cursor::Cursor;
+
+    const NOW: Time = Time(1_767_259_800_999); // 2026-01-01T09:30:00.999Z
+
+    fn ask(feed: &str, cursor: &str) -> Asked {
+        let feed = find(feed).unwrap();
+        let position = Position::open(feed, &Cursor(cursor.into()), NOW, Duration::from_secs(3600)).unwrap();
+        let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+        build(feed, &position, &asking)
+    }
+
+    #[test]
+    fn a_listing_without_token_names_the_date() {
+        let asked = ask("siem.url-protect", "");
+        let expected =
+            "/siem/v1/batch/events/cg?type=url%20protect&pageSize=100&dateRangeStartsAt=2026-01-01";
+        assert_eq!(asked.request.path_and_query, expected);
+        assert_eq!(
+            (asked.request.method, asked.request.body, asked.request.has_cursor),
+            (Method::Get, None, false)
+        );
+    }
+
+    #[test]
+    fn a_listing_with_token_sends_the_token_alone_and_encoded() {
+        let asked = ask("ci.entities", r#"{"v":1,"batch":{"since":"2026-01-01","token":"a+/b=="}}"#);
+        let expected = "/siem/v1/batch/events/ci?type=entities&pageSize=100&nextPage=a%2B%2Fb%3D%3D";
+        assert_eq!(asked.request.path_and_query, expected);
+        assert!(asked.request.has_cursor);
+    }
+
+    #[test]
+    fn a_window_always_sends_both_bounds() {
+        let Asked { request, position } = ask("ttp.url", "");
+        let Some(Body::Json(body)) = &request.body else { panic!("{request:?}") };
+        let expected = json!({
+            "meta": {"pagination": {"pageSize": 500}},
+            "data": [{"from": "2026-01-01T08:30:00+0000", "to": "2026-01-01T09:29:00+0000", "oldestFirst": true}],
+        });
+        assert_eq!(serde_json::from_str::<Value>(body).unwrap(), expected);
+        assert_eq!(
+            (request.method, request.path_and_query.as_str()),
+            (Method::Post, "/api/ttp/url/get-logs")
+        );
+        assert!(position.window().is_some() && !request.has_cursor);
+    }
+
+    #[test]
+    fn later_pages_send_the_same_data_with_the_token() {
+        let cursor =
+            |page: &str| format!(r#"{{"v":1,"window":{{"high":0,"pass":1,"reading":[0,60000,{page}]}}}}"#);
+        let body = |page: &str| match ask("audit", &cursor(page)).request.body {
+            Some(Body::Json(body)) => serde_json::from_str::<Value>(&body).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let (first, text, object) = (body("null"), body(r#""\"eN-_1\"""#), body(r#""{\"a\":1}""#));
+        assert_eq!(
+            first["data"],
+            json!([{"startDateTime": "1970-01-01T00:00:00+0000", "endDateTime": "1970-01-01T00:01:00+0000"}])
+        );
+        assert_eq!((&first["data"], &first["data"]), (&text["data"], &object["data"]));
+        assert_eq!(text["meta"]["pagination"]["pageToken"], json!("eN-_1"));
+        assert_eq!(object["meta"]["pagination"]["pageToken"], json!({"a": 1}));
+    }
+}
