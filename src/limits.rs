@@ -156,3 +156,38 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
 pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+// --- config -----------------------------------------------------------------------------------------------
+
+/// One configuration file; thousands of tenants fit.
+pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Files in `conf.d`; more is a wrong directory.
+pub const MAX_CONFIG_FILES: usize = 512;
+/// Errors shown at once; what follows is mostly the echo of the first.
+pub const MAX_PROBLEMS_SHOWN: usize = 50;
+/// A secret, or a private key in PEM.
+pub const MAX_SECRET_BYTES: u64 = 64 << 10;
+/// Floor of a polling interval against a loopback `base_url`: fast, and still not a busy loop.
+pub const MIN_LOOPBACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest polling interval: Mimecast's shortest retention is 24 hours.
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// Longest overlap and lookback: no log is kept longer than about a year.
+pub const MAX_LOOKBACK: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Longest pause a `[recovery]` table may ask for: after 7 days Mimecast has dropped what was waiting.
+pub const MAX_RECOVERY_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Smallest store: two of the largest chunks and SQLite's own pages.
+pub const MIN_STORE_BYTES: u64 = 16 << 20;
+/// Longest time that delivered events are kept for `replay`.
+pub const MAX_RETENTION: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Events in one confirmed syslog batch: what is sent again when the confirmation is lost.
+pub const MAX_CONFIRM_EVERY: i64 = 1_000_000;
+/// Events and bytes of one HTTP batch, held in memory once per concurrent request.
+pub const MAX_BATCH_EVENTS: i64 = 100_000;
+pub const MIN_BATCH_BYTES: u64 = 1 << 10;
+pub const MAX_BATCH_BYTES: u64 = 64 << 20;
+/// Longest time an incomplete HTTP batch waits for more events.
+pub const MAX_BATCH_WAIT: Duration = Duration::from_secs(300);
+/// Concurrent requests of one HTTP sink.
+pub const MAX_CONCURRENCY: i64 = 64;
+/// Time-out of one HTTP request to a sink.
+pub const MIN_SINK_TIMEOUT: Duration = Duration::from_secs(1);
+pub const MAX_SINK_TIMEOUT: Duration = Duration::from_secs(600);

@@ -1,1 +1,31 @@
-//! (in work)
+//! The configuration: files → checked, complete [`Settings`], in one direction. Reading order: [`settings`] is
+//! what everybody else sees; `file` reads and merges the files; `general`, `tenant` and `sink` say what may be
+//! written and check it; `table` and `diagnostic` make sure that every mistake is shown with file, line, the
+//! line itself (secrets masked) and what to do.
+
+mod describe;
+mod diagnostic;
+mod file;
+mod general;
+mod glob;
+mod mask;
+mod nearest;
+mod secret_ref;
+pub mod settings;
+mod sink;
+mod table;
+mod tenant;
+mod value;
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod load_tests;
+#[cfg(test)]
+mod reference_tests;
+
+pub use describe::describe;
+pub use file::load;
+pub use glob::Glob;
+pub use secret_ref::SecretRef;
+pub use settings::{KnownFeed, Settings, Sink, Tenant};

@@ -1,0 +1,191 @@
+//! What the daemon would do with these settings, in plain words: the output of `validate`. Shows no secret.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use humantime::format_duration;
+
+use super::settings::{
+    Api, FormatName, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant,
+    Transport, shown,
+};
+
+/// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
+pub fn describe(settings: &Settings) -> String {
+    let mut text = block("mimecollectd", &of_daemon(settings));
+    for tenant in &settings.tenants {
+        text.push('\n');
+        text.push_str(&block(&format!("tenant {}", tenant.name), &of_tenant(tenant, &settings.sinks)));
+    }
+    for sink in &settings.sinks {
+        text.push('\n');
+        text.push_str(&block(&format!("sink {}", sink.name), &of_sink(sink)));
+    }
+    text
+}
+
+type Rows = Vec<(&'static str, String)>;
+
+/// A title and its rows; a row with an empty name continues the one before.
+fn block(title: &str, rows: &Rows) -> String {
+    let mut text = format!("{title}\n");
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in rows {
+        let _ = writeln!(text, "  {name:width$}  {value}"); // writing to a String cannot fail
+    }
+    text
+}
+
+fn of_daemon(settings: &Settings) -> Rows {
+    let format = match settings.log.format {
+        LogFormat::Auto => "to the journal under systemd, else as text",
+        LogFormat::Text => "as text",
+        LogFormat::Json => "as JSON",
+    };
+    let store = settings.store;
+    let mut rows = vec![
+        ("state", settings.state_dir.display().to_string()),
+        ("store", format!("collection pauses at {} of undelivered events", ByteSize(store.max_size))),
+        (
+            "replay",
+            match store.retention {
+                Duration::ZERO => "not possible, delivered events are dropped at once".to_owned(),
+                kept => format!("delivered events are kept for {}", format_duration(kept)),
+            },
+        ),
+        ("log", format!("{}, {format}", settings.log.filter)),
+        ("admin", settings.admin.map_or("off".to_owned(), |address| format!("http://{address}/"))),
+    ];
+    for change in &settings.recovery {
+        let code = change.code.as_ref().map(|code| format!("/{code}")).unwrap_or_default();
+        let pause = format_duration(change.pause);
+        rows.push(("recovery", format!("pause {pause} after {}{code}", change.status)));
+    }
+    rows
+}
+
+fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
+    let api = match tenant.api {
+        Api::V1 => "1.0",
+        Api::V2 => "2.0",
+    };
+    let expires = tenant.secret_expires.map(|at| {
+        let date = at.rfc3339();
+        format!(", expires {}", date.split('T').next().unwrap_or_default())
+    });
+    let mut rows = vec![
+        ("api", format!("{api} at {}", shown(&tenant.base_url))),
+        ("secret", format!("from {}{}", tenant.client_secret, expires.unwrap_or_default())),
+        ("first poll", format!("reaches back {}", format_duration(tenant.lookback))),
+    ];
+    if tenant.loopback {
+        rows.push(("floors", "off, base_url is this machine".to_owned()));
+    }
+    if let Some(proxy) = &tenant.proxy {
+        rows.push(("proxy", shown(proxy)));
+    }
+    if let Some(file) = &tenant.ca_file {
+        rows.push(("trusts", format!("the certificates in {}", file.display())));
+    }
+    if !tenant.download_hosts.is_empty() {
+        rows.push(("file links", format!("also to {}", tenant.download_hosts.join(", "))));
+    }
+    let width = tenant.feeds.iter().map(|feed| feed.name.len()).max().unwrap_or(0);
+    for (at, feed) in tenant.feeds.iter().enumerate() {
+        let every = format_duration(feed.poll_interval).to_string();
+        let again = match feed.overlap {
+            Duration::ZERO => String::new(),
+            overlap => format!(", reads the last {} again", format_duration(overlap)),
+        };
+        let takers: Vec<&str> =
+            sinks.iter().filter(|s| s.wants(&tenant.name, feed.name)).map(|s| s.name.as_str()).collect();
+        let takers = if takers.is_empty() { "nobody".to_owned() } else { takers.join(", ") };
+        let name = if at == 0 { "feeds" } else { "" };
+        rows.push((name, format!("{:width$}  every {every}{again}, for {takers}", feed.name)));
+    }
+    rows
+}
+
+fn of_sink(sink: &Sink) -> Rows {
+    let format = match sink.format {
+        FormatName::Json => "JSON envelopes",
+        FormatName::Raw => "Mimecast's bytes alone",
+    };
+    let feeds: Vec<&str> = sink.feeds.iter().map(|glob| glob.as_str()).collect();
+    let tenants = if sink.tenants.is_empty() { "all tenants".to_owned() } else { sink.tenants.join(", ") };
+    let mut rows = match &sink.kind {
+        SinkKind::Syslog(syslog) => of_syslog(syslog),
+        SinkKind::Http(http) => of_http(http),
+        SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
+        SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
+    };
+    rows.push(("events", format!("{} of {tenants}, as {format}", feeds.join(", "))));
+    rows
+}
+
+fn of_syslog(syslog: &Syslog) -> Rows {
+    let transport = match syslog.transport {
+        Transport::Tcp => "TCP, unencrypted",
+        Transport::Tls => "TLS",
+    };
+    let protocol = match syslog.protocol {
+        Protocol::Rfc5424 => "RFC 5424",
+        Protocol::Rfc3164 => "RFC 3164",
+    };
+    let framing = match syslog.framing {
+        Framing::OctetCounting => "octet counting",
+        Framing::Newline => "one event per line",
+    };
+    let host = if syslog.host.contains(':') { format!("[{}]", syslog.host) } else { syslog.host.clone() };
+    let mut rows = vec![
+        ("syslog", format!("{host}:{} over {transport}", syslog.port)),
+        ("protocol", format!("{protocol}, {framing}, facility {}", syslog.facility)),
+        ("confirmed", format!("every {} events", syslog.confirm_every)),
+    ];
+    if let Some(tls) = &syslog.tls {
+        let trust = tls
+            .ca_file
+            .as_ref()
+            .map_or("what the system trusts".to_owned(), |file| file.display().to_string());
+        let name = tls.server_name.as_ref().map(|name| format!(", the server is {name}")).unwrap_or_default();
+        let own =
+            tls.cert_file.as_ref().map(|file| format!(", shows {}", file.display())).unwrap_or_default();
+        rows.push(("tls", format!("trusts {trust}{name}{own}")));
+    }
+    rows
+}
+
+fn of_http(http: &Http) -> Rows {
+    let preset = match http.preset {
+        Preset::Ndjson => "one event per line",
+    };
+    let gzip = if http.gzip { ", gzip" } else { "" };
+    let mut rows = vec![
+        ("http", format!("POST {}, {preset}{gzip}", shown(&http.url))),
+        (
+            "batches",
+            format!(
+                "up to {} events or {}, after {} at the latest",
+                http.batch_events,
+                ByteSize(http.batch_bytes as u64),
+                format_duration(http.batch_wait)
+            ),
+        ),
+        (
+            "requests",
+            format!("up to {} at once, each within {}", http.concurrency, format_duration(http.timeout)),
+        ),
+    ];
+    if let Some(token) = &http.token {
+        rows.push(("token", format!("from {token}")));
+    }
+    if !http.headers.is_empty() {
+        let names: Vec<&str> = http.headers.iter().map(|(name, _)| name.as_str()).collect();
+        rows.push(("headers", format!("{} (values not shown)", names.join(", "))));
+    }
+    if let Some(file) = &http.ca_file {
+        rows.push(("trusts", format!("the certificates in {}", file.display())));
+    }
+    rows
+}

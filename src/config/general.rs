@@ -1,0 +1,185 @@
+//! What is said once: state, log, admin listener, store, recovery; and what only the whole can show.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::diagnostic::{Book, Problem};
+use super::file::Roots;
+use super::nearest::nearest;
+use super::settings::{Log, LogFormat, RecoveryOverride, Settings, StoreLimits};
+use super::value::{Value, quoted};
+use crate::fault::Code;
+use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_STORE_BYTES};
+
+const STATE_DIR: &str = "/var/lib/mimecollectd";
+const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9598));
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+const MAX_STORE_BYTES: u64 = i64::MAX as u64; // what the store can count
+
+/// Everything but tenants and sinks, which are left empty.
+pub(super) fn read(roots: &Roots<'_>) -> Option<Settings> {
+    let state_dir = roots.single("state_dir").map_or_else(|| Some(PathBuf::from(STATE_DIR)), |v| v.path());
+    let log = read_log(roots);
+    let admin = read_admin(roots);
+    let store = read_store(roots);
+    let recovery = roots.named("recovery", "recovery").iter().filter_map(read_recovery).collect();
+    read_heartbeat(roots);
+    roots.not_yet(
+        "alerts",
+        "remove it; the state of every feed is at /status and /metrics of the admin listener",
+    );
+    let (tenants, sinks, warnings) = (Vec::new(), Vec::new(), Vec::new());
+    Some(Settings { state_dir: state_dir?, log, admin: admin?, store, tenants, sinks, recovery, warnings })
+}
+
+fn read_log(roots: &Roots<'_>) -> Log {
+    let mut log = Log { filter: "info".into(), format: LogFormat::Auto };
+    let Some(table) = roots.single("log").and_then(|v| v.table("[log]")) else { return log };
+    if let Some(filter) = table.get("level").and_then(|v| read_filter(&v)) {
+        log.filter = filter;
+    }
+    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(format) = table.get("format").and_then(|v| v.choice(&formats, &[])) {
+        log.format = format;
+    }
+    table.finish("the log");
+    log
+}
+
+/// A level, or a filter of `tracing`: `info,mimecollectd::sink=debug`.
+fn read_filter(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let title = format!("`{}` is not a log level", value.name);
+    let all =
+        format!("write one of {}, or a filter such as \"info,mimecollectd::sink=debug\"", LEVELS.join(", "));
+    // A lone word that is no level would be taken as a module's name, and everything else would fall silent.
+    let lone = !text.contains(['=', ',', ':', '[']);
+    if lone && !LEVELS.contains(&text.to_ascii_lowercase().as_str()) {
+        let near = nearest(text, LEVELS).map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
+        value.refuse(title, "not a level", format!("{near}{all}"));
+        return None;
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(error) => {
+            value.refuse(title, error.to_string(), all);
+            None
+        }
+    }
+}
+
+fn read_admin(roots: &Roots<'_>) -> Option<Option<SocketAddr>> {
+    let Some(table) = roots.single("admin").and_then(|v| v.table("[admin]")) else {
+        return Some(Some(LISTEN));
+    };
+    let listen = table.get("listen");
+    table.finish("the admin listener");
+    let Some(value) = listen else { return Some(Some(LISTEN)) };
+    let text = value.text()?;
+    if text == "off" {
+        return Some(None);
+    }
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let title = format!("`{}` is not an address to listen on", value.name);
+        value.refuse(
+            title,
+            "must be an IP address and a port",
+            "write \"127.0.0.1:9598\", \"[::1]:9598\" or \"off\"",
+        );
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        let text = "the admin listener is open to other machines and asks nobody for a password; restrict it with a \
+                    firewall, or listen on 127.0.0.1";
+        value.book.warn(&value.place(), text);
+    }
+    Some(Some(address))
+}
+
+fn read_store(roots: &Roots<'_>) -> StoreLimits {
+    let mut limits = StoreLimits { max_size: 10 << 30, retention: Duration::from_secs(24 * 3600) };
+    let Some(table) = roots.single("store").and_then(|v| v.table("[store]")) else { return limits };
+    if let Some(url) = table.get("url")
+        && let Some(text) = url.text()
+        && text != "sqlite"
+    {
+        // Not repeated: a database URL carries a password.
+        url.book.mark_secret(url.place());
+        let title = "this store is not available in this version";
+        url.refuse(title, "must be \"sqlite\"", "write url = \"sqlite\": a file in state_dir");
+    }
+    if let Some(size) = table.get("max_size").and_then(|v| v.size(MIN_STORE_BYTES, MAX_STORE_BYTES)) {
+        limits.max_size = size;
+    }
+    if let Some(retention) = table.get("retention").and_then(|v| v.duration(Duration::ZERO, MAX_RETENTION)) {
+        limits.retention = retention;
+    }
+    table.finish("the store");
+    limits
+}
+
+fn read_heartbeat(roots: &Roots<'_>) {
+    let Some(table) = roots.single("heartbeat").and_then(|v| v.table("[heartbeat]")) else { return };
+    if let Some(value) = table.get("interval")
+        && value.text().is_some_and(|text| text != "off")
+    {
+        let title = "heartbeats are not available in this version";
+        value.refuse(
+            title,
+            "must be \"off\"",
+            "write interval = \"off\"; watch feed_last_success_timestamp_seconds",
+        );
+    }
+    table.finish("the heartbeat");
+}
+
+/// `[recovery."401/0010"]` or `[recovery."429"]`.
+fn read_recovery(value: &Value<'_>) -> Option<RecoveryOverride> {
+    let table = value.table(format!("[recovery.\"{}\"]", value.name))?;
+    let key = read_recovery_key(value);
+    let pause = table.require("pause", "pause = \"45m\"");
+    table.finish("a recovery");
+    let pause = pause?;
+    let duration = pause.duration(Duration::ZERO, MAX_RECOVERY_PAUSE)?;
+    let (status, code) = key?;
+    Some(RecoveryOverride { status, code, pause: duration, place: pause.book.position(&pause.place()) })
+}
+
+fn read_recovery_key(value: &Value<'_>) -> Option<(u16, Option<String>)> {
+    let (status, code) = match value.name.split_once('/') {
+        Some((status, code)) => (status, Some(code)),
+        None => (value.name.as_str(), None),
+    };
+    let number = status.parse().ok().filter(|n| (100..=599).contains(n) && status.len() == 3);
+    let clean = code.is_none_or(|code| Code::new(code).is_some_and(|parsed| parsed.as_str() == code));
+    if let (Some(number), true) = (number, clean) {
+        return Some((number, code.map(str::to_owned)));
+    }
+    let title = format!("{} does not name a failure", quoted(&value.name));
+    let help = "write the HTTP status, or status and code: [recovery.\"429\"], [recovery.\"401/0010\"]";
+    value.book.report(Problem::new(title).at(value.key_place(), "must be STATUS or STATUS/CODE").help(help));
+    None
+}
+
+/// Allowed, and probably not meant: one credential for two tenants, feeds nobody receives.
+pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
+    let mut others = settings.tenants.iter();
+    while let Some(tenant) = others.next() {
+        let same =
+            |other: &&super::Tenant| other.client_id == tenant.client_id && other.base_url == tenant.base_url;
+        if let Some(other) = others.as_slice().iter().find(same) {
+            book.warn_in_general(format!(
+                "tenants {} and {} use the same client_id: every event would be collected twice out of one quota",
+                tenant.name, other.name
+            ));
+        }
+        let unheard = |feed: &&str| !settings.sinks.iter().any(|sink| sink.wants(&tenant.name, feed));
+        let unheard: Vec<&str> = tenant.feeds.iter().map(|feed| feed.name).filter(unheard).collect();
+        if !unheard.is_empty() {
+            book.warn_in_general(format!("no sink takes {} of tenant {}", unheard.join(", "), tenant.name));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `config/mimecollectd.toml` is documentation that cannot lie: its values are the defaults, and it names every key.
+
+use std::fs;
+use std::path::Path;
+
+use super::load;
+use super::load_tests::KNOWN;
+use super::settings::Settings;
+
+const REFERENCE: &str = "config/mimecollectd.toml";
+/// The same tenant and sinks, with nothing but what has no default.
+const LEAST: &str = r#"
+[tenants.acme]
+client_id = "CLIENT-ID"
+client_secret = { credential = "acme-client-secret" }
+[sinks.siem]
+type = "syslog"
+address = "SIEM.EXAMPLE.COM:6514"
+[sinks.http]
+type = "http"
+url = "https://SIEM.EXAMPLE.COM/ingest"
+[sinks.archive]
+type = "file"
+path = "/VAR/LOG/MIMECAST/EVENTS.NDJSON"
+[sinks.screen]
+type = "stdout"
+"#;
+
+fn reference() -> String {
+    fs::read_to_string(REFERENCE).unwrap()
+}
+
+/// `#key = value` and `#[table]` are examples, `# prose` is not.
+fn with_examples() -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    reference().lines().map(|text| line(text) + "\n").collect()
+}
+
+fn read(text: &str) -> Result<Settings, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mimecollectd.toml");
+    fs::write(&path, text).unwrap();
+    load(&path, KNOWN).map_err(|error| error.message)
+}
+
+#[test]
+fn as_shipped_it_lacks_only_tenants_and_sinks() {
+    let error = load(Path::new(REFERENCE), KNOWN).unwrap_err().message;
+    assert!(
+        error.contains("no tenants") && error.contains("no sinks") && error.contains("2 mistakes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn its_values_are_the_defaults() {
+    assert_eq!(read(&with_examples()).unwrap(), read(LEAST).unwrap());
+}
+
+/// `# key = value`: optional keys.
+fn optional_lines(text: &str) -> Vec<&str> {
+    let key = |line: &&str| {
+        line.strip_prefix("# ").is_some_and(|rest| {
+            rest.split_once(" = ")
+                .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        })
+    };
+    text.lines().filter(key).collect()
+}
+
+#[test]
+fn its_optional_keys_can_be_used() {
+    let text = with_examples();
+    let optional = optional_lines(&text);
+    assert!(optional.len() >= 12, "{optional:?}");
+    let mut all = text.clone();
+    for line in optional {
+        if line.starts_with("# base_url") {
+            continue; // instead of `region`
+        }
+        all = all.replace(line, line.trim_start_matches("# "));
+    }
+    all = all.replace("# [recovery", "[recovery");
+    assert_ne!(read(&all).unwrap(), read(&text).unwrap());
+}
+
+/// A key that does not exist makes the reader list those that do; each of them has to be in the reference.
+#[test]
+fn it_names_every_key() {
+    let text = with_examples();
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    let mut sections: Vec<(String, String)> = vec![("".into(), "".into())];
+    for line in reference().lines() {
+        let bare = line.trim_start_matches('#').trim_start();
+        if bare.starts_with('[') && !line.starts_with("# [\"") {
+            sections.push((bare.to_owned(), String::new()));
+        } else if let Some((_, section)) = sections.last_mut() {
+            section.push_str(bare);
+            section.push('\n');
+        }
+    }
+    for (header, section) in sections.iter().filter(|(header, _)| !header.starts_with("[recovery")) {
+        let odd = "zzzzzzzzzzzz = 1\n";
+        let broken = if header.is_empty() {
+            format!("{odd}{text}")
+        } else {
+            text.replacen(&format!("{header}\n"), &format!("{header}\n{odd}"), 1)
+        };
+        let error = read(&broken).unwrap_err();
+        let list =
+            error.lines().find_map(|line| line.split_once(" are: ")).unwrap_or_else(|| panic!("{error}")).1;
+        for key in list.split(", ") {
+            seen += 1;
+            let tables = ["log", "admin", "store", "heartbeat", "tenants", "sinks", "recovery", "feed"];
+            let named = section.lines().any(|line| line.starts_with(&format!("{key} = ")));
+            if !named && !tables.contains(&key) {
+                missing.push(format!("{header} {key}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+    assert!(seen > 50, "only {seen} keys looked at");
+}

@@ -1,0 +1,303 @@
+//! The settings everybody else works with: checked and complete. No `Option` here means "default": it means that
+//! there is none.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::glob::Glob;
+use super::secret_ref::SecretRef;
+use crate::clock::Time;
+use crate::setup_error::SetupError;
+
+/// Name of the daemon's own feed; a sink gets it only where its `feeds` name it without a `*`.
+pub const COLLECTOR_FEED: &str = "collector";
+
+/// What the configuration has to know of a feed of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownFeed {
+    pub name: &'static str,
+    pub api1: bool,
+    pub api2: bool,
+    /// Read by windows of time, so that an overlap makes sense.
+    pub window: bool,
+    /// The overlap when the configuration names none.
+    pub overlap: Duration,
+}
+
+/// Everything `run` needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub state_dir: PathBuf,
+    pub log: Log,
+    /// `None`: no admin listener.
+    pub admin: Option<SocketAddr>,
+    pub store: StoreLimits,
+    pub tenants: Vec<Tenant>,
+    pub sinks: Vec<Sink>,
+    /// Changed durations of the recovery table; the supervisor checks them against its floors.
+    pub recovery: Vec<RecoveryOverride>,
+    /// What is allowed but not wise (literal secrets, an open admin port), for people; no secrets in it.
+    pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Every secret with what it is for (`client secret of tenant acme`), so that `validate` and `check` can try
+    /// to read each.
+    pub fn secrets(&self) -> Vec<(String, &SecretRef)> {
+        let tenants =
+            self.tenants.iter().map(|t| (format!("client secret of tenant {}", t.name), &t.client_secret));
+        let sinks = self.sinks.iter().filter_map(|s| match &s.kind {
+            SinkKind::Http(http) => {
+                http.token.as_ref().map(|token| (format!("token of sink {}", s.name), token))
+            }
+            _ => None,
+        });
+        tenants.chain(sinks).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level or a tracing filter, already parsed once.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The journal under systemd, else text.
+    Auto,
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of undelivered events at which collection pauses.
+    pub max_size: u64,
+    /// How long delivered events are kept for `replay`.
+    pub retention: Duration,
+}
+
+/// Which API of Mimecast a tenant uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    V1,
+    V2,
+}
+
+/// One Mimecast account with its credential.
+#[derive(Clone, PartialEq)]
+pub struct Tenant {
+    pub name: String,
+    pub api: Api,
+    /// Scheme, host and port only; https unless `loopback`.
+    pub base_url: Url,
+    /// `base_url` is this machine (the simulator): floors on intervals and pauses are off.
+    pub loopback: bool,
+    pub client_id: String,
+    pub client_secret: SecretRef,
+    pub secret_expires: Option<Time>,
+    /// Never empty, in the order of the catalogue.
+    pub feeds: Vec<FeedSettings>,
+    /// How far back the first poll reaches; the feeds clamp it to what Mimecast keeps. Never zero.
+    pub lookback: Duration,
+    /// May hold a user and password: print it only with [`shown`].
+    pub proxy: Option<Url>,
+    pub ca_file: Option<PathBuf>,
+    /// Patterns (`files.example.net`, `*.example.net`; lower case) added to the allow-list for file links.
+    pub download_hosts: Vec<String>,
+}
+
+/// Shows no client id, no secret and no password of the proxy.
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("name", &self.name)
+            .field("api", &self.api)
+            .field("base_url", &self.base_url.as_str())
+            .field("client_secret", &self.client_secret)
+            .field("feeds", &self.feeds)
+            .field("lookback", &self.lookback)
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .field("ca_file", &self.ca_file)
+            .field("download_hosts", &self.download_hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedSettings {
+    pub name: &'static str,
+    pub poll_interval: Duration,
+    /// How much of a window feed is read again for late rows; zero for feeds without windows.
+    pub overlap: Duration,
+}
+
+/// One destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sink {
+    pub name: String,
+    pub kind: SinkKind,
+    pub format: FormatName,
+    /// Never empty.
+    pub feeds: Vec<Glob>,
+    /// Empty: all tenants.
+    pub tenants: Vec<String>,
+}
+
+impl Sink {
+    /// Whether this sink gets events of this tenant and feed. [`COLLECTOR_FEED`] has to be named literally, and is
+    /// nobody's tenant, so that the `tenants` filter does not apply to it.
+    pub fn wants(&self, tenant: &str, feed: &str) -> bool {
+        if feed == COLLECTOR_FEED {
+            return self.feeds.iter().any(|glob| glob.as_str() == COLLECTOR_FEED);
+        }
+        (self.tenants.is_empty() || self.tenants.iter().any(|name| name == tenant))
+            && self.feeds.iter().any(|glob| glob.matches(feed))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkKind {
+    Syslog(Syslog),
+    Http(Http),
+    /// NDJSON envelopes, appended.
+    File {
+        path: PathBuf,
+    },
+    /// NDJSON envelopes.
+    Stdout,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// Name or address, an IPv6 address without brackets.
+    pub host: String,
+    pub port: u16,
+    pub transport: Transport,
+    pub protocol: Protocol,
+    pub framing: Framing,
+    /// Events per confirmed batch, at least 1.
+    pub confirm_every: u32,
+    /// Syslog's number, 0–23; `mail` is 2.
+    pub facility: u8,
+    /// `Some` exactly when the transport is TLS.
+    pub tls: Option<TlsFiles>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Tls,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Rfc5424,
+    Rfc3164,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    OctetCounting,
+    Newline,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Trust only what this file holds; `None`: what the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate; present exactly when `key_file` is.
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    /// Name the certificate has to carry; `None`: the host of the address.
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct Http {
+    /// https unless loopback or `allow_insecure`; its query may be secret, print it only with [`shown`].
+    pub url: Url,
+    pub preset: Preset,
+    pub token: Option<SecretRef>,
+    /// Names in lower case, names and values fit for HTTP; values may be secret.
+    pub headers: Vec<(String, String)>,
+    pub gzip: bool,
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub batch_wait: Duration,
+    pub concurrency: usize,
+    pub timeout: Duration,
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Shows no query and no header value.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("url", &shown(&self.url))
+            .field("preset", &self.preset)
+            .field("token", &self.token)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("gzip", &self.gzip)
+            .field("batch", &(self.batch_events, self.batch_bytes, self.batch_wait))
+            .field("concurrency", &self.concurrency)
+            .field("timeout", &self.timeout)
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
+/// Whose documentation an HTTP sink follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    Ndjson,
+}
+
+/// What the bytes of one event look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatName {
+    /// The envelope.
+    Json,
+    /// Mimecast's bytes alone.
+    Raw,
+}
+
+/// A duration of the recovery table changed by `[recovery."STATUS/CODE"]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryOverride {
+    /// HTTP status, 100–599.
+    pub status: u16,
+    pub code: Option<String>,
+    pub pause: Duration,
+    /// `file:line:column` of the value.
+    pub place: String,
+}
+
+impl RecoveryOverride {
+    /// What to say when the recovery table does not allow this override; `why` says what it would allow.
+    pub fn refused(&self, why: &str) -> SetupError {
+        let key = match &self.code {
+            Some(code) => format!("{}/{code}", self.status),
+            None => self.status.to_string(),
+        };
+        SetupError::config(format!(
+            "{}: [recovery.\"{key}\"] pause = \"{}\": {why}",
+            self.place,
+            humantime::format_duration(self.pause)
+        ))
+    }
+}
+
+/// A URL fit for people: no user, password, query or fragment.
+pub fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("");
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = if url.path() == "/" { "" } else { url.path() };
+    format!("{}://{host}{port}{path}", url.scheme())
+}
