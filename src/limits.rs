@@ -45,6 +45,25 @@ pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
 /// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
 pub const DOWNLOAD_PIECE_BYTES: usize = 64 << 10;
+// --- supervisor and scheduler -----------------------------------------------------------------------------
+
+/// Logins without a success in an hour (reliability.md §2.2).
+pub const LOGINS_PER_HOUR: usize = 2;
+/// How long one request blocks others that wait for its answer: twice what a request may take, so that a task
+/// that died cannot block them for good.
+pub const REQUEST_LEASE: Duration = Duration::from_secs(120);
+/// Life of a token whose answer does not say (recovery row M35).
+pub const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
+/// In-cycle tries after a fault of transport (reliability.md §2.1 rule 4).
+pub const MAX_QUICK_TRIES: u8 = 2;
+/// Halvings of the page size: 100 files or 500 records end near 10 (recovery row M02).
+pub const MAX_HALVINGS: u8 = 5;
+/// Smallest page asked for.
+pub const MIN_PAGE_SIZE: u32 = 10;
+/// First polls of feeds are spread over at most this, so that a start is not a burst.
+pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
+/// Shortest pause when a quota says no without a time: nobody may spin.
+pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
 
 // --- mimecast: file contents ------------------------------------------------------------------------------
 

@@ -1,1 +1,13 @@
-//! (in work)
+//! Collecting: `decide` says what a feed does next and is pure; the runner does it and reports what came of it.
+//! What all feeds of a tenant share (credential, quota, clients) is the account's.
+
+pub mod account;
+pub mod decide;
+pub mod live;
+pub mod runner;
+mod steps;
+
+#[cfg(test)]
+mod decide_model;
+#[cfg(test)]
+mod decide_tests;

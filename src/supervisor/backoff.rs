@@ -30,7 +30,8 @@ impl Pace {
         if !self.loopback || self.interval >= MIN_POLL_INTERVAL {
             return wait;
         }
-        let scaled = wait.as_micros().saturating_mul(self.interval.as_micros()) / MIN_POLL_INTERVAL.as_micros();
+        let scaled =
+            wait.as_micros().saturating_mul(self.interval.as_micros()) / MIN_POLL_INTERVAL.as_micros();
         Duration::from_micros(u64::try_from(scaled).unwrap_or(u64::MAX)).max(SHORTEST)
     }
     /// The wait after the `nth` failure in a row (1 is the first): the service's own figure, else what
@@ -82,7 +83,9 @@ impl Overrides {
         };
         let number = status.parse().ok().filter(|n| status.len() == 3 && (100..=599).contains(n))?;
         match code {
-            Some(code) if crate::fault::Code::new(code)?.as_str() == code => Some((number, Some(code.to_owned()))),
+            Some(code) if crate::fault::Code::new(code)?.as_str() == code => {
+                Some((number, Some(code.to_owned())))
+            }
             Some(_) => None,
             None => Some((number, None)),
         }
@@ -92,7 +95,8 @@ impl Overrides {
     pub fn pause(&self, fault: &Fault, loopback: bool) -> Option<Duration> {
         let status = fault.status()?;
         let of_status = || self.0.iter().filter(move |o| o.status == status);
-        let exact = of_status().find(|o| o.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(fault.code_str())));
+        let exact =
+            of_status().find(|o| o.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(fault.code_str())));
         let chosen = exact.or_else(|| of_status().find(|o| o.code.is_none()))?.pause;
         let floor = if loopback { SHORTEST } else { judge(fault).pause_floor()? };
         Some(chosen.max(floor))

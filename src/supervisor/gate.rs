@@ -1,1 +1,402 @@
-//! x
+//! One credential and everyone who uses it. Five feeds with one wrong secret must not make five failed logins,
+//! and a restart must not make a sixth: the gate is asked before every request, counts every attempt before it
+//! is made, and is written down in between.
+//!
+//! In short: `recent` holds the logins of the last hour that nobody confirmed, `refusals` how often the secret
+//! was refused, `lockouts` how often the account was found locked, `tokens_refused` how many fresh tokens were
+//! turned down. A good answer of an API function wipes all four; until it comes, one call at a time is on trial.
+//! After a restart a login without an answer counts as locked if the account was locked, as refused if the
+//! secret never worked yet, and against the hour's two logins in any case.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::backoff::Pace;
+use super::policy::{by_id, by_name, judge};
+use super::rule::{CONFIRM, CYCLES, End, HOUR, Ladder, Rule, Verdict};
+use crate::clock::{Moment, Time};
+use crate::fault::{Fault, Kind};
+use crate::limits::{LOGINS_PER_HOUR, REQUEST_LEASE, TOKEN_LIFE};
+
+/// The state of one credential. Serialise it into the store after every change that returns from a method, and
+/// always between [`Gate::begin_login`] and the token request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Which secret this state is about.
+    fingerprint: String,
+    /// That secret was accepted at least once.
+    proven: bool,
+    /// Tokens received with this gate; names the newest one.
+    generation: u64,
+    hold: Hold,
+    refusals: u8,
+    tokens_refused: u8,
+    lockouts: u8,
+    /// Other failures of the token endpoint in a row.
+    failures: u8,
+    recent: Vec<Time>,
+    in_flight: Option<Time>,
+    /// When the token in use should be replaced; tokens do not survive a restart.
+    #[serde(skip)]
+    token_until: Option<Time>,
+    /// The one call on trial.
+    #[serde(skip)]
+    trial: Option<Time>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Hold {
+    #[default]
+    Open,
+    /// Nothing before that time.
+    Until { until: Time, rule: String },
+    /// Nothing without a new secret or `resume`, but one probe from that time on.
+    Halted { probe: Option<Time>, rule: String },
+}
+
+type Row = Option<&'static Rule>;
+
+/// Whether a request may go out now.
+#[derive(Clone, Debug)]
+pub enum Permit {
+    /// Yes, with the token of this generation. Report what came of it: [`Gate::call_ok`], [`Gate::call_fault`].
+    Go { generation: u64 },
+    /// Only after a login; see [`Gate::begin_login`].
+    Login,
+    /// No.
+    Closed(Closed),
+}
+
+/// Why nothing may be sent, and what changes that.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    /// Ask again then; `None`: only a new secret or `resume` opens the gate.
+    pub until: Option<Time>,
+    /// The row that closed it; `None` while another feed's request is awaited.
+    pub rule: Option<&'static Rule>,
+}
+
+/// The permission to send one token request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the token request that this allows is already counted"]
+pub struct Attempt {
+    pub begun: Time,
+}
+
+/// `credential_state` of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialState {
+    Ok,
+    Refreshing,
+    Suspended,
+    LockedOut,
+    Expired,
+    Revoked,
+    Denied,
+}
+
+impl CredentialState {
+    pub const ALL: [CredentialState; 7] = [
+        CredentialState::Ok,
+        CredentialState::Refreshing,
+        CredentialState::Suspended,
+        CredentialState::LockedOut,
+        CredentialState::Expired,
+        CredentialState::Revoked,
+        CredentialState::Denied,
+    ];
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CredentialState::Ok => "ok",
+            CredentialState::Refreshing => "refreshing",
+            CredentialState::Suspended => "suspended",
+            CredentialState::LockedOut => "locked_out",
+            CredentialState::Expired => "expired",
+            CredentialState::Revoked => "revoked",
+            CredentialState::Denied => "denied",
+        }
+    }
+}
+
+impl Gate {
+    /// The gate of a secret that was never used.
+    pub fn new(fingerprint: impl Into<String>) -> Self {
+        Gate { fingerprint: fingerprint.into(), ..Gate::default() }
+    }
+
+    /// The gate as it was written down before a restart. Tokens are gone; a login that was never answered is
+    /// counted (see the top of this file). `None` when the text is not a gate.
+    pub fn restore(text: &str, at: Moment, pace: &Pace) -> Option<Self> {
+        let mut gate: Gate = serde_json::from_str(text).ok()?;
+        gate.settle_unanswered(at, pace);
+        Some(gate)
+    }
+
+    /// For the store.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // plain fields and string-keyed: cannot fail
+    }
+
+    /// Another secret is in use from now on: what the old one did is forgotten, but a locked account stays
+    /// locked. Says whether it is another one.
+    pub fn offer(&mut self, fingerprint: &str) -> bool {
+        if self.fingerprint == fingerprint {
+            return false;
+        }
+        let lock = (self.lockouts, self.hold.clone());
+        *self = Gate { generation: self.generation, ..Gate::new(fingerprint) };
+        if lock.0 > 0 {
+            (self.lockouts, self.hold) = lock;
+        }
+        true
+    }
+
+    /// An operator says that the cause is gone.
+    pub fn resume(&mut self) {
+        *self = Gate {
+            fingerprint: std::mem::take(&mut self.fingerprint),
+            proven: self.proven,
+            generation: self.generation,
+            in_flight: self.in_flight,
+            token_until: self.token_until,
+            ..Gate::default()
+        };
+    }
+
+    /// Whether an API request may go out at that moment.
+    pub fn permit(&mut self, at: Time) -> Permit {
+        if let Some(closed) = self.closed(at) {
+            return Permit::Closed(closed);
+        }
+        if self.token_until.is_none_or(|until| at >= until) {
+            return Permit::Login;
+        }
+        if self.on_trial() {
+            if let Some(end) = self.trial.map(|began| began.plus(REQUEST_LEASE)).filter(|&end| at < end) {
+                return Permit::Closed(Closed { until: Some(end), rule: None });
+            }
+            self.trial = Some(at);
+        }
+        Permit::Go { generation: self.generation }
+    }
+
+    /// Counts a login that is about to be made with the secret of that fingerprint. Write the gate down before
+    /// the request is sent.
+    ///
+    /// # Errors
+    /// [`Closed`] when no login may be made now.
+    pub fn begin_login(&mut self, at: Moment, fingerprint: &str, pace: &Pace) -> Result<Attempt, Closed> {
+        self.offer(fingerprint);
+        if let Some(end) = self.in_flight.map(|began| began.plus(REQUEST_LEASE)) {
+            if at.now < end {
+                return Err(Closed { until: Some(end), rule: None });
+            }
+            self.settle_unanswered(at, pace);
+        }
+        if let Some(closed) = self.closed(at.now) {
+            return Err(closed);
+        }
+        let hour = pace.scaled(HOUR);
+        self.recent.retain(|&begun| begun.plus(hour) > at.now);
+        if self.recent.len() >= LOGINS_PER_HOUR {
+            let until = self.recent.first().map_or(at.now, |first| first.plus(hour));
+            let rule = by_id("X06");
+            self.hold = Hold::Until { until, rule: rule.map(Rule::name).unwrap_or_default() };
+            return Err(Closed { until: Some(until), rule });
+        }
+        self.recent.push(at.now);
+        self.in_flight = Some(at.now);
+        Ok(Attempt { begun: at.now })
+    }
+
+    /// The login brought a token that is good for `life` (zero: not said). It is replaced after four fifths of
+    /// that. Returns its generation.
+    pub fn login_ok(&mut self, at: Time, life: Duration) -> u64 {
+        let life = if life.is_zero() { TOKEN_LIFE } else { life };
+        self.in_flight = None;
+        self.recent.clear();
+        self.failures = 0;
+        self.proven = true;
+        self.hold = Hold::Open;
+        self.trial = None;
+        self.generation += 1;
+        self.token_until = Some(at.plus(life * 4 / 5));
+        self.generation
+    }
+
+    /// The login failed. Returns the row that says so.
+    pub fn login_fault(&mut self, fault: &Fault, at: Moment, pace: &Pace) -> &'static Rule {
+        let rule = judge(fault);
+        self.in_flight = None;
+        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
+        let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
+        if !judged && !unknown {
+            self.recent.pop(); // the secret was not looked at
+        }
+        self.apply(rule, fault, at, pace);
+        rule
+    }
+
+    /// An API function answered well: the credential works. Says whether the gate changed.
+    pub fn call_ok(&mut self, generation: u64) -> bool {
+        if generation != self.generation || !self.on_trial() {
+            return false;
+        }
+        (self.refusals, self.tokens_refused, self.lockouts) = (0, 0, 0);
+        self.trial = None;
+        true
+    }
+
+    /// An API function failed. What it says about the credential counts once per token generation; all else
+    /// only ends the trial. Returns the row.
+    pub fn call_fault(&mut self, fault: &Fault, generation: u64, at: Moment, pace: &Pace) -> &'static Rule {
+        let rule = judge(fault);
+        if generation == self.generation && self.token_until.is_some() {
+            self.trial = None;
+            if rule.is_for_gate(fault.origin) {
+                self.apply(rule, fault, at, pace);
+            }
+        }
+        rule
+    }
+
+    /// The state's name for metrics and `status`.
+    pub fn state(&self, at: Time) -> CredentialState {
+        let rule = match &self.hold {
+            _ if self.in_flight.is_some_and(|began| at < began.plus(REQUEST_LEASE)) => {
+                return CredentialState::Refreshing;
+            }
+            Hold::Open => return CredentialState::Ok,
+            Hold::Until { rule, .. } | Hold::Halted { rule, .. } if rule.starts_with("M10/") => {
+                return CredentialState::LockedOut;
+            }
+            Hold::Until { .. } => return CredentialState::Suspended,
+            Hold::Halted { rule, .. } => rule.as_str(),
+        };
+        match rule.split_once('/').map(|(id, _)| id) {
+            Some("M17" | "M26") => CredentialState::Expired,
+            Some("M12" | "M13") => CredentialState::Revoked,
+            _ => CredentialState::Denied,
+        }
+    }
+
+    /// Why the gate is closed, whether or not its time has come; `None` while it is open.
+    pub fn holding(&self) -> Option<Closed> {
+        match &self.hold {
+            Hold::Open => None,
+            Hold::Until { until, rule } => Some(Closed { until: Some(*until), rule: by_name(rule) }),
+            Hold::Halted { probe, rule } => Some(Closed { until: *probe, rule: by_name(rule) }),
+        }
+    }
+
+    fn closed(&self, at: Time) -> Option<Closed> {
+        self.holding().filter(|closed| closed.until.is_none_or(|until| at < until))
+    }
+
+    fn on_trial(&self) -> bool {
+        self.refusals > 0 || self.tokens_refused > 0 || self.lockouts > 0
+    }
+
+    fn settle_unanswered(&mut self, at: Moment, pace: &Pace) {
+        let Some(begun) = self.in_flight.take() else { return };
+        let then = Moment { now: begun, ..at };
+        if self.lockouts > 0 {
+            self.lock(by_id("M10"), Duration::ZERO, None, then, pace);
+        } else if !self.proven {
+            self.refusals = self.refusals.saturating_add(1);
+            if self.refusals > 1 {
+                self.wait_to_confirm(by_id("M34"), then, pace);
+            }
+        }
+    }
+
+    fn apply(&mut self, rule: &'static Rule, fault: &Fault, at: Moment, pace: &Pace) {
+        self.token_until = None;
+        match rule.verdict {
+            Verdict::ConfirmThenHalt { .. } => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.wait_to_confirm(Some(rule), at, pace);
+            }
+            Verdict::Lockout { .. } => {
+                let chosen = pace.overrides.pause(fault, pace.loopback);
+                self.lock(Some(rule), fault.retry_after.unwrap_or_default(), chosen, at, pace);
+            }
+            Verdict::Refresh { wait, generations } => self.refuse_token(rule, wait, generations, at, pace),
+            Verdict::Halt { probe } => self.halt(Some(rule), probe, at, pace),
+            Verdict::Backoff { wait, quick, last } => {
+                self.failures = self.failures.saturating_add(1);
+                match last.filter(|last| self.failures > last.after).map(|last| last.end) {
+                    Some(End::Halt { probe }) => self.halt(Some(rule), probe, at, pace),
+                    Some(End::Exit(_)) | None if self.failures <= quick => {
+                        self.hold_for(Some(rule), pace.before_quick_try(self.failures, at), at);
+                    }
+                    Some(End::Exit(_)) | None => {
+                        let wait =
+                            pace.after_failure(fault, wait, self.failures - quick.min(self.failures), at);
+                        self.hold_for(Some(rule), wait, at);
+                    }
+                }
+            }
+            Verdict::PauseFor(wait) => self.back_off(rule, fault, wait, at, pace),
+            _ => self.back_off(rule, fault, CYCLES, at, pace),
+        }
+    }
+
+    fn back_off(&mut self, rule: &'static Rule, fault: &Fault, wait: Ladder, at: Moment, pace: &Pace) {
+        self.failures = self.failures.saturating_add(1);
+        self.hold_for(Some(rule), pace.after_failure(fault, wait, self.failures, at), at);
+    }
+
+    fn refuse_token(
+        &mut self,
+        rule: &'static Rule,
+        wait: Ladder,
+        generations: Option<u8>,
+        at: Moment,
+        pace: &Pace,
+    ) {
+        self.tokens_refused = self.tokens_refused.saturating_add(1);
+        if generations.is_some_and(|most| self.tokens_refused >= most) {
+            self.refusals = self.refusals.saturating_add(1);
+            self.wait_to_confirm(Some(rule), at, pace);
+        } else if self.tokens_refused > 1 {
+            self.hold_for(Some(rule), pace.after(wait, self.tokens_refused - 1, at), at);
+        }
+    }
+
+    /// The secret was refused `refusals` times: 15 minutes, then a day, then for good.
+    fn wait_to_confirm(&mut self, rule: Row, at: Moment, pace: &Pace) {
+        let Verdict::ConfirmThenHalt { after, last } = CONFIRM else { return };
+        match self.refusals {
+            0 | 1 => self.hold_for(rule, pace.scaled(after), at),
+            2 => self.hold_for(rule, pace.scaled(last), at),
+            _ => self.halt(rule, None, at, pace),
+        }
+    }
+
+    /// The account was found locked once more.
+    fn lock(&mut self, rule: Row, theirs: Duration, chosen: Option<Duration>, at: Moment, pace: &Pace) {
+        let Verdict::Lockout { rungs, jitter } = super::rule::LOCKOUT else { return };
+        match rungs.get(usize::from(self.lockouts)) {
+            Some(&rung) => {
+                let first = rungs.first().map_or(1, Duration::as_secs).max(1);
+                let times = u32::try_from(rung.as_secs() / first).unwrap_or(1).max(1);
+                let wait = chosen.map_or_else(|| pace.scaled(rung), |chosen| chosen.saturating_mul(times));
+                let wait = wait.max(theirs) + at.between(Duration::ZERO, pace.scaled(jitter));
+                self.hold_for(rule, wait, at);
+            }
+            None => self.halt(rule, None, at, pace),
+        }
+        self.lockouts = self.lockouts.saturating_add(1);
+    }
+
+    fn hold_for(&mut self, rule: Row, wait: Duration, at: Moment) {
+        self.hold = Hold::Until { until: at.now.plus(wait), rule: rule.map(Rule::name).unwrap_or_default() };
+    }
+
+    fn halt(&mut self, rule: Row, probe: Option<Duration>, at: Moment, pace: &Pace) {
+        let probe = probe.map(|every| at.now.plus(pace.scaled(every)));
+        self.hold = Hold::Halted { probe, rule: rule.map(Rule::name).unwrap_or_default() };
+    }
+}

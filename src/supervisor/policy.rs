@@ -58,6 +58,12 @@ pub fn by_id(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id.eq_ignore_ascii_case(id))
 }
 
+/// The row of a [`Rule::name`]; `None` when this version has no such row.
+pub fn by_name(name: &str) -> Option<&'static Rule> {
+    let (id, title) = name.split_once('/')?;
+    RULES.iter().find(|rule| rule.id == id && rule.title == title)
+}
+
 /// `401/0010`, `403 app_forbidden`, `429`, `locked_out`, `M10` → status and word, for [`explain`].
 pub fn parse_question(text: &str) -> (Option<u16>, Option<Code>) {
     let mut parts = text.splitn(2, |c: char| c == '/' || c.is_whitespace()).map(str::trim);

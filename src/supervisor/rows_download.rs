@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::rule::Clears::{Config, Probe, Restart, Review, Success};
 use super::rule::Severity::{Critical, Error, Warn};
-use super::rule::{CYCLES, HALT, HOUR, LATER, Ladder, On, Rule, Scope, Verdict, halt_probing, soon, tries_then_halt};
+use super::rule::{
+    CYCLES, HALT, HOUR, LATER, Ladder, On, Rule, Scope, Verdict, halt_probing, soon, tries_then_halt,
+};
 use crate::fault::{Kind, Origin};
 use crate::limits::MIN_POLL_INTERVAL;
 
@@ -17,7 +19,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X20",
         surfaces: DOWNLOAD,
-        on: On::status(&[(400, 400)]).code(&["InvalidArgument"]),
+        on: On::status(&[(400, 400)]).code(&["OnlyOneAuthMechanism"]),
         scope: Scope::Process,
         verdict: HALT,
         harmful: true,

@@ -100,7 +100,11 @@ pub(super) const ROWS: &[Rule] = &[
         surfaces: LOCAL,
         on: On::kinds(&[Kind::Busy]),
         scope: Scope::Process,
-        verdict: Verdict::Backoff { wait: SECONDS, quick: 0, last: Some(Last { after: 5, end: End::Exit(75) }) },
+        verdict: Verdict::Backoff {
+            wait: SECONDS,
+            quick: 0,
+            last: Some(Last { after: 5, end: End::Exit(75) }),
+        },
         harmful: false,
         severity: Error,
         alert: true,

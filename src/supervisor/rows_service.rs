@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::rule::Clears::{Config, Itself, Probe, Success};
 use super::rule::Severity::{Critical, Error, Info, Warn};
 use super::rule::{
-    CYCLES, DAY, FieldClass, HALT, HOUR, LATER, On, Rule, Scope, Verdict, halt_probing, soon,
-    tries_then_halt,
+    CYCLES, DAY, FieldClass, HALT, HOUR, LATER, On, Rule, Scope, Verdict, halt_probing, soon, tries_then_halt,
 };
 use crate::fault::{Kind, Origin};
 
@@ -82,7 +81,8 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "M01",
         surfaces: API,
-        on: On::status(&[(200, 200), (400, 409)]).code(&["err_audit_siem_invalid_token", "invalid_page_token"]),
+        on: On::status(&[(200, 200), (400, 409)])
+            .code(&["err_audit_siem_invalid_token", "invalid_page_token"]),
         scope: Scope::Feed,
         verdict: Verdict::Rewind { probe: Some(DAY) },
         harmful: false,

@@ -34,6 +34,10 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Tells this row from others in what outlives the process: `M10/locked_out`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.id, self.title)
+    }
     /// Whether this row is about `fault`.
     pub fn matches(&self, fault: &Fault) -> bool {
         self.surfaces.contains(&fault.origin) && self.on.holds(fault)
@@ -51,7 +55,9 @@ impl Rule {
     /// row has no pause to choose.
     pub fn pause_floor(&self) -> Option<Duration> {
         match self.verdict {
-            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Shrink { wait } => Some(wait.first),
+            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Shrink { wait } => {
+                Some(wait.first)
+            }
             Verdict::Lockout { .. } => Some(LOCKOUT_FLOOR),
             Verdict::Halt { probe } => probe,
             _ => None,
@@ -359,21 +365,21 @@ impl On {
 
 // --- timers shared by many rows -----------------------------------------------------------------------------
 
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3_600);
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const HOUR: Duration = Duration::from_secs(3_600);
+pub const DAY: Duration = Duration::from_secs(86_400);
 /// 300 s x2, cap 30 min: the wait of nearly everything Mimecast can do to us; 300 s is the floor between polls.
-pub(super) const CYCLES: Ladder = Ladder { first: Duration::from_secs(300), cap: Duration::from_secs(1_800) };
+pub const CYCLES: Ladder = Ladder { first: Duration::from_secs(300), cap: Duration::from_secs(1_800) };
 /// 1 s x2, cap 5 min: destinations, where nobody counts our attempts.
 pub(super) const SINKS: Ladder = Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 /// Mimecast's pages say 15 and 30 minutes; configuration may not go below the shorter one.
 pub(super) const LOCKOUT_FLOOR: Duration = Duration::from_secs(15 * 60);
 
-pub(super) const LOCKOUT: Verdict = Verdict::Lockout {
+pub const LOCKOUT: Verdict = Verdict::Lockout {
     rungs: [Duration::from_secs(31 * 60), Duration::from_secs(61 * 60), Duration::from_secs(4 * 3_600)],
     jitter: MINUTE,
 };
-pub(super) const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
+pub const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
 pub(super) const LATER: Verdict = Verdict::Backoff { wait: CYCLES, quick: 0, last: None };
 pub(super) const HALT: Verdict = Verdict::Halt { probe: None };
 

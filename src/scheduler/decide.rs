@@ -1,0 +1,562 @@
+//! What a feed does next. The runner performs a [`Step`], reports the [`Outcome`], and [`decide`] answers with
+//! the next step: no clock, no network, no store, so that all of it can be exhausted by a model.
+//!
+//! A *cycle* is one visit: from the first request to the moment the feed is caught up or gives up for now; the
+//! next cycle starts one polling interval after this one *started*. Within a cycle only three things are tried
+//! again: faults of transport (twice), a fresh listing for expired links (three times), a fresh token (once).
+//! Everything else waits for the next cycle. The cursor moves only in `Turn` (a listing whose files are all
+//! stored), in `Ask` for feeds whose page is stored with it, and in `Rewind`; a page in hand is dropped and asked
+//! for again whenever a cycle ends early, because the store remembers which of its files are done.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Moment, Time};
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_PAGE_SIZE, MIN_QUOTA_WAIT,
+};
+use crate::supervisor::backoff::Pace;
+use crate::supervisor::policy::{by_id, judge};
+use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Rule, Verdict};
+
+/// What the runner is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Report `Ready` at that time, or `Woken` before.
+    Wait { until: Time, why: Why },
+    /// Halted: report `Ready` at the probe's time if there is one, `Woken` when someone turned the key.
+    Hold { probe: Option<Time> },
+    /// Report `Ready` when the credential's gate lets requests through again.
+    AwaitGate,
+    /// One API request at the cursor the store holds: a listing without the files already done (`Listed`), or a
+    /// page of records that is stored with its cursor in the same step (`Stored`).
+    Ask,
+    /// Download that file of the listing in hand, store it and mark it done in one transaction (`Took`).
+    Take { file: u16 },
+    /// Move the cursor to where the listing in hand leads (`Turned`).
+    Turn,
+    /// Get a new token (`Refreshed`, or `Shut` when the gate closes).
+    Refresh,
+    /// Store what can be read of the file, quarantine the rest, record the gap, mark it done (`GaveUp`).
+    GiveUp { file: u16 },
+    /// Move the cursor to a date the service accepts, with overlap or a gap record (`Rewound`).
+    Rewind,
+    /// Nothing more. When the rule's verdict is `Exit`, the daemon ends with its code.
+    Stop,
+}
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Why {
+    /// The next poll.
+    Poll,
+    /// Spreading the first polls after a start.
+    Spread,
+    /// A failure.
+    Backoff,
+    /// A quota, the service's or our share of it.
+    Throttled,
+    /// No room for more events.
+    Paused,
+}
+
+/// Where a page leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Leads {
+    /// To another position.
+    Forward,
+    /// To the position it was asked from.
+    Same,
+    /// It does not say.
+    Missing,
+}
+
+/// Who closed the way before anything was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The credential's gate.
+    Gate,
+    /// Our share of a quota.
+    Quota,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The wait is over; also the first outcome after a start.
+    Ready,
+    /// Someone changed the configuration or ran `resume`.
+    Woken,
+    Listed {
+        files: u16,
+        leads: Leads,
+        caught_up: bool,
+    },
+    Stored {
+        records: u64,
+        leads: Leads,
+        caught_up: bool,
+    },
+    Took,
+    Turned,
+    Refreshed,
+    GaveUp,
+    Rewound,
+    /// Nothing was sent. `until`: when it may be; `None`: when somebody turns the key.
+    Shut {
+        until: Option<Time>,
+        by: By,
+    },
+    Fault(Fault),
+    Stopping,
+}
+
+/// The next step, the state to keep, and the row of the recovery table behind it, if a fault led here.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub state: State,
+    pub step: Step,
+    pub rule: Option<&'static Rule>,
+}
+
+/// Everything that is remembered between two steps of a feed. Keep it in the store ([`State::to_text`]): failure
+/// counts and halts survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct State {
+    phase: Phase,
+    rest: Rest,
+    /// When the current cycle began.
+    cycle: Option<Time>,
+    page: Option<Listing>,
+    /// Of this cycle: quick tries, fresh listings, empty pages, a fresh token.
+    quick: u8,
+    relisted: u8,
+    empty: u8,
+    refreshed: bool,
+    /// Failures since something was last stored or found up to date.
+    failures: u8,
+    /// A file that keeps failing.
+    trouble: Option<Trouble>,
+    /// The cursor was given up since the feed was last up to date.
+    rewound: bool,
+    halvings: u8,
+    caught_up: bool,
+}
+
+/// What the runner is busy with, or was when it had to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Phase {
+    Start,
+    /// Between cycles.
+    Idle,
+    Asking,
+    Taking(u16),
+    Turning,
+    Refreshing,
+    GivingUp(u16),
+    Rewinding,
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Rest {
+    None,
+    Wait { until: Time, why: Why },
+    Gate { until: Option<Time> },
+    Held { probe: Option<Time> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Listing {
+    files: u16,
+    leads: Leads,
+    caught_up: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Trouble {
+    /// The same row saying the same words (which name the file and the hash of its bytes).
+    mark: u64,
+    count: u8,
+    since: Time,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            phase: Phase::Start,
+            rest: Rest::None,
+            cycle: None,
+            page: None,
+            quick: 0,
+            relisted: 0,
+            empty: 0,
+            refreshed: false,
+            failures: 0,
+            trouble: None,
+            rewound: false,
+            halvings: 0,
+            caught_up: false,
+        }
+    }
+}
+
+impl State {
+    /// The state as it was written down before a restart; the page in hand is gone, waits and halts are not.
+    /// `None` when the text is not a state.
+    pub fn restore(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(State::restarted)
+    }
+    /// For the store.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // plain fields: cannot fail
+    }
+    fn restarted(self) -> Self {
+        let rest = if let Rest::Gate { .. } = self.rest { Rest::None } else { self.rest };
+        State { phase: Phase::Start, page: None, rest, ..self }
+    }
+    /// `feed_state` of the metrics.
+    pub fn name(&self) -> &'static str {
+        match (self.rest, self.phase) {
+            (Rest::Held { .. } | Rest::Gate { until: None }, _) => "halted",
+            (Rest::Gate { .. } | Rest::Wait { why: Why::Paused, .. }, _) => "paused",
+            (Rest::Wait { why: Why::Throttled, .. }, _) => "throttled",
+            (Rest::Wait { why: Why::Backoff, .. }, _) => "backing_off",
+            (Rest::Wait { why: Why::Spread, .. }, _) | (_, Phase::Start) => "starting",
+            (Rest::Wait { why: Why::Poll, .. }, _) if self.caught_up => "caught_up",
+            _ => "collecting",
+        }
+    }
+    /// When the feed acts again by itself; `None` while it acts, or when it waits for a person or the gate.
+    pub fn next(&self) -> Option<Time> {
+        match self.rest {
+            Rest::Wait { until, .. } => Some(until),
+            Rest::Held { probe } => probe,
+            Rest::Gate { until } => until,
+            Rest::None => None,
+        }
+    }
+    /// How many records or files to ask for, when `full` is the usual number.
+    pub fn page_size(&self, full: u32) -> u32 {
+        (full >> self.halvings.min(31)).max(MIN_PAGE_SIZE).min(full)
+    }
+    /// Failures in a row, for `status`.
+    pub fn failures(&self) -> u8 {
+        self.failures
+    }
+}
+
+/// The next step after `outcome`. Pure and total: an outcome that does not belong to the last step ends the
+/// cycle, which is always safe.
+pub fn decide(state: State, outcome: Outcome, at: Moment, pace: &Pace) -> Decision {
+    let d = Deciding { s: state, at, pace };
+    match (outcome, d.s.phase) {
+        (Outcome::Stopping, _) | (_, Phase::Stopped) => d.stop(None),
+        (Outcome::Woken, _) => d.start_over(),
+        (Outcome::Ready, phase) => d.ready(phase),
+        (Outcome::Listed { files, leads, caught_up }, Phase::Asking) => d.listed(files, leads, caught_up),
+        (Outcome::Stored { records, leads, caught_up }, Phase::Asking) => d.stored(records, leads, caught_up),
+        (Outcome::Took, Phase::Taking(file)) | (Outcome::GaveUp, Phase::GivingUp(file)) => d.file_done(file),
+        (Outcome::Turned, Phase::Turning) => d.turned(),
+        (Outcome::Refreshed, Phase::Refreshing) | (Outcome::Rewound, Phase::Rewinding) => d.ask(),
+        (Outcome::Shut { until, by }, _) => d.shut(until, by),
+        (Outcome::Fault(fault), _) => d.fault(&fault),
+        _ => d.end_cycle(false, None),
+    }
+}
+
+struct Deciding<'a> {
+    s: State,
+    at: Moment,
+    pace: &'a Pace,
+}
+
+impl Deciding<'_> {
+    fn decision(self, step: Step, rule: Option<&'static Rule>) -> Decision {
+        Decision { state: self.s, step, rule }
+    }
+    fn go(mut self, phase: Phase, step: Step, rule: Option<&'static Rule>) -> Decision {
+        self.s.phase = phase;
+        self.s.rest = Rest::None;
+        self.decision(step, rule)
+    }
+    fn stop(self, rule: Option<&'static Rule>) -> Decision {
+        self.go(Phase::Stopped, Step::Stop, rule)
+    }
+    fn ask(mut self) -> Decision {
+        self.s.page = None;
+        self.go(Phase::Asking, Step::Ask, None)
+    }
+    fn ask_because(mut self, rule: &'static Rule) -> Decision {
+        self.s.page = None;
+        self.go(Phase::Asking, Step::Ask, Some(rule))
+    }
+    /// Waits and then goes on with the same phase.
+    fn pause(mut self, until: Time, why: Why, rule: Option<&'static Rule>) -> Decision {
+        self.s.rest = Rest::Wait { until, why };
+        self.decision(Step::Wait { until, why }, rule)
+    }
+
+    // --- cycles -------------------------------------------------------------------------------------------
+
+    fn begin_cycle(mut self) -> Decision {
+        self.s.cycle = Some(self.at.now);
+        (self.s.quick, self.s.relisted, self.s.empty, self.s.refreshed) = (0, 0, 0, false);
+        self.ask()
+    }
+    fn start_over(mut self) -> Decision {
+        (self.s.failures, self.s.halvings, self.s.rewound, self.s.trouble) = (0, 0, false, None);
+        self.begin_cycle()
+    }
+    /// One interval after this cycle began, but never in the past.
+    fn next_poll(&self) -> Time {
+        self.s.cycle.map_or(self.at.now, |began| began.plus(self.pace.interval)).max(self.at.now)
+    }
+    fn end_cycle(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
+        self.s.caught_up = caught_up;
+        self.s.rewound &= !caught_up;
+        self.s.page = None;
+        self.s.phase = Phase::Idle;
+        let until = self.next_poll();
+        self.pause(until, Why::Poll, rule)
+    }
+    fn ready(mut self, phase: Phase) -> Decision {
+        match (phase, self.s.rest) {
+            (Phase::Start, Rest::Held { probe }) if probe.is_none_or(|probe| self.at.now < probe) => {
+                self.s.phase = Phase::Idle;
+                self.decision(Step::Hold { probe }, None)
+            }
+            (Phase::Start, Rest::Wait { until, why }) if self.at.now < until => {
+                self.s.phase = Phase::Idle;
+                self.decision(Step::Wait { until, why }, None)
+            }
+            (Phase::Start, Rest::None) if self.s.cycle.is_none() && !self.pace.loopback => {
+                let spread = self.at.between(Duration::ZERO, self.pace.interval.min(MAX_START_SPREAD));
+                self.s.phase = Phase::Idle;
+                let until = self.at.now.plus(spread);
+                self.pause(until, Why::Spread, None)
+            }
+            (_, Rest::Held { probe: None }) => self.decision(Step::Hold { probe: None }, None),
+            (Phase::Start | Phase::Idle | Phase::Stopped, _) => self.begin_cycle(),
+            (Phase::Asking | Phase::Refreshing, _) => self.ask(),
+            (Phase::Taking(file), _) => self.go(phase, Step::Take { file }, None),
+            (Phase::GivingUp(file), _) => self.go(phase, Step::GiveUp { file }, None),
+            (Phase::Turning, _) => self.go(phase, Step::Turn, None),
+            (Phase::Rewinding, _) => self.go(phase, Step::Rewind, None),
+        }
+    }
+
+    // --- progress -----------------------------------------------------------------------------------------
+
+    fn progress(&mut self) {
+        self.s.failures = 0;
+        self.s.trouble = None;
+    }
+    fn listed(mut self, files: u16, leads: Leads, caught_up: bool) -> Decision {
+        self.s.page = Some(Listing { files, leads, caught_up });
+        if files > 0 {
+            return self.go(Phase::Taking(0), Step::Take { file: 0 }, None);
+        }
+        self.progress();
+        self.page_done()
+    }
+    fn file_done(mut self, file: u16) -> Decision {
+        self.progress();
+        let next = file.saturating_add(1);
+        match self.s.page {
+            Some(page) if next < page.files => self.go(Phase::Taking(next), Step::Take { file: next }, None),
+            Some(_) => self.page_done(),
+            None => self.end_cycle(false, None),
+        }
+    }
+    /// All files of the listing are stored; its stop rules are those of mimecast-api.md §2.5.
+    fn page_done(self) -> Decision {
+        match self.s.page {
+            Some(Listing { leads: Leads::Forward, .. }) => self.go(Phase::Turning, Step::Turn, None),
+            Some(page) => self.page_leads_nowhere(page.files > 0, page.leads, page.caught_up),
+            None => self.end_cycle(false, None),
+        }
+    }
+    fn turned(mut self) -> Decision {
+        self.progress();
+        match self.s.page {
+            Some(page) => self.moved_on(page.files > 0, page.caught_up),
+            None => self.end_cycle(false, None),
+        }
+    }
+    fn stored(mut self, records: u64, leads: Leads, caught_up: bool) -> Decision {
+        self.progress();
+        match leads {
+            Leads::Forward => self.moved_on(records > 0, caught_up),
+            Leads::Same | Leads::Missing => self.page_leads_nowhere(records > 0, leads, caught_up),
+        }
+    }
+    /// The cursor moved: on to the next page, unless this was the last or the tenth empty one.
+    fn moved_on(mut self, had_data: bool, caught_up: bool) -> Decision {
+        if caught_up {
+            return self.end_cycle(true, None);
+        }
+        self.s.empty = self.s.empty.saturating_add(u8::from(!had_data));
+        if u32::from(self.s.empty) >= MAX_EMPTY_PAGES {
+            return self.end_cycle(false, by_id("X12"));
+        }
+        self.ask()
+    }
+    /// Nothing after this page: the end, unless there was data and the service insists on the same position.
+    fn page_leads_nowhere(self, had_data: bool, leads: Leads, caught_up: bool) -> Decision {
+        let looping = had_data && leads == Leads::Same && !caught_up;
+        self.end_cycle(!looping, if looping { by_id("X11") } else { None })
+    }
+
+    // --- trouble ------------------------------------------------------------------------------------------
+
+    fn shut(mut self, until: Option<Time>, by: By) -> Decision {
+        if self.s.phase == Phase::Refreshing {
+            self.s.phase = Phase::Asking;
+        }
+        match (by, until) {
+            (By::Gate, until) => self.await_gate(until, None),
+            (By::Quota, until) => {
+                let soonest = self.at.now.plus(self.pace.scaled(MIN_QUOTA_WAIT));
+                let until = until.unwrap_or(soonest).max(soonest);
+                self.pause(until, Why::Throttled, None)
+            }
+        }
+    }
+    fn await_gate(mut self, until: Option<Time>, rule: Option<&'static Rule>) -> Decision {
+        if matches!(self.s.phase, Phase::Refreshing | Phase::Start) {
+            self.s.phase = Phase::Asking;
+        }
+        self.s.rest = Rest::Gate { until };
+        self.decision(Step::AwaitGate, rule)
+    }
+
+    fn fault(mut self, fault: &Fault) -> Decision {
+        let rule = judge(fault);
+        if rule.is_for_gate(fault.origin) {
+            return self.credential_fault(fault, rule);
+        }
+        match rule.verdict {
+            Verdict::Backoff { wait, quick, last } => {
+                if self.may_try_quickly(quick) {
+                    return self.quickly(rule);
+                }
+                match last.filter(|last| self.s.failures >= last.after).map(|last| last.end) {
+                    Some(End::Halt { probe }) => self.hold(probe, rule),
+                    Some(End::Exit(_)) => self.stop(Some(rule)),
+                    None => self.fail(fault, wait, rule),
+                }
+            }
+            Verdict::PauseFor(wait) => self.fail(fault, wait, rule),
+            Verdict::Relist { at_once, .. } if self.s.relisted < at_once => {
+                self.s.relisted += 1;
+                self.ask_because(rule)
+            }
+            Verdict::Relist { wait, .. } => self.fail(fault, wait, rule),
+            Verdict::Insist { quick, tries, over, wait } => {
+                self.insist(fault, rule, (quick, tries, over, wait))
+            }
+            Verdict::Rewind { probe } if self.s.rewound => self.hold(probe, rule),
+            Verdict::Rewind { .. } => {
+                self.s.rewound = true;
+                self.go(Phase::Rewinding, Step::Rewind, Some(rule))
+            }
+            Verdict::Shrink { .. } if self.s.halvings >= MAX_HALVINGS => self.hold(Some(DAY), rule),
+            Verdict::Shrink { wait } => {
+                self.s.halvings += 1;
+                self.fail(fault, wait, rule)
+            }
+            Verdict::Halt { probe } => self.hold(probe, rule),
+            Verdict::Quarantine | Verdict::SkipWithGap => self.give_up(fault, rule),
+            Verdict::StopPaging => self.end_cycle(rule.title == "nothing_there", Some(rule)),
+            Verdict::PauseIntake { check } => {
+                let until = self.at.now.plus(self.pace.scaled(check));
+                self.pause(until, Why::Paused, Some(rule))
+            }
+            Verdict::Exit(_) => self.stop(Some(rule)),
+            Verdict::Lockout { .. } | Verdict::ConfirmThenHalt { .. } => self.await_gate(None, Some(rule)),
+            Verdict::Refresh { wait, .. } => self.fail(fault, wait, rule),
+            Verdict::Proceed | Verdict::Bisect | Verdict::DeadLetter => self.fail(fault, CYCLES, rule),
+        }
+    }
+    /// The gate has already heard of it and says when to go on; only the fresh token is ours to ask for, once.
+    fn credential_fault(mut self, fault: &Fault, rule: &'static Rule) -> Decision {
+        match rule.verdict {
+            Verdict::Refresh { .. } if fault.origin == Origin::Api && !self.s.refreshed => {
+                self.s.refreshed = true;
+                self.go(Phase::Refreshing, Step::Refresh, Some(rule))
+            }
+            Verdict::Refresh { wait, .. } => self.fail(fault, wait, rule),
+            Verdict::Halt { probe: None } => self.await_gate(None, Some(rule)),
+            _ => {
+                let soon = Some(self.at.now);
+                self.await_gate(soon, Some(rule))
+            }
+        }
+    }
+    fn may_try_quickly(&self, quick: u8) -> bool {
+        self.s.quick < quick.min(MAX_QUICK_TRIES)
+    }
+    fn quickly(mut self, rule: &'static Rule) -> Decision {
+        self.s.quick += 1;
+        let until = self.at.now.plus(self.pace.before_quick_try(self.s.quick, self.at));
+        self.pause(until, Why::Backoff, Some(rule))
+    }
+    /// Not in this cycle. A local fault does not cost the page in hand: no request has to be made again.
+    fn fail(mut self, fault: &Fault, wait: Ladder, rule: &'static Rule) -> Decision {
+        self.s.failures = self.s.failures.saturating_add(1);
+        let soonest = self.at.now.plus(self.pace.after_failure(fault, wait, self.s.failures, self.at));
+        if fault.origin == Origin::Local && self.s.phase != Phase::Asking {
+            return self.pause(soonest, Why::Backoff, Some(rule));
+        }
+        let until = soonest.max(self.next_poll());
+        let why = if let Verdict::PauseFor(_) = rule.verdict { Why::Throttled } else { Why::Backoff };
+        self.s.page = None;
+        self.s.phase = Phase::Idle;
+        self.pause(until, why, Some(rule))
+    }
+    fn hold(mut self, probe: Option<Duration>, rule: &'static Rule) -> Decision {
+        let probe = probe.map(|every| self.at.now.plus(self.pace.scaled(every)));
+        self.s.page = None;
+        self.s.phase = Phase::Idle;
+        self.s.rest = Rest::Held { probe };
+        self.decision(Step::Hold { probe }, Some(rule))
+    }
+    fn insist(
+        mut self,
+        fault: &Fault,
+        rule: &'static Rule,
+        (quick, tries, over, wait): (u8, u8, Duration, Ladder),
+    ) -> Decision {
+        let mark = mark(fault, rule);
+        let known = self.s.trouble.filter(|known| known.mark == mark);
+        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
+        let known = Trouble { count: known.count.saturating_add(1), ..known };
+        self.s.trouble = Some(known);
+        if known.count >= tries && self.at.now.since(known.since) >= self.pace.scaled(over) {
+            self.give_up(fault, rule)
+        } else if self.may_try_quickly(quick) {
+            self.quickly(rule)
+        } else {
+            self.fail(fault, wait, rule)
+        }
+    }
+    fn give_up(self, fault: &Fault, rule: &'static Rule) -> Decision {
+        match self.s.phase {
+            Phase::Taking(file) => self.go(Phase::GivingUp(file), Step::GiveUp { file }, Some(rule)),
+            _ => self.fail(fault, CYCLES, rule),
+        }
+    }
+}
+
+/// The same damage to the same file leaves the same mark. Only compared, never shown; a changed hash function
+/// after an update only starts the count again.
+fn mark(fault: &Fault, rule: &Rule) -> u64 {
+    let kind: Kind = fault.kind;
+    let mut hash = DefaultHasher::new();
+    (rule.id, kind, fault.code_str(), &fault.detail).hash(&mut hash);
+    hash.finish()
+}
