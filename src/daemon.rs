@@ -17,7 +17,8 @@ pub use plan::known_feeds;
 
 use crate::admin;
 use crate::clock::{Clock, Time};
-use crate::config::{self, LogFormat, Settings};
+use crate::config::settings::LogFormat;
+use crate::config::{self, Settings};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::signals::{Signal, Signals, service};

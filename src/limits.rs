@@ -158,7 +158,31 @@ pub const ANSWER_EXCERPT_CHARS: usize = 200;
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// How often a halted sink is looked at (recovery rows S06, S07).
+pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
+/// How often the worth of an acknowledgement is looked at again (recovery row S13).
+pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
+pub const REFUSED_IN_A_ROW: usize = 8;
+
 // --- daemon -----------------------------------------------------------------------------------------------
+
+/// Files downloaded and inflated at once, over all tenants: bounds memory at about 12 MiB each.
+pub const FILES_AT_ONCE: usize = 1;
+/// Threads for work that must not hold up I/O.
+pub const BLOCKING_THREADS: usize = 2;
+/// How often a feed at a closed gate looks whether the secret has changed.
+pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
+/// `run --once` does not wait longer than this for a fault to pass.
+pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often delivered events past their retention are deleted.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// The same while the store is full (recovery row L01: look every 10 s).
+pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// Recorded durations are folded into buckets this often.
+pub const TELEMETRY_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Couriers of `run --once` give a sink up after so many failures in a row.
+pub const ONCE_SINK_TRIES: u32 = 3;
 
 /// SIGTERM to exit.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

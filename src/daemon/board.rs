@@ -8,6 +8,7 @@ use crate::admin::status::{self, Alert, Credential, Ready, Status};
 use crate::admin::{Answer, Source};
 use crate::clock::{Clock, Time};
 use crate::config;
+use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::fault::{Code, Fault};
 use crate::delivery::SinkState;
@@ -15,8 +16,8 @@ use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
 use crate::supervisor::policy;
 use crate::supervisor::rule::Rule;
-use crate::telemetry::label::FeedState;
-use crate::telemetry::notice::grade;
+use crate::supervisor::words;
+use crate::telemetry::label::{FeedState, Grade};
 
 /// A tenant as it runs.
 pub struct TenantView {
@@ -113,8 +114,8 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
     status::Tenant {
         name: name.clone(),
         api: match view.settings.api {
-            config::Api::V1 => "1.0",
-            config::Api::V2 => "2.0",
+            Api::V1 => "1.0",
+            Api::V2 => "2.0",
         }
         .to_owned(),
         credential: Credential {
@@ -204,7 +205,7 @@ fn alert(scope: String, tenant: &str, rule: &'static Rule, since: Option<Time>, 
         scope,
         tenant: tenant.to_owned(),
         rule: rule.id.to_owned(),
-        severity: grade(rule.severity),
+        severity: Grade::of(rule.severity),
         since,
         words,
         remedy: rule.remedy.to_owned(),
@@ -216,11 +217,11 @@ impl Source for Board {
         Box::pin(Board::status(self))
     }
     fn errors(&self) -> serde_json::Value {
-        policy::RULES.iter().map(crate::cli::rule_json).collect()
+        policy::RULES.iter().map(words::as_json).collect()
     }
     fn error(&self, status: u16, code: &str) -> Option<serde_json::Value> {
         let rules = policy::explain(Some(status), Code::new(code).as_ref());
-        let rows: Vec<_> = rules.into_iter().map(crate::cli::rule_json).collect();
+        let rows: Vec<_> = rules.into_iter().map(words::as_json).collect();
         (!rows.is_empty()).then(|| rows.into())
     }
 }

@@ -146,7 +146,7 @@ impl Fleet {
     async fn ready_tenant(&self, tenant: &config::Tenant, overrides: &Overrides) -> Result<ReadyTenant, SetupError> {
         let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
         let pace = Pace::new(interval, tenant.loopback, overrides.clone());
-        let identity = Identity::of(tenant)?;
+        let identity = Identity::of(tenant, &self.clock)?;
         let account = Account::open(identity, self.store.clone(), self.clock.clone(), pace).await?;
         Ok(ReadyTenant { settings: tenant.clone(), account })
     }
@@ -241,7 +241,7 @@ impl Fleet {
             while let Some(ended) = tenant.runners.join_next().await {
                 match ended {
                     Ok(Ended::CaughtUp) => {}
-                    Ok(Ended::Stopped | Ended::HeldBack) => all_caught_up = false,
+                    Ok(Ended::Stopped | Ended::HeldBack | Ended::Exit) => all_caught_up = false,
                     Err(error) => {
                         report_panic("runner", &error.to_string());
                         all_caught_up = false;
@@ -256,7 +256,7 @@ impl Fleet {
         all_caught_up
     }
 
-    /// Waits for a runner that ended although nobody asked it to: it panicked.
+    /// Completes when a runner panicked, or met what the recovery table ends the process for.
     pub async fn watch(&mut self) {
         loop {
             let mut ended = None;
@@ -266,11 +266,9 @@ impl Fleet {
                 }
             }
             match ended {
-                Some(Err(error)) if error.is_panic() => {
-                    report_panic("runner", &error.to_string());
-                    self.failed.cancel();
-                    return;
-                }
+                Some(Err(error)) if error.is_panic() => return report_panic("runner", &error.to_string()),
+                // the recovery table wants the process to end; the runner's notice said why
+                Some(Ok(Ended::Exit)) => return,
                 Some(_) => {}
                 None => tokio::time::sleep(Duration::from_secs(5)).await,
             }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, FormatName, Framing, KnownFeed, Protocol, Settings, SinkKind, shown};
+use crate::config::settings::{FormatName, Framing, Http, Protocol, SinkKind, shown};
+use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
 use crate::mimecast::catalogue;
@@ -53,7 +54,7 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
     })
 }
 
-fn http_plan(http: &config::Http) -> Result<HttpPlan, SetupError> {
+fn http_plan(http: &Http) -> Result<HttpPlan, SetupError> {
     Ok(HttpPlan {
         headers: http.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
         token: http.token.as_ref().map(config::SecretRef::read).transpose()?,

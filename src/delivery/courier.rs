@@ -245,7 +245,7 @@ impl Courier {
         Notice::Sink(&self.name, news).emit();
         let now = self.clock.now();
         for time in loads.iter().flat_map(Load::times) {
-            metrics::delivery_lag(&self.name, now.since(time));
+            metrics::delivery_lag(&self.name, time, now);
         }
         let level = self.sink.ack_level();
         self.wires.state.send_modify(|state| (state.last_ack, state.ack_level) = (Some(now), Some(level)));

@@ -22,7 +22,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const WINDOW_BITS: u8 = 15;
 
 /// What a file turned out to hold, beyond the chunks already taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileEnd {
     /// The last chunk, or the only one. `None` when no record is left.
     pub chunk: Option<Chunk>,

@@ -5,16 +5,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use url::Url;
 
 use super::live::CredentialLive;
 use crate::clock::{Clock, Time};
 use crate::config;
+use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::auth::Token;
-use crate::mimecast::client::{ApiClient, ClientOptions, DownloadClient};
-use crate::mimecast::quota::{Call, May, Quota};
+use crate::mimecast::catalogue;
+use crate::limits::BATCH_QUOTA_CALLS;
+use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use crate::mimecast::feed::Feed;
+use crate::mimecast::quota::{Call, May, Quota};
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::Store;
@@ -27,12 +29,13 @@ use crate::telemetry::notice::{Incident, Notice, Tenant as News};
 /// Who we are to Mimecast.
 pub struct Identity {
     pub tenant: String,
-    pub base_url: Url,
     client_id: String,
     secret: config::SecretRef,
-    options: ClientOptions,
-    /// Count calls against Mimecast's published quota; off for a simulator, which counts by itself.
-    quota: bool,
+    outlet: Outlet,
+    /// The feeds that share the quota.
+    feeds: Vec<&'static Feed>,
+    /// The API is on this machine: nobody counts calls against a quota.
+    loopback: bool,
 }
 
 impl Identity {
@@ -40,20 +43,22 @@ impl Identity {
     ///
     /// # Errors
     /// The secret cannot be read.
-    pub fn of(tenant: &config::Tenant) -> Result<Self, SetupError> {
+    pub fn of(tenant: &config::Tenant, clock: &Clock) -> Result<Self, SetupError> {
         tenant.client_secret.read()?;
         Ok(Identity {
             tenant: tenant.name.clone(),
-            base_url: tenant.base_url.clone(),
             client_id: tenant.client_id.clone(),
             secret: tenant.client_secret.clone(),
-            options: ClientOptions {
-                loopback: tenant.loopback,
+            outlet: Outlet {
+                base_url: tenant.base_url.clone(),
                 proxy: tenant.proxy.clone(),
-                ca_file: tenant.ca_file.clone(),
+                tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
                 download_hosts: tenant.download_hosts.clone(),
+                timeouts: Timeouts::default(),
+                clock: clock.clone(),
             },
-            quota: !tenant.loopback,
+            feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
+            loopback: tenant.loopback,
         })
     }
 }
@@ -97,9 +102,9 @@ impl Account {
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let account = Account {
-            api: ApiClient::new(&identity.base_url, &identity.options)?,
-            downloads: DownloadClient::new(&identity.options)?,
-            quota: Mutex::new(identity.quota.then(Quota::batch)),
+            api: ApiClient::new(&identity.outlet)?,
+            downloads: DownloadClient::new(&identity.outlet)?,
+            quota: Mutex::new(Quota::new(&identity.feeds, !identity.loopback)),
             identity,
             store,
             clock,
@@ -112,9 +117,6 @@ impl Account {
         Ok(account)
     }
 
-    pub fn base_url(&self) -> &Url {
-        &self.identity.base_url
-    }
     pub fn live(&self) -> watch::Receiver<CredentialLive> {
         self.live.subscribe()
     }
@@ -137,11 +139,11 @@ impl Account {
     }
 
     /// What an answer's headers say about the budget: none left means a pause before the refusal comes.
-    pub fn note_budget(&self, feed: &Feed, remaining: Option<u32>, reset: Option<Duration>) {
-        if remaining == Some(0) {
-            let now = self.clock.now();
+    pub fn note_budget(&self, feed: &Feed, headers: &[(String, String)]) {
+        let now = self.clock.now();
+        if let Some(wait) = dialect::wait::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            quota.exhausted(feed, reset.map(|wait| now.plus(wait)), now);
+            quota.exhausted(feed, Some(now.plus(wait)), now);
         }
     }
 
@@ -194,14 +196,14 @@ impl Account {
         }
         self.live.send_modify(|live| live.state = CredentialState::Refreshing);
         let start = tokio::time::Instant::now();
-        let answer = self.api.token(&self.identity.client_id, &secret, self.clock.now()).await;
+        let answer = self.api.token(&self.identity.client_id, &secret).await;
         let took = start.elapsed();
         match answer {
             Ok(token) => {
                 let news = News::Answered { status: Some(200), code: "", took };
                 Notice::Tenant(&self.identity.tenant, news).emit();
-                Notice::Tenant(&self.identity.tenant, News::TokenObtained { expires: token.expires() }).emit();
-                credential.gate.login_ok(self.clock.now(), token.expires().since(self.clock.now()));
+                Notice::Tenant(&self.identity.tenant, News::TokenObtained { expires: token.expires }).emit();
+                credential.gate.login_ok(self.clock.now(), token.expires.since(self.clock.now()));
                 credential.token = Some(token);
                 self.keep(credential).await?;
                 self.publish(credential, None);
@@ -283,7 +285,7 @@ impl Account {
             live.rule = holding.and_then(|closed| closed.rule);
             live.since = credential.closed_since;
             live.words = cause.map(|(fault, _)| fault.to_string()).or(live.words.take().filter(|_| holding.is_some()));
-            live.token_expires = credential.token.as_ref().map(Token::expires);
+            live.token_expires = credential.token.as_ref().map(|token| token.expires);
         });
         self.changed.send_modify(|count| *count += 1);
     }

@@ -85,7 +85,7 @@ impl Runner {
         let kept = store.load_feed_state(&key).await?;
         let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);
-        let hand = Hand::new(key, feed, (overlap, lookback), account.clone(), store.clone(), clock.clone(), wires.files.clone());
+        let hand = Hand::new(key, feed, (overlap, lookback), account.clone(), (store.clone(), clock.clone()), wires.files.clone());
         Ok(Runner {
             hand,
             account,

@@ -137,7 +137,7 @@ impl Hand {
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &token).await;
         let page = answer.and_then(|answer| {
-            self.account.note_remaining(self.feed, &answer, now);
+            self.account.note_budget(self.feed, &answer.headers);
             page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now)
         });
         self.tell_answer(page.as_ref().err(), start.elapsed());

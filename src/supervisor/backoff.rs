@@ -58,7 +58,7 @@ impl Pace {
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// `[recovery."STATUS"]` and `[recovery."STATUS/CODE"]` of the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides(Vec<Override>);
 
 /// One such table.

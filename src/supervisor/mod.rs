@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod gate;
 pub mod policy;
 pub mod rule;
+pub mod words;
 
 mod rows_access;
 mod rows_download;

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::supervisor::rule::Severity;
+
 /// Declares a closed set: the enum, its label texts (also its JSON), and `ALL`.
 macro_rules! closed_set {
     ($(#[$about:meta])* $name:ident { $($(#[$why:meta])* $variant:ident = $text:literal,)* }) => {
@@ -78,6 +80,18 @@ closed_set! {
         Error = "error",
         /// Collection as a whole, or evidence, is in danger.
         Critical = "critical",
+    }
+}
+
+impl Grade {
+    /// The grade of a recovery row.
+    pub fn of(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Grade::Info,
+            Severity::Warn => Grade::Warning,
+            Severity::Error => Grade::Error,
+            Severity::Critical => Grade::Critical,
+        }
     }
 }
 

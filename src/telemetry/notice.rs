@@ -25,6 +25,7 @@ use super::metrics;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
+use crate::supervisor::rule::Rule;
 
 /// One piece of news, by what it concerns.
 #[derive(Clone, Debug)]
@@ -79,7 +80,19 @@ impl Notice<'_> {
     }
 }
 
-impl Incident<'_> {
+impl<'a> Incident<'a> {
+    /// `fault` under the row that answers it.
+    pub fn of(fault: &'a Fault, rule: &'static Rule, wait: Option<Duration>) -> Self {
+        Incident {
+            fault,
+            rule: rule.id,
+            action: rule.verdict.as_str(),
+            severity: Grade::of(rule.severity),
+            wait,
+            remedy: rule.remedy,
+        }
+    }
+
     /// `tenant` is empty where the fault concerns a sink or this machine.
     fn count(&self, tenant: &str) {
         metrics::recovery(tenant, self.fault.status(), self.fault.code_str(), self.action);

@@ -44,7 +44,14 @@ pub enum Feed<'a> {
         code: &'a str,
         took: Duration,
     },
-    /// A page is stored and the position moved past it.
+    /// A file, or a page of records, is stored and the position moved past it.
+    Committed {
+        source: &'a str,
+        events: u64,
+        duplicate: u64,
+        took: Duration,
+    },
+    /// A page is done: everything it listed was committed.
     PageStored {
         events: u64,
         duplicate: u64,
@@ -109,7 +116,7 @@ impl Feed<'_> {
             Feed::Answered { status, code, took } => {
                 metrics::api_request(&feed.tenant, feed.feed, *status, code, *took);
             }
-            Feed::PageStored { events, duplicate, .. } => {
+            Feed::Committed { events, duplicate, .. } => {
                 metrics::events_collected(feed, *events);
                 metrics::events_duplicate(feed, *duplicate);
             }
@@ -124,7 +131,8 @@ impl Feed<'_> {
             Feed::FileQuarantined { reason, .. } => metrics::events_quarantined(feed, reason, 1),
             Feed::LinesQuarantined { reason, lines, .. } => metrics::events_quarantined(feed, reason, *lines),
             Feed::GapOpened { span, .. } => metrics::gap(feed, span.to.since(span.from)),
-            Feed::PollSkipped { .. }
+            Feed::PageStored { .. }
+            | Feed::PollSkipped { .. }
             | Feed::Resumed { .. }
             | Feed::GapClosed { .. }
             | Feed::Rewound { .. } => {}
@@ -137,6 +145,10 @@ impl Feed<'_> {
             Feed::Answered { status, code, took } => {
                 debug!(target: "mimecollectd::feed", tenant, feed, status, code,
                     took_ms = took.as_millis() as u64, "API answered");
+            }
+            Feed::Committed { source, events, duplicate, took } => {
+                debug!(target: "mimecollectd::feed", tenant, feed, source = %clean(source), events, duplicate,
+                    took_ms = took.as_millis() as u64, "committed");
             }
             Feed::PageStored { .. } => self.say_stored(key),
             Feed::PollSkipped { why, wait } => {
