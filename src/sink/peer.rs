@@ -13,7 +13,19 @@ pub fn transport(peer: &str, doing: &str, err: &io::Error) -> Fault {
         Some(tls) => {
             Fault::new(Origin::Sink, tls_kind(tls), format!("{peer}: failed to {doing}: {}", tls_text(tls)))
         }
-        None => Fault::new(Origin::Sink, io_kind(err), format!("{peer}: failed to {doing}: {err}")),
+        None => {
+            Fault::new(Origin::Sink, io_kind(err), format!("{peer}: failed to {doing}: {}", io_text(err)))
+        }
+    }
+}
+
+/// The operating system's and our own words; rustls answers an early end with a link to its manual.
+fn io_text(err: &io::Error) -> String {
+    match err.to_string() {
+        text if text.contains("https://") => {
+            "the peer closed the connection without TLS close_notify".to_owned()
+        }
+        text => text,
     }
 }
 

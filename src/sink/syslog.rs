@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Mutex;
@@ -66,7 +67,11 @@ impl Syslog {
                         "{name} is neither a host name nor an address: set server_name"
                     ))
                 })?;
-                Some((Arc::new(tls::client_config(files)?), server))
+                let mut config = tls::client_config(files)?;
+                // rsyslog's ossl driver, when it asks for client certificates, fails every resumed session
+                // with an internal error; and a full handshake a batch is cheap.
+                config.resumption = Resumption::disabled();
+                Some((Arc::new(config), server))
             }
         };
         let host = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
@@ -160,7 +165,7 @@ impl Syslog {
     }
 
     async fn farewell(&self, connection: Connection) -> Result<Farewell, Fault> {
-        let doing = "have a batch confirmed (end of connection after ours)";
+        let doing = "have the end of the stream confirmed";
         timeout(self.plan.confirm_timeout, connection.farewell())
             .await
             .map_err(|_| late(&self.peer, doing, self.plan.confirm_timeout))?

@@ -121,7 +121,10 @@ pub fn owners(source: &Source, out: &mut Breaches) {
         if STATUSES.contains(&number) && !under(source, STATUSES_ALLOWED) {
             out.add(source, word.line, format!("status {number} named outside the recovery table"));
         }
-        if says_retry(text) && !under(source, RETRY_ALLOWED) {
+        // the HTTP client's switch that turns its own second attempts off
+        let off =
+            source.reads(at, &["retry", ":", ":", "never"]) || source.reads(at, &["retry", "(", "reqwest"]);
+        if says_retry(text) && !off && !under(source, RETRY_ALLOWED) {
             out.add(source, word.line, format!("{text}: what follows a fault is the supervisor's to say"));
         }
     }
