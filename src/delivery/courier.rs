@@ -244,9 +244,7 @@ impl Courier {
         let news = News::BatchConfirmed { events: events as u64, bytes: bytes as u64, took };
         Notice::Sink(&self.name, news).emit();
         let now = self.clock.now();
-        for time in loads.iter().flat_map(Load::times) {
-            metrics::delivery_lag(&self.name, time, now);
-        }
+        metrics::delivery_lag(&self.name, now, loads.iter().flat_map(Load::times).map(|time| time.0));
         let level = self.sink.ack_level();
         self.wires.state.send_modify(|state| (state.last_ack, state.ack_level) = (Some(now), Some(level)));
     }

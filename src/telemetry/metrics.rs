@@ -190,7 +190,8 @@ pub(super) fn sink_send_duration(sink: &str, took: Duration) {
     histogram(&SINK_SEND_DURATION, &[sink]).record(took.as_secs_f64());
 }
 
-/// Event time to acknowledgement, for every event of an acknowledged batch that has a time.
+/// Event time to acknowledgement. One figure a run of records, not one an event: a backlog of millions must not
+/// cost a histogram entry each.
 pub fn delivery_lag(sink: &str, acknowledged: Time, event_times: impl IntoIterator<Item = i64>) {
     let histogram = histogram(&DELIVERY_LAG, &[sink]);
     for time in event_times {
