@@ -23,13 +23,19 @@ use std::sync::Arc;
 const MAX_PUBLISH: u64 = 10_000_000;
 
 pub const ENDPOINTS: &str = "\
-GET  /_sim/ledger[?tenant=demo][&digests=no]     what was published and handed out, requests, logins, quota
-GET  /_sim/events?feed=siem.receipt[&tenant=demo]  every published record of a feed, one per line (`-` for feed: all)
-GET  /_sim/scenario                              the scenario language and the presets
-POST /_sim/scenario                              the body is the new scenario (empty: none); counters start anew
-POST /_sim/advance?seconds=N                     tokens, locks, quotas, links and files get N seconds older
-POST /_sim/publish?count=N[&feed=GLOB][&tenant=demo][&age=30m]
-                                                 N more events for each matching feed (no feed: spread over all)
+CONTROL
+  GET  /_sim/ledger[?tenant=demo][&digests=no]
+           what was published and handed out; requests, logins, quota
+  GET  /_sim/events?feed=siem.receipt[&tenant=demo]
+           every published record, one per line; feed is a glob
+  GET  /_sim/scenario
+           the scenario language and the presets
+  POST /_sim/scenario
+           the body is the new scenario (empty: none); counters start anew
+  POST /_sim/advance?seconds=N
+           tokens, locks, quotas, links and files get N seconds older
+  POST /_sim/publish?count=N[&feed=GLOB][&tenant=demo][&age=30m]
+           N more events for each matching feed (no feed: N spread over all)
 ";
 
 pub async fn answer(world: &Arc<World>, request: &Request) -> Response {
@@ -75,8 +81,7 @@ fn tenant_of(world: &World, request: &Request) -> Result<Arc<Tenant>, String> {
 }
 
 fn feeds_of(request: &Request) -> Result<Vec<&'static Feed>, String> {
-    let pattern = value(&request.query, "feed").unwrap_or("-");
-    let pattern = if pattern == "-" { "*" } else { pattern };
+    let pattern = value(&request.query, "feed").unwrap_or("*");
     let found: Vec<&Feed> = FEEDS.iter().filter(|f| glob(pattern, f.name)).collect();
     if found.is_empty() { Err(format!("there is no feed `{pattern}`")) } else { Ok(found) }
 }

@@ -86,7 +86,7 @@ struct Args {
 }
 
 fn after_help() -> String {
-    format!("{}\n{}\nCONTROL\n{}", scenario_text::RULES, control::preset_list(), control::ENDPOINTS)
+    format!("{}\n{}\n{}", scenario_text::RULES, control::preset_list(), control::ENDPOINTS)
 }
 
 fn span(text: &str) -> Result<i64, String> {
@@ -115,13 +115,16 @@ fn read_scenarios(arguments: &[String]) -> Result<Scenario, String> {
     Ok(scenario)
 }
 
-async fn run(args: Args) -> Result<(), String> {
+/// What ended the program, and its exit code: 2 for a wrong use, 1 for anything else.
+type Failure = (u8, String);
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let failed = |why: String| (1, why);
     if !args.listen.ip().is_loopback() && !args.allow_remote {
-        return Err(format!(
-            "{} can be reached from other machines; add --allow-remote if you mean it",
-            args.listen
-        ));
+        let why = "can be reached from other machines; add --allow-remote if you mean it";
+        return Err((2, format!("{} {why}", args.listen)));
     }
+    let scenario = read_scenarios(&args.scenario).map_err(|why| (2, why))?;
     let clock = Clock::system();
     let setup = Setup {
         seed: args.seed,
@@ -130,17 +133,17 @@ async fn run(args: Args) -> Result<(), String> {
         span: args.span,
         newest: args.newest.unwrap_or_else(|| clock.wire()),
         tenants: args.tenants,
-        cache_bytes: args.cache << 20,
+        cache_bytes: args.cache.saturating_mul(1 << 20),
     };
-    let world = World::new(clock, setup, read_scenarios(&args.scenario)?);
     let listener = TcpListener::bind(args.listen)
         .await
-        .map_err(|why| format!("cannot listen on {}: {why}", args.listen))?;
-    let address = listener.local_addr().map_err(|why| why.to_string())?;
+        .map_err(|why| failed(format!("cannot listen on {}: {why}", args.listen)))?;
+    let address = listener.local_addr().map_err(|why| failed(why.to_string()))?;
+    let world = World::new(clock, setup, scenario);
     let mut out = std::io::stdout();
     let told = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
-    told.map_err(|why| format!("cannot write to standard output: {why}"))?;
-    axum::serve(listener, server::router(world)).await.map_err(|why| why.to_string())
+    told.map_err(|why| failed(format!("cannot write to standard output: {why}")))?;
+    axum::serve(listener, server::router(world)).await.map_err(|why| failed(why.to_string()))
 }
 
 #[tokio::main]
@@ -148,9 +151,9 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
+        Err((code, why)) => {
             let _ = writeln!(std::io::stderr(), "mimecast-simulator: {why}");
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }

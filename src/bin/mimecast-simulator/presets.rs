@@ -55,7 +55,7 @@ pub const PRESETS: &[Preset] = &[
         "2s",
         "on listing every=4 status=429 form=flat code=too_many_requests wait={} wait_as=turn\n\
          on records every=3 status=429 form=meta code=err_too_many_requests wait={} wait_as=turn",
-        "429 again and again, the wait of 2s told in another form each time, and once not at all",
+        "429 again and again, the wait of 2s told in 6 forms in turn",
     ),
     preset("lockout", "30m", "lock={}", "all accounts are locked (401 0010) for 30m from now"),
     preset(
@@ -88,7 +88,7 @@ pub const PRESETS: &[Preset] = &[
         "zero-bytes",
         "",
         "on listing per=feed first=1 effect=list-zero-bytes",
-        "each feed's first listing has an additional file of no bytes at all, which is not gzip",
+        "each feed's first listing has an additional file of 0 bytes",
     ),
     preset(
         "bad-line",
@@ -118,19 +118,19 @@ pub const PRESETS: &[Preset] = &[
         "u2028",
         "",
         "hostile=separators",
-        "all subjects of what is published from now on carry U+2028 and kin",
+        "subjects of what is published from now on carry U+2028 and kin",
     ),
     preset(
         "half-pairs",
         "",
         "hostile=surrogates",
-        "all subjects of what is published from now on carry \\ud83d alone",
+        "subjects of what is published from now on carry \\ud83d alone",
     ),
     preset(
         "foreign-link",
         "siem.receipt",
         "on listing feed={} effect=foreign-link",
-        "the first link of each listing points to 169.254.169.254 or evil.example",
+        "listings start with a link to 169.254.169.254 or evil.example",
     ),
     preset(
         "redirect",

@@ -12,21 +12,28 @@ use crate::presets;
 use crate::scenario::{EFFECTS, Effect, Per, Place, Play, Rule, Scenario, Surface, When};
 
 pub const RULES: &str = "\
-RULES   on SURFACE [filter…] [when…] WHAT
-  SURFACE   token | listing | file | audit | ttp.url | records (the last two) | any | content
+SCENARIO TEXT
+  Statements end at a line end or `;`. Each is a preset, an option or a rule; # starts a comment.
+  RULE      on SURFACE [filter...] [when...] WHAT
+  SURFACE   token listing file audit ttp.url, records (the last two), any, or content
   filters   feed=GLOB  tenant=GLOB  file=N (number of the file in its feed, from 0)
-  when      nth=N first=N after=N every=N p=0.1 for=30s; counted per=tenant|feed|file
-  WHAT      status=503 [code=0006] [message=\"…\"] [form=FORM] [meta=500] [header=\"Name: value\"]… [body=\"…\"]
-            [wait=2s wait_as=seconds|date|reset-ms|reset-epoch|reset-epoch-ms|none|turn] [delay=1s]
-            or effect=EFFECT
-  FORM      meta meta-status flat flat-code error-list error-object problem json-api rackspace-json
-            rackspace-xml header s3 aws-xml oauth html text empty broken-json
-  EFFECT    token: no-token   listing: no-value no-next-page same-token caught-up same-file-twice foreign-link
-            list-bomb list-empty list-zero-bytes   file: truncate wrong-crc trailing-garbage cut expired missing
-            redirect content-encoding   content (by file number, with file= or every=): bad-line long-line
-            invalid-utf8
-OPTIONS token_life=20s token_uses=20 quota=50|off no_quota lock_after=5 lock_period=30m lock=30m link_life=15m
-        first_links_dead=true quiet=true late=60s hostile=some|none|all|separators|surrogates page_cap=100
+  when      nth=N first=N after=N every=N p=0.1 for=30s, counted per=tenant|feed|file
+  WHAT      status=503 [code=0006] [message=\"...\"] [form=FORM] [meta=500] [body=\"...\"]
+            [header=\"Name: value\"]... [delay=1s] [wait=2s wait_as=seconds|date|reset-ms|
+            reset-epoch|reset-epoch-ms|none|turn]   or   effect=EFFECT
+  FORM      meta meta-status flat flat-code error-list error-object problem json-api
+            rackspace-json rackspace-xml header s3 aws-xml oauth html text empty broken-json
+  EFFECT    on token:   no-token
+            on listing: no-value no-next-page same-token caught-up same-file-twice
+                        foreign-link list-bomb list-empty list-zero-bytes
+            on file:    truncate wrong-crc trailing-garbage cut expired missing redirect
+                        content-encoding
+            on content: bad-line long-line invalid-utf8 (which files: file=N or every=N)
+  OPTIONS   token_life=20s token_uses=20 quota=50|off no_quota lock_after=5 lock_period=30m
+            lock=30m link_life=15m first_links_dead=true quiet=true late=60s page_cap=100
+            hostile=some|none|all|separators|surrogates   (late and hostile concern events
+            that are published from then on, everything else works at once)
+  e.g.      on listing feed=siem.* every=4 status=429 form=flat wait=2s wait_as=date
 ";
 
 /// # Errors
