@@ -1,0 +1,276 @@
+//! Everything that is remembered while the simulator runs: tenants, their feeds and what was handed out.
+
+use crate::accounts::Account;
+use crate::clock::Clock;
+use crate::dates;
+use crate::feeds::{self, FEEDS, Feed};
+use crate::files::{Cache, Key, Made, Order, Spoil};
+use crate::message::mix;
+use crate::quota::Quota;
+use crate::runs::Run;
+use crate::scenario::{Call, Scenario, Stage, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// A lock that a panic elsewhere does not spoil: the ledger stays readable.
+pub fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the command line fixes.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    /// Per tenant, at the start.
+    pub events: u64,
+    pub per_file: u64,
+    /// Event times reach this far back, milliseconds.
+    pub span: i64,
+    /// Time of the newest event at the start (client's clock).
+    pub newest: i64,
+    /// `t-1` to `t-<tenants>` exist beside `demo`.
+    pub tenants: u64,
+    pub cache_bytes: usize,
+}
+
+/// What is known of one file of a feed.
+#[derive(Clone, Debug, Default)]
+pub struct FileNote {
+    pub listed: u32,
+    /// Whole and good answers.
+    pub handed: u32,
+    /// Answers whose bytes were damaged on purpose.
+    pub damaged: u32,
+    /// Unreadable lines in the last good answer.
+    pub unreadable: u64,
+    /// Compressed size by what was put into it, and the records' digest.
+    pub size: Option<(Spoil, usize)>,
+    pub digest: Option<u128>,
+}
+
+#[derive(Default)]
+pub struct FeedState {
+    pub runs: Vec<Run>,
+    pub files: Vec<FileNote>,
+    /// Events handed out, repeats included.
+    pub handed: u64,
+    /// Window feeds: which events were handed out, how many and their digest.
+    pub rows: Vec<bool>,
+    pub rows_handed: u64,
+    pub rows_digest: u128,
+    /// Window feeds: digests of the first runs, as far as somebody asked.
+    pub run_digests: Vec<u128>,
+    /// Additional files (empty, bomb) that were handed out, with the unreadable items in each.
+    pub extras: BTreeMap<&'static str, u64>,
+}
+
+impl FeedState {
+    pub fn events(&self) -> u64 {
+        self.runs.iter().map(|r| r.events).sum()
+    }
+
+    /// The run that a file belongs to.
+    pub fn run_of_file(&self, file: u64) -> Option<Run> {
+        let at = self.runs.partition_point(|r| r.first_file + r.files <= file);
+        self.runs.get(at).copied()
+    }
+
+    pub fn note(&mut self, file: u64) -> Option<&mut FileNote> {
+        usize::try_from(file).ok().and_then(|at| self.files.get_mut(at))
+    }
+}
+
+pub struct Tenant {
+    pub name: String,
+    /// 0 is `demo`, n is `t-n`.
+    pub number: u64,
+    pub account: Mutex<Account>,
+    pub quota: Mutex<Quota>,
+    feeds: Vec<Mutex<FeedState>>,
+    /// Surface → status → requests.
+    pub requests: Mutex<BTreeMap<&'static str, BTreeMap<u16, u64>>>,
+    pub bearer_leaks: Mutex<u64>,
+}
+
+impl Tenant {
+    fn new(name: &str, number: u64) -> Self {
+        Tenant {
+            name: name.to_owned(),
+            number,
+            account: Mutex::default(),
+            quota: Mutex::default(),
+            feeds: FEEDS.iter().map(|_| Mutex::default()).collect(),
+            requests: Mutex::default(),
+            bearer_leaks: Mutex::default(),
+        }
+    }
+
+    pub fn feed(&self, feed: &Feed) -> Option<MutexGuard<'_, FeedState>> {
+        self.feeds.get(feed.index).map(hold)
+    }
+
+    /// As in `accountId`.
+    pub fn code(&self) -> String {
+        format!("CSIM{:05}", self.number)
+    }
+
+    pub fn count(&self, surface: &'static str, status: u16) {
+        *hold(&self.requests).entry(surface).or_default().entry(status).or_default() += 1;
+    }
+}
+
+pub struct World {
+    pub clock: Clock,
+    /// When it began (simulator's clock): tokens of an earlier process are not accepted.
+    pub began: i64,
+    pub setup: Setup,
+    tenants: Mutex<BTreeMap<String, Arc<Tenant>>>,
+    pub stage: Mutex<Stage>,
+    cache: Mutex<Cache>,
+    /// As many files are made at the same time.
+    makers: Semaphore,
+    /// Requests that belong to no tenant: surface → status → requests.
+    pub strangers: Mutex<BTreeMap<&'static str, BTreeMap<u16, u64>>>,
+    /// Client ids that do not exist.
+    pub unknown_clients: Mutex<BTreeSet<String>>,
+}
+
+/// Unknown client ids are remembered up to this number.
+pub const MAX_UNKNOWN_CLIENTS: usize = 100;
+
+impl World {
+    pub fn new(clock: Clock, setup: Setup, scenario: Scenario) -> Arc<Self> {
+        let began = clock.now();
+        let stage = Stage::new(scenario, began, setup.seed);
+        let makers = std::thread::available_parallelism().map_or(2, usize::from);
+        let world = Arc::new(World {
+            cache: Mutex::new(Cache::new(setup.cache_bytes)),
+            clock,
+            began,
+            setup,
+            tenants: Mutex::default(),
+            stage: Mutex::new(stage),
+            makers: Semaphore::new(makers),
+            strangers: Mutex::default(),
+            unknown_clients: Mutex::default(),
+        });
+        world.tenant("demo");
+        world
+    }
+
+    /// The tenant of a client id; it comes into being, with its events, when first asked for.
+    pub fn tenant(&self, name: &str) -> Option<Arc<Tenant>> {
+        let number = match name.strip_prefix("t-") {
+            Some(digits) if !digits.starts_with(['0', '+']) => digits.parse::<u64>().ok()?,
+            _ if name == "demo" => 0,
+            _ => return None,
+        };
+        if number > self.setup.tenants {
+            return None;
+        }
+        let mut tenants = hold(&self.tenants);
+        if let Some(tenant) = tenants.get(name) {
+            return Some(Arc::clone(tenant));
+        }
+        let tenant = Arc::new(Tenant::new(name, number));
+        let quiet = hold(&self.stage).scenario.options.quiet;
+        let events = if quiet { 0 } else { self.setup.events };
+        let shares = feeds::shares(events);
+        let messages = shares.first().copied().unwrap_or(0);
+        for (feed, share) in FEEDS.iter().zip(shares) {
+            let (from, until) = (self.setup.newest - self.setup.span, self.setup.newest);
+            self.publish(&tenant, feed, Batch { events: share, messages, from, until });
+        }
+        tenants.insert(name.to_owned(), Arc::clone(&tenant));
+        Some(tenant)
+    }
+
+    /// Those that exist so far, by name.
+    pub fn all_tenants(&self) -> Vec<Arc<Tenant>> {
+        hold(&self.tenants).values().map(Arc::clone).collect()
+    }
+
+    /// Makes more events of a feed available.
+    pub fn publish(&self, tenant: &Tenant, feed: &Feed, batch: Batch) {
+        let options = hold(&self.stage).scenario.options.clone();
+        let Some(mut state) = tenant.feed(feed) else { return };
+        if batch.events == 0 {
+            return;
+        }
+        let files = if feed.is_batch() { batch.events.div_ceil(self.setup.per_file) } else { 0 };
+        let seed = mix(mix(self.setup.seed, tenant.number), state.runs.len() as u64);
+        let run = Run {
+            seed,
+            events: batch.events,
+            messages: batch.messages.max(1),
+            first_event: state.events(),
+            first_file: state.files.len() as u64,
+            files,
+            per_file: self.setup.per_file,
+            from: batch.from,
+            until: batch.until,
+            published: self.clock.now(),
+            shift: self.clock.ahead(),
+            late_by: options.late,
+            hostility: options.hostility,
+        };
+        state.runs.push(run);
+        let total = state.files.len() + usize::try_from(files).unwrap_or(0);
+        state.files.resize(total, FileNote::default());
+    }
+
+    /// What the scenario does to a call; counts it.
+    pub fn judge(&self, call: &Call) -> Verdict {
+        hold(&self.stage).judge(call, self.clock.now())
+    }
+
+    /// The bytes of a file, from the cache or freshly made.
+    pub async fn file(
+        &self,
+        tenant: &Tenant,
+        feed: &'static Feed,
+        file: u64,
+        spoil: Spoil,
+    ) -> io::Result<Made> {
+        let key: Key = (tenant.number, feed.index, file, spoil);
+        if let Some(made) = hold(&self.cache).get(&key) {
+            return Ok(made);
+        }
+        let run = tenant.feed(feed).and_then(|state| state.run_of_file(file));
+        let run = run.ok_or_else(|| io::Error::other("no such file"))?;
+        let order = Order { feed, run, file: file - run.first_file, account: tenant.code(), spoil };
+        let permit = self.makers.acquire().await.map_err(io::Error::other)?;
+        let made = tokio::task::spawn_blocking(move || order.make()).await.map_err(io::Error::other)??;
+        drop(permit);
+        hold(&self.cache).put(key, made.clone());
+        if let Some(mut state) = tenant.feed(feed)
+            && let Some(note) = state.note(file)
+        {
+            note.size = Some((spoil, made.gzip.len()));
+            note.digest = Some(made.digest);
+        }
+        Ok(made)
+    }
+
+    pub fn spoil(&self, tenant: &Tenant, feed: &Feed, file: u64) -> Spoil {
+        hold(&self.stage).scenario.spoil(&tenant.name, feed, file)
+    }
+}
+
+/// Events to publish.
+#[derive(Clone, Copy)]
+pub struct Batch {
+    pub events: u64,
+    pub messages: u64,
+    pub from: i64,
+    pub until: i64,
+}
+
+impl Batch {
+    /// `events` that happened in the seconds before `until`.
+    pub fn lately(events: u64, until: i64) -> Self {
+        Batch { events, messages: events, from: until - 10 * dates::SECOND, until }
+    }
+}
