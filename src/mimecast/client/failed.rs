@@ -14,9 +14,6 @@ pub(super) fn fault(origin: Origin, error: reqwest::Error) -> Fault {
     while let Some(cause) = next {
         innermost = cause.to_string();
         known = known.or_else(|| kind_of(cause));
-        // An I/O error may carry its cause inside instead of naming it as its source.
-        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        known = known.or_else(|| inside.and_then(|inside| kind_of(inside)));
         next = cause.source();
     }
     let kind = known.unwrap_or(match () {
@@ -39,6 +36,10 @@ fn kind_of(cause: &(dyn Error + 'static)) -> Option<Kind> {
             rustls::Error::InvalidCertificate(_) => Kind::TlsVerify,
             _ => Kind::TlsHandshake,
         });
+    }
+    // An I/O error carries its cause inside and does not name it as its source.
+    if let Some(inside) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return kind_of(inside);
     }
     // The type is private to the HTTP library; its text is all there is.
     cause.to_string().contains("proxy authorization required").then_some(Kind::Status(407))
