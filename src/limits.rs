@@ -213,14 +213,14 @@ pub const MAX_SECRET_BYTES: u64 = 64 << 10;
 pub const MIN_LOOPBACK_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Longest polling interval: Mimecast's shortest retention is 24 hours.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 3600);
-/// Longest overlap and lookback: no log is kept longer than about a year.
-pub const MAX_LOOKBACK: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Longest overlap and lookback: a year of 365.25 days, longer than Mimecast keeps any log.
+pub const MAX_LOOKBACK: Duration = Duration::from_secs(31_557_600);
 /// Longest pause a `[recovery]` table may ask for: after 7 days Mimecast has dropped what was waiting.
 pub const MAX_RECOVERY_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Smallest store: two of the largest chunks and SQLite's own pages.
 pub const MIN_STORE_BYTES: u64 = 16 << 20;
-/// Longest time that delivered events are kept for `replay`.
-pub const MAX_RETENTION: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Longest time that delivered events are kept for `replay`: a year; this is a buffer, not an archive.
+pub const MAX_RETENTION: Duration = Duration::from_secs(31_557_600);
 /// Events in one confirmed syslog batch: what is sent again when the confirmation is lost.
 pub const MAX_CONFIRM_EVERY: i64 = 1_000_000;
 /// Events and bytes of one HTTP batch, held in memory once per concurrent request.

@@ -10,6 +10,7 @@ use super::settings::{
     Api, FormatName, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant,
     Transport, shown,
 };
+use super::sink::facility_name;
 
 /// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
 pub fn describe(settings: &Settings) -> String {
@@ -140,7 +141,7 @@ fn of_syslog(syslog: &Syslog) -> Rows {
     let host = if syslog.host.contains(':') { format!("[{}]", syslog.host) } else { syslog.host.clone() };
     let mut rows = vec![
         ("syslog", format!("{host}:{} over {transport}", syslog.port)),
-        ("protocol", format!("{protocol}, {framing}, facility {}", syslog.facility)),
+        ("protocol", format!("{protocol}, {framing}, facility {}", facility_name(syslog.facility))),
         ("confirmed", format!("every {} events", syslog.confirm_every)),
     ];
     if let Some(tls) = &syslog.tls {

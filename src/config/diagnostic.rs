@@ -87,9 +87,13 @@ impl<'s> Book<'s> {
     /// `file:line:column`, counted from 1 in characters.
     pub fn position(&self, place: &Place) -> String {
         let Some(file) = self.files.get(place.file) else { return String::new() };
-        let (line, span) = line_at(&file.text, place.start);
-        let column = file.text.get(span.start..place.start).map_or(1, |before| before.chars().count() + 1);
-        format!("{}:{line}:{column}", file.path.display())
+        let (line, _) = line_at(&file.text, place.start);
+        format!("{}:{line}:{}", file.path.display(), self.column(place))
+    }
+    fn column(&self, place: &Place) -> usize {
+        let Some(file) = self.files.get(place.file) else { return 1 };
+        let (_, line) = line_at(&file.text, place.start);
+        file.text.get(line.start..place.start).map_or(1, |before| before.chars().count() + 1)
     }
     pub fn has_problems(&self) -> bool {
         !self.problems.borrow().is_empty()
@@ -123,23 +127,29 @@ impl<'s> Book<'s> {
 
     fn render(&self, problem: &Problem, secrets: &[Place]) -> String {
         let mut group: Group<'_> = Group::with_title(Level::ERROR.primary_title(one_line(&problem.title)));
+        // Columns count in the shown line; where a mask moved them, the real ones are put in.
+        let mut moved = Vec::new();
         for (place, why) in &problem.marks {
             let Some(file) = self.files.get(place.file) else { continue };
             let secrets: Vec<Range<usize>> =
                 secrets.iter().filter(|s| s.file == place.file).map(|s| s.start..s.end).collect();
             let ShownLine { number, text, mark } =
                 shown_line(&file.text, &(place.start..place.end), &secrets);
+            let path = file.path.display().to_string();
+            let shown_column = text.get(..mark.start).map_or(1, |before| before.chars().count() + 1);
+            moved.push((format!("{path}:{number}:{shown_column}"), self.position(place)));
             let label = (!why.is_empty()).then(|| one_line(why));
             group = group.element(
                 Snippet::source(text)
                     .line_start(number)
-                    .path(file.path.display().to_string())
+                    .path(path)
                     .annotation(AnnotationKind::Primary.span(mark).label(label)),
             );
         }
         if let Some(help) = &problem.help {
             group = group.element(Level::HELP.message(one_line(help)));
         }
-        Renderer::plain().render(&[group])
+        let text = Renderer::plain().render(&[group]);
+        moved.iter().fold(text, |text, (shown, real)| text.replacen(shown, real, 1))
     }
 }

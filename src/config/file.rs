@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::diagnostic::{Book, Place, Problem, SourceFile};
 use super::mask::line_at;
 use super::settings::{KnownFeed, Settings};
-use super::table::Table;
+use super::table::{TOP_LEVEL, Table};
 use super::value::Value;
 use super::{general, sink, tenant};
 use crate::limits::{MAX_CONFIG_BYTES, MAX_CONFIG_FILES};
@@ -128,8 +128,7 @@ pub(super) struct Roots<'b> {
 
 impl<'b> Roots<'b> {
     fn new(book: &'b Book<'b>, documents: &'b [DeTable<'b>]) -> Self {
-        let table =
-            |(file, entries)| Table::new(book, Place::new(file, 0..0), "the top level".into(), entries);
+        let table = |(file, entries)| Table::new(book, Place::new(file, 0..0), TOP_LEVEL.into(), entries);
         Roots { book, tables: documents.iter().enumerate().map(table).collect() }
     }
 
@@ -145,10 +144,10 @@ impl<'b> Roots<'b> {
     /// The tables `[group.NAME]` of all files in their order; the same name twice is reported.
     pub fn named(&self, group: &'static str, kind: &str) -> Vec<Value<'b>> {
         let mut found: Vec<Value<'b>> = Vec::new();
+        let help = format!("write one table for each {kind}: [{group}.NAME]");
         let groups = self.tables.iter().filter_map(|table| table.get(group));
-        for value in
-            groups.filter_map(|group_value| group_value.table(format!("[{group}]"))).flat_map(|t| t.all())
-        {
+        let tables = groups.filter_map(|value| value.table_or(format!("[{group}]"), &help));
+        for value in tables.flat_map(|table| table.all()) {
             match found.iter().find(|earlier| earlier.name == value.name) {
                 Some(earlier) => {
                     let what = format!("{kind} `{}`", value.name);
@@ -189,7 +188,7 @@ impl<'b> Roots<'b> {
         let sinks: Vec<_> = sinks.iter().map(|value| sink::read(value, &names, known)).collect();
         let tenants: Vec<_> = tenants.iter().map(|value| tenant::read(value, known)).collect();
         let book = self.book;
-        self.tables.into_iter().for_each(|table| table.finish("the top level"));
+        self.tables.into_iter().for_each(|table| table.finish(TOP_LEVEL));
         let settings = Settings {
             tenants: tenants.into_iter().collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,

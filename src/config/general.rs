@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::settings::{Log, LogFormat, RecoveryOverride, Settings, StoreLimits};
 use super::value::{Value, quoted};
 use crate::fault::Code;
-use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_STORE_BYTES};
+use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_LOOPBACK_POLL_INTERVAL, MIN_STORE_BYTES};
 
 const STATE_DIR: &str = "/var/lib/mimecollectd";
 const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9598));
@@ -107,7 +107,7 @@ fn read_store(roots: &Roots<'_>) -> StoreLimits {
         && text != "sqlite"
     {
         // Not repeated: a database URL carries a password.
-        url.book.mark_secret(url.place());
+        url.hide();
         let title = "this store is not available in this version";
         url.refuse(title, "must be \"sqlite\"", "write url = \"sqlite\": a file in state_dir");
     }
@@ -143,7 +143,7 @@ fn read_recovery(value: &Value<'_>) -> Option<RecoveryOverride> {
     let pause = table.require("pause", "pause = \"45m\"");
     table.finish("a recovery");
     let pause = pause?;
-    let duration = pause.duration(Duration::ZERO, MAX_RECOVERY_PAUSE)?;
+    let duration = pause.duration(MIN_LOOPBACK_POLL_INTERVAL, MAX_RECOVERY_PAUSE)?;
     let (status, code) = key?;
     Some(RecoveryOverride { status, code, pause: duration, place: pause.book.position(&pause.place()) })
 }

@@ -323,6 +323,8 @@ mod any_text {
             Just("headers = { a = \"hunter2\", b = 1".to_owned()), Just("feeds = [\"ttp.*\", 1]".to_owned()),
             Just("client_sceret = 'hunter2'".to_owned()), Just("batch = { wait = 1 }".to_owned()),
             Just("client_secret = { value = \"hunter2\", b = \"\"\"x".to_owned()),
+            Just("client_secret: \"hunter2\"".to_owned()), Just("client_secret hunter2".to_owned()),
+            Just("[tenants.b] client_secret = \"hunter2\"".to_owned()), Just("\"client_secret\" = hunter2".to_owned()),
             "[a-z_]{1,8} = [\"'\\[{]?[ -~äé\u{1f600}]{0,12}", "[ -~\t]{0,20}",
         ], 0..12)) {
             if let Err(error) = load_parts(&lines.join("\n"), None) {

@@ -63,7 +63,7 @@ pub(super) fn shown_line(source: &str, mark: &Range<usize>, secrets: &[Range<usi
         }
     }
     pieces.keep(text.len());
-    let (start, end) = (pieces.moved(mark.start), pieces.moved(mark.end));
+    let (start, end) = (pieces.moved_start(mark.start), pieces.moved_end(mark.end));
     ShownLine { number, text: pieces.shown, mark: start..end.max(start) }
 }
 
@@ -71,8 +71,8 @@ pub(super) fn shown_line(source: &str, mark: &Range<usize>, secrets: &[Range<usi
 struct Pieces<'t> {
     text: &'t str,
     shown: String,
-    /// Where each kept piece began, where it begins now, and its length.
-    moves: Vec<(usize, usize, usize)>,
+    /// Where each kept piece was and where it begins now; between them are masks.
+    moves: Vec<(Range<usize>, usize)>,
     /// Bytes of `text` that are dealt with.
     done: usize,
 }
@@ -80,7 +80,7 @@ struct Pieces<'t> {
 impl Pieces<'_> {
     fn keep(&mut self, end: usize) {
         let piece = self.text.get(self.done..end).unwrap_or("");
-        self.moves.push((self.done, self.shown.len(), piece.len()));
+        self.moves.push((self.done..self.done + piece.len(), self.shown.len()));
         self.shown.push_str(piece);
         self.done = self.done.max(end);
     }
@@ -88,17 +88,15 @@ impl Pieces<'_> {
         self.shown.push_str(MASK);
         self.done = end;
     }
-    /// Where a byte of the line is now; one inside a mask has moved to the mask's end.
-    fn moved(&self, at: usize) -> usize {
-        for (was, is, len) in &self.moves {
-            if at < *was {
-                return *is;
-            }
-            if at <= was + len {
-                return is + (at - was);
-            }
-        }
-        self.shown.len()
+    /// Where a mark now begins; one that began inside a mask begins where the mask does.
+    fn moved_start(&self, at: usize) -> usize {
+        let piece = self.moves.iter().rev().find(|(was, _)| was.start <= at);
+        piece.map_or(0, |(was, is)| is + at.min(was.end) - was.start)
+    }
+    /// Where a mark now ends; one that ended inside a mask ends where the mask does.
+    fn moved_end(&self, at: usize) -> usize {
+        let piece = self.moves.iter().find(|(was, _)| at <= was.end);
+        piece.map_or(self.shown.len(), |(was, is)| is + at.max(was.start) - was.start)
     }
 }
 
@@ -117,9 +115,10 @@ pub(super) fn line_at(source: &str, offset: usize) -> (usize, Range<usize>) {
 
 /// What looks like a secret in a line that nobody has understood yet.
 fn suspicious(before: &str, line: &str) -> Vec<Range<usize>> {
+    let rest_of_line = |start: usize| std::iter::once(start..line.len()).collect();
     let open = |quotes: &str| before.matches(quotes).count() % 2 == 1;
     if open("\"\"\"") || open("'''") {
-        return vec![0..line.len()]; // inside a text of several lines, whose key is further up
+        return rest_of_line(0); // inside a text of several lines, whose key is further up
     }
     let header = before.lines().rev().find(|line| line.trim_start().starts_with('[')).unwrap_or("");
     let names_secret = |text: &str| {
@@ -127,23 +126,40 @@ fn suspicious(before: &str, line: &str) -> Vec<Range<usize>> {
         SECRET_WORDS.iter().any(|word| lower.contains(word))
     };
     if opener(before).is_some_and(names_secret) {
-        return vec![0..line.len()]; // further down in a table or list that holds secrets
+        return rest_of_line(0); // further down in a table or list that holds secrets
     }
-    let Some((key, value)) = line.split_once('=') else { return Vec::new() };
-    let harmless = HARMLESS_KEYS.contains(&key.trim());
-    let mistyped = nearest(key.trim(), SECRET_KEYS).is_some();
-    if harmless
-        || key.trim_start().starts_with('[')
-        || !(mistyped || names_secret(line) || names_secret(header))
-    {
+    if let Some(rest) = line.trim_start().strip_prefix('[') {
+        // The header of a table names secrets, but holds none; what follows it on the line should not be there.
+        let rest = rest.trim_start_matches(|c| c != ']').trim_start_matches(']');
+        return if names_secret(rest) { rest_of_line(line.len() - rest.len()) } else { Vec::new() };
+    }
+    let (key, value) = key_and_value(line);
+    let harmless = HARMLESS_KEYS.contains(&key) && !names_secret(value);
+    let mistyped = nearest(key.rsplit('.').next().unwrap_or(key), SECRET_KEYS).is_some();
+    if harmless || !(mistyped || names_secret(line) || names_secret(header)) {
         return Vec::new();
     }
     let start = line.len() - value.len();
-    let blanks = value.len() - value.trim_start().len();
-    if value.trim_start().starts_with('{') && value.trim_end().ends_with('}') {
+    if value.starts_with('{') && value.trim_end().ends_with('}') {
         return quoted(value).into_iter().map(|text| start + text.start..start + text.end).collect();
     }
-    vec![start + blanks..line.len()]
+    rest_of_line(start)
+}
+
+/// Splits a line, which may be broken in any way, after its first word and what stands between it and the value.
+fn key_and_value(line: &str) -> (&str, &str) {
+    let bare = line.trim_start();
+    let quote = bare.chars().next().filter(|c| *c == '"' || *c == '\'');
+    let end = match quote {
+        Some(quote) => bare.get(1..).and_then(|inside| inside.find(quote)).map_or(bare.len(), |at| at + 2),
+        None => {
+            let in_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+            bare.find(|c| !in_key(c)).unwrap_or(bare.len())
+        }
+    };
+    let (key, rest) = bare.split_at(end);
+    let value = rest.trim_start();
+    (key, value.strip_prefix(['=', ':']).unwrap_or(value).trim_start())
 }
 
 /// The line whose `{` or `[` is still open, judged by counting brackets, which is near enough for hiding.
@@ -183,19 +199,23 @@ fn quoted(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// User, password and query of every URL in the line.
+/// User, password and query of URLs. In a configuration an `@` has no other use, so that everything before it is
+/// hidden, however broken the URL is.
 fn url_secrets(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    if let Some(end) = line.rfind('@') {
+        let before = line.get(..end).unwrap_or("");
+        let scheme = before.find("://").map(|at| at + 3);
+        let start = scheme
+            .or_else(|| before.find(['"', '\'']).or_else(|| before.find('=')).map(|at| at + 1))
+            .unwrap_or(0);
+        found.push(start..end);
+    }
     for (at, _) in line.match_indices("://") {
-        let start = at + 3;
-        let rest = line.get(start..).unwrap_or("");
-        let url = rest.get(..rest.find(['"', '\'', ' ', '\t']).unwrap_or(rest.len())).unwrap_or("");
-        let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
-        if let Some(end) = url.get(..authority).and_then(|authority| authority.rfind('@')) {
-            found.push(start..start + end);
-        }
+        let url = line.get(at..).unwrap_or("");
+        let url = url.get(..url.find(['"', '\'']).unwrap_or(url.len())).unwrap_or("");
         if let Some(query) = url.find('?') {
-            found.push(start + query + 1..start + url.len());
+            found.push(at + query + 1..at + url.len());
         }
     }
     found
@@ -236,7 +256,15 @@ mod tests {
             ("a = \"\"\"\nhunter2\n\"\"\"", "********"),
             ("clietn_sercet = 'hunter2'", "clietn_sercet = ********"),
             ("headers = {\n  x = 1,\n  y = 'hunter2'", "********"),
+            ("client_secret: \"a=hunter2\"", "client_secret: ********"),
+            ("client_secret \"hunter2\"", "client_secret ********"),
+            ("client_secret hunter2", "client_secret ********"),
+            ("[tenants.acme] client_secret = \"hunter2\"", "[tenants.acme]********"),
+            ("secret_expires = 1 client_secret = \"hunter2\"", "secret_expires = ********"),
+            ("client_id = 1 client_secret = \"hunter2\"", "client_id = ********"),
             ("proxy = \"http://me:hunter2@proxy:3128\"", "proxy = \"http://********@proxy:3128\""),
+            ("proxy = \"me:hunter2@proxy\"", "proxy = \"********@proxy\""),
+            ("proxy = \"http://me:a/b c hunter2@proxy\"", "proxy = \"http://********@proxy\""),
             ("url = \"https://a/b?sig=hunter2\"", "url = \"https://a/b?********\""),
         ] {
             assert_eq!(shown(source, "hunter2", &[]).0, expected, "{source}");

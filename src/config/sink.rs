@@ -39,6 +39,11 @@ const OWN_HEADERS: [&str; 8] = [
     "transfer-encoding",
 ];
 
+/// The name of syslog's facility of this number.
+pub(super) fn facility_name(number: u8) -> &'static str {
+    FACILITIES.get(usize::from(number)).copied().unwrap_or("unknown")
+}
+
 #[derive(Clone, Copy)]
 enum Type {
     Syslog,
@@ -52,8 +57,13 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         [("syslog", Type::Syslog), ("http", Type::Http), ("file", Type::File), ("stdout", Type::Stdout)];
     let table = value.table(format!("[sinks.{}]", value.name))?;
     let name = name_fits(value, "sink");
-    let kind =
-        table.require("type", "type = \"syslog\", \"http\", \"file\" or \"stdout\"")?.choice(&TYPES, &[])?;
+    let Some(kind) = table.get("type") else {
+        let problem = Problem::new(format!("`type` is missing in {}", table.title));
+        let problem = problem.at(value.key_place(), "in this table");
+        table.book.report(problem.help("add type = \"syslog\", \"http\", \"file\" or \"stdout\""));
+        return None;
+    };
+    let kind = kind.choice(&TYPES, &[])?;
     let formats = [("json", FormatName::Json), ("raw", FormatName::Raw)];
     let format = table.get("format");
     let format =

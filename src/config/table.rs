@@ -11,6 +11,9 @@ use super::secret_ref::SecretRef;
 use super::value::{Value, quoted};
 use crate::secret::Secret;
 
+/// What the table of a whole file is called.
+pub(super) const TOP_LEVEL: &str = "the top level";
+
 pub(super) struct Table<'b> {
     pub book: &'b Book<'b>,
     pub here: Place,
@@ -19,11 +22,24 @@ pub(super) struct Table<'b> {
     entries: &'b DeTable<'b>,
     asked: RefCell<Vec<&'static str>>,
     refused: RefCell<Vec<&'static str>>,
+    missing: RefCell<Vec<(&'static str, Problem)>>,
 }
 
 impl<'b> Table<'b> {
     pub fn new(book: &'b Book<'b>, here: Place, title: String, entries: &'b DeTable<'b>) -> Self {
-        Table { book, here, title, entries, asked: RefCell::default(), refused: RefCell::default() }
+        Table {
+            book,
+            here,
+            title,
+            entries,
+            asked: RefCell::default(),
+            refused: RefCell::default(),
+            missing: RefCell::default(),
+        }
+    }
+
+    fn within(&self) -> String {
+        if self.title == TOP_LEVEL { format!("at {TOP_LEVEL}") } else { format!("in {}", self.title) }
     }
 
     pub fn get(&self, key: &'static str) -> Option<Value<'b>> {
@@ -54,9 +70,10 @@ impl<'b> Table<'b> {
     pub fn require(&self, key: &'static str, example: &str) -> Option<Value<'b>> {
         let found = self.get(key);
         if found.is_none() {
-            let title = format!("`{key}` is missing in {}", self.title);
+            let title = format!("`{key}` is missing {}", self.within());
             let help = format!("add {example}");
-            self.book.report(Problem::new(title).at(self.here.clone(), "in this table").help(help));
+            let problem = Problem::new(title).at(self.here.clone(), "in this table").help(help);
+            self.missing.borrow_mut().push((key, problem));
         }
         found
     }
@@ -65,7 +82,7 @@ impl<'b> Table<'b> {
         self.refused.borrow_mut().push(key);
         if let Some(value) = self.peek(key) {
             value.hide_if_secret(key);
-            let title = format!("`{key}` in {} is not available in this version", self.title);
+            let title = format!("`{key}` {} is not available in this version", self.within());
             self.book.report(Problem::new(title).at(value.key_place(), "not available yet").help(help));
         }
     }
@@ -80,8 +97,8 @@ impl<'b> Table<'b> {
         if let DeValue::Table(_) = value.inner {
             return secret_table(value, HELP);
         }
-        self.book.mark_secret(value.place());
-        let text = value.text()?;
+        value.hide();
+        let text = value.text_like("a secret", HELP)?;
         let advice = format!(
             "the {what} is written in the configuration, where everybody who may read the file can see it; {HELP} instead"
         );
@@ -91,7 +108,7 @@ impl<'b> Table<'b> {
 
     /// Reports the keys nobody asked for; `a_kind` is what the table describes: "a tenant".
     pub fn finish(self, a_kind: &str) {
-        let (asked, refused) = (self.asked.borrow(), self.refused.borrow());
+        let (asked, refused, mut missing) = (self.asked.borrow(), self.refused.borrow(), self.missing.take());
         for value in self.all() {
             let name = value.name.as_str();
             if asked.contains(&name) || refused.contains(&name) {
@@ -99,14 +116,16 @@ impl<'b> Table<'b> {
             }
             let near = nearest(name, asked.iter().copied());
             value.hide_if_secret(near.unwrap_or(name));
+            missing.retain(|(key, _)| near != Some(*key)); // it is there, mistyped
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the keys of {a_kind} are: {}", asked.join(", ")),
             };
-            let title = format!("unknown key {} in {}", quoted(name), self.title);
+            let title = format!("unknown key {} {}", quoted(name), self.within());
             let why = format!("not a key of {a_kind}");
             self.book.report(Problem::new(title).at(value.key_place(), why).help(help));
         }
+        missing.into_iter().for_each(|(_, problem)| self.book.report(problem));
     }
 }
 
@@ -130,7 +149,7 @@ fn secret_table(value: &Value<'_>, help: &str) -> Option<SecretRef> {
         if ["file", "env", "credential"].contains(&entry.name.as_str()) {
             known += 1;
         } else {
-            table.book.mark_secret(entry.place()); // whoever writes { value = "…" } means the secret itself
+            entry.hide(); // whoever writes { value = "…" } means the secret itself
         }
     }
     if known > 1 || table.all().is_empty() {
@@ -145,7 +164,7 @@ fn secret_table(value: &Value<'_>, help: &str) -> Option<SecretRef> {
 fn name_or_refuse(value: &Value<'_>, fits: bool, allowed: &str) -> Option<String> {
     if !fits {
         // Not repeated: a secret in the wrong place looks just like this.
-        value.book.mark_secret(value.place());
+        value.hide();
         value.refuse(
             format!("`{}` is not a name", value.name),
             format!("may only hold {allowed}"),

@@ -56,9 +56,12 @@ pub(super) fn read(value: &Value<'_>, known: &[KnownFeed]) -> Option<Tenant> {
     let api = table.get("api").map_or(Some(Api::V2), |v| v.choice(&[("2.0", Api::V2)], &["1.0"]));
     let base_url = read_base_url(&table);
     let loopback = base_url.as_ref().is_some_and(is_loopback);
-    let client_id = table.require("client_id", "client_id = \"…\" of the API 2.0 application");
+    // Of API 1.0 they would be missed, too, and nobody is helped by reading it.
+    let require =
+        |key, example: &str| if api.is_some() { table.require(key, example) } else { table.get(key) };
+    let client_id = require("client_id", "client_id = \"…\" of the API 2.0 application");
     let client_id = client_id.and_then(|v| v.text().map(|text| text.trim().to_owned()));
-    let secret = table.require("client_secret", "client_secret = { file = \"…\" } or { credential = \"…\" }");
+    let secret = require("client_secret", "client_secret = { file = \"…\" } or { credential = \"…\" }");
     let secret = secret.and_then(|v| table.secret(&v, &format!("client secret of tenant `{}`", value.name)));
     let secret_expires = optional(table.get("secret_expires"), |v| v.date());
     // A base_url that cannot be read may have been meant as a loopback address.

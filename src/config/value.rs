@@ -45,10 +45,19 @@ impl<'b> Value<'b> {
     }
     /// Keeps the value out of every message if a key of this name holds a secret.
     pub fn hide_if_secret(&self, key: &str) {
-        let whole_table = matches!(self.inner, DeValue::Table(_)) && self.key.start > self.span.start;
-        if SECRET_KEYS.contains(&key) && !whole_table {
-            self.book.mark_secret(self.place());
+        if SECRET_KEYS.contains(&key) {
+            self.hide();
         }
+    }
+    /// Keeps the value out of every message; of a table, what its keys hold.
+    pub fn hide(&self) {
+        fn hide(book: &Book<'_>, file: usize, value: &DeValue<'_>, span: Range<usize>) {
+            match value {
+                DeValue::Table(table) => table.values().for_each(|v| hide(book, file, v.get_ref(), v.span())),
+                _ => book.mark_secret(Place::new(file, span)),
+            }
+        }
+        hide(self.book, self.file, self.inner, self.span.clone());
     }
     fn wrong_type(&self, due: &str, help: &str) {
         let found = kind_of(self.inner);
@@ -60,7 +69,7 @@ impl<'b> Value<'b> {
     pub fn text(&self) -> Option<&'b str> {
         self.text_like("a text", "write it in quotes")
     }
-    fn text_like(&self, due: &str, help: &str) -> Option<&'b str> {
+    pub fn text_like(&self, due: &str, help: &str) -> Option<&'b str> {
         match self.inner {
             DeValue::String(text) if !text.trim().is_empty() => Some(text),
             DeValue::String(_) => {
@@ -176,7 +185,7 @@ impl<'b> Value<'b> {
     /// One of `available`; one of `later` is known to the documentation but not to this version.
     pub fn choice<T: Copy>(&self, available: &[(&str, T)], later: &[&str]) -> Option<T> {
         let names: Vec<&str> = available.iter().map(|(name, _)| *name).collect();
-        let all = format!("available: {}", names.join(", "));
+        let all = format!("available: \"{}\"", names.join("\", \""));
         let text = self.text_like("a text", &all)?;
         if let Some((_, value)) = available.iter().find(|(name, _)| *name == text) {
             return Some(*value);
@@ -208,10 +217,14 @@ impl<'b> Value<'b> {
     }
     /// A table; `title` is how messages name it.
     pub fn table(&self, title: impl Into<String>) -> Option<Table<'b>> {
+        self.table_or(title, &format!("write [{0}] on a line of its own, or {0} = {{ … }}", self.name))
+    }
+    /// Like [`Value::table`], with another advice to whoever wrote something else.
+    pub fn table_or(&self, title: impl Into<String>, help: &str) -> Option<Table<'b>> {
         if let DeValue::Table(entries) = self.inner {
             return Some(Table::new(self.book, self.key_place(), title.into(), entries));
         }
-        self.wrong_type("a table", &format!("write [{0}] on a line of its own, or {0} = {{ … }}", self.name));
+        self.wrong_type("a table", help);
         None
     }
     /// The text, if it is one; reports nothing.
