@@ -49,7 +49,8 @@ fn read_frame(reader: &mut impl BufRead, message: &mut Vec<u8>) -> std::io::Resu
         return Ok(false);
     }
     let length = std::str::from_utf8(&count).ok().and_then(|text| text.trim_end().parse().ok());
-    let length: usize = length.filter(|n| *n <= MAX_MESSAGE_BYTES).ok_or_else(|| std::io::Error::other("no octet count"))?;
+    let length: usize =
+        length.filter(|n| *n <= MAX_MESSAGE_BYTES).ok_or_else(|| std::io::Error::other("no octet count"))?;
     message.resize(length, 0);
     reader.read_exact(message)?;
     Ok(true)

@@ -42,7 +42,13 @@ pub struct Chunk {
 
 impl Chunk {
     /// The `n`th record as an event; `None` when the index does not fit the bytes (a damaged store).
-    pub fn event<'a>(&'a self, n: usize, tenant: &'a str, feed: &'a str, collected: i64) -> Option<Event<'a>> {
+    pub fn event<'a>(
+        &'a self,
+        n: usize,
+        tenant: &'a str,
+        feed: &'a str,
+        collected: i64,
+    ) -> Option<Event<'a>> {
         let record = self.records.get(n)?;
         let start = record.offset as usize;
         let raw = self.raw.get(start..start.checked_add(record.len as usize)?)?;
@@ -164,7 +170,15 @@ mod tests {
     use super::*;
 
     fn record() -> impl Strategy<Value = Record> {
-        (any::<u32>(), any::<u32>(), any::<[u8; 16]>(), any::<Option<i64>>(), any::<u8>(), 4_u8..7, any::<bool>())
+        (
+            any::<u32>(),
+            any::<u32>(),
+            any::<[u8; 16]>(),
+            any::<Option<i64>>(),
+            any::<u8>(),
+            4_u8..7,
+            any::<bool>(),
+        )
             .prop_map(|(offset, len, id, time, kind, severity, repaired)| Record {
                 offset,
                 len,

@@ -47,7 +47,8 @@ pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
     let exporter = exporter::install(started)?;
     // one TLS provider for client and sinks; a second call changes nothing
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let signals = Signals::listen().map_err(|e| SetupError::failed(format!("failed to take over signals: {e}")))?;
+    let signals =
+        Signals::listen().map_err(|e| SetupError::failed(format!("failed to take over signals: {e}")))?;
     let mut daemon = Daemon::build(config, settings, (clock, started), exporter, once).await?;
     let exit = if once { daemon.run_once(signals).await } else { daemon.run(signals).await };
     daemon.stop(started).await;
@@ -177,9 +178,12 @@ impl Daemon {
         self.fleet.drain(DRAIN_TIMEOUT).await;
         self.stop_upkeep.cancel();
         let _ = std::fs::remove_file(self.settings.state_dir.join(ADMIN_ADDRESS_FILE)); // none when admin is off
-        let waiting = self.board.store.usage().await.map_or(0, |usage| {
-            usage.sinks.iter().map(|sink| sink.events_waiting).sum()
-        });
+        let waiting = self
+            .board
+            .store
+            .usage()
+            .await
+            .map_or(0, |usage| usage.sinks.iter().map(|sink| sink.events_waiting).sum());
         self.exporter.upkeep();
         let took = self.board.clock.now().since(begun.max(started));
         Notice::Process(Process::Stopped { took, waiting }).emit();

@@ -183,7 +183,8 @@ impl fmt::Display for Fault {
 /// Control characters become spaces and the text is cut: outside text must not forge log lines.
 pub fn one_line(text: &str) -> String {
     const MAX_CHARS: usize = 400; // one log line a person still reads
-    let clean = text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c });
+    let clean =
+        text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c });
     let mut out: String = clean.clone().take(MAX_CHARS).collect();
     if clean.count() > MAX_CHARS {
         out.push('…');

@@ -27,7 +27,8 @@ pub fn explain(words: &[String], all: bool, common: &Common) -> Printed {
 
 fn paragraph(rule: &Rule) -> String {
     let surfaces: Vec<_> = rule.surfaces.iter().map(|origin| origin.as_str()).collect();
-    let harm = if rule.harmful { "\n  Careful   another attempt without a change makes it worse" } else { "" };
+    let harm =
+        if rule.harmful { "\n  Careful   another attempt without a change makes it worse" } else { "" };
     let remedy = if rule.remedy.is_empty() { "nothing; it passes by itself" } else { rule.remedy };
     format!(
         "{} {} (from: {}; severity {})\n  Means     {}\n  Daemon    {}\n  Reaches   {}\n  Ends with {}\n  You       {remedy}{harm}\n",
@@ -41,4 +42,3 @@ fn paragraph(rule: &Rule) -> String {
         rule.clears.as_str(),
     )
 }
-

@@ -21,8 +21,10 @@ use crate::setup_error::{self, SetupError};
 /// nothing lost, nothing skipped in silence.
 #[derive(Parser)]
 #[command(name = "mimecollectd", version, about, max_term_width = 100, subcommand_required = true)]
-#[command(after_help = "Exit codes: 0 done · 1 failed · 2 usage · 69 a counterpart is unreachable · 75 try later · \
-                        77 credentials or permission · 78 configuration")]
+#[command(
+    after_help = "Exit codes: 0 done · 1 failed · 2 usage · 69 a counterpart is unreachable · 75 try later · \
+                        77 credentials or permission · 78 configuration"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -135,5 +137,7 @@ fn done(text: String) -> Printed {
 /// A small runtime for verbs that read the store.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, SetupError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|rt| rt.block_on(future)).map_err(|e| SetupError::failed(format!("failed to start a runtime: {e}")))
+    runtime
+        .map(|rt| rt.block_on(future))
+        .map_err(|e| SetupError::failed(format!("failed to start a runtime: {e}")))
 }

@@ -10,16 +10,24 @@ pub fn reconcile(common: &Common) -> Printed {
     let settings = load(common)?;
     let accounts = block_on(async {
         let store = Store::open_read_only(&settings.state_dir).await?;
-        store.accounts().await.map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
+        store
+            .accounts()
+            .await
+            .map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
     })??;
     let differences: Vec<String> = accounts
         .iter()
-        .flat_map(|account| account.differences().into_iter().map(move |words| format!("{}: {words}", account.feed)))
+        .flat_map(|account| {
+            account.differences().into_iter().map(move |words| format!("{}: {words}", account.feed))
+        })
         .collect();
     let exit = if differences.is_empty() { ExitCode::Done } else { ExitCode::Failed };
     let text = if common.json {
         let rows: Vec<_> = accounts.iter().map(row).collect();
-        format!("{:#}\n", json!({ "balanced": differences.is_empty(), "accounts": rows, "differences": differences }))
+        format!(
+            "{:#}\n",
+            json!({ "balanced": differences.is_empty(), "accounts": rows, "differences": differences })
+        )
     } else {
         table(&accounts) + &verdict(&differences)
     };
@@ -27,10 +35,8 @@ pub fn reconcile(common: &Common) -> Printed {
 }
 
 fn table(accounts: &[Account]) -> String {
-    let mut text = format!(
-        "{:<40} {:>10} = {:>10} + {:>10} + {:>6}\n",
-        "feed", "listed", "stored", "quarantine", "gap"
-    );
+    let mut text =
+        format!("{:<40} {:>10} = {:>10} + {:>10} + {:>6}\n", "feed", "listed", "stored", "quarantine", "gap");
     for account in accounts {
         text.push_str(&format!(
             "{:<40} {:>10} = {:>10} + {:>10} + {:>6}\n",
@@ -66,7 +72,10 @@ fn verdict(differences: &[String]) -> String {
     if differences.is_empty() {
         return "\nevery account balances\n".to_owned();
     }
-    format!("\nDIFFERENCES:\n  {}\nKeep the store as it is and report this: it must not happen.\n", differences.join("\n  "))
+    format!(
+        "\nDIFFERENCES:\n  {}\nKeep the store as it is and report this: it must not happen.\n",
+        differences.join("\n  ")
+    )
 }
 
 fn row(account: &Account) -> serde_json::Value {

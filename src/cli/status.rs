@@ -55,7 +55,8 @@ fn read(settings: &Settings) -> Result<Status, SetupError> {
         let store = Store::open_read_only(&settings.state_dir).await?;
         let board = Board::new(store, Clock::System, None);
         for tenant in &settings.tenants {
-            let feed = |name| (FeedKey { tenant: tenant.name.clone(), feed: name }, still(FeedLive::default()));
+            let feed =
+                |name| (FeedKey { tenant: tenant.name.clone(), feed: name }, still(FeedLive::default()));
             let feeds = tenant.feeds.iter().map(|settings| feed(settings.name)).collect();
             let credential = still(CredentialLive::default());
             board.parts().tenants.push(TenantView { settings: tenant.clone(), credential, feeds });
@@ -66,7 +67,9 @@ fn read(settings: &Settings) -> Result<Status, SetupError> {
         board.parts().config_ok = true;
         let mut status = board.status().await;
         status.ready.ok = false;
-        status.ready.reasons = vec!["the daemon does not run, or its admin listener is off; this is what the store holds".to_owned()];
+        status.ready.reasons = vec![
+            "the daemon does not run, or its admin listener is off; this is what the store holds".to_owned(),
+        ];
         Ok(status)
     })?
 }

@@ -10,8 +10,8 @@ use crate::clock::{Clock, Time};
 use crate::config;
 use crate::config::settings::Api;
 use crate::cursor::FeedKey;
-use crate::fault::{Code, Fault};
 use crate::delivery::SinkState;
+use crate::fault::{Code, Fault};
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
 use crate::supervisor::policy;
@@ -60,12 +60,18 @@ impl Board {
 
     /// The state of everything now. What the store cannot tell becomes a reason not to be ready.
     pub async fn status(&self) -> Status {
-        let (usage, rows, books) = (self.store.usage().await, self.store.feeds().await, self.store.accounts().await);
+        let (usage, rows, books) =
+            (self.store.usage().await, self.store.feeds().await, self.store.accounts().await);
         let failures = [usage.as_ref().err(), rows.as_ref().err(), books.as_ref().err()];
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
         let gaps = self.store.gaps_list(0, GAPS_LOOKED_AT).await.unwrap_or_default();
-        let told = Told { usage: usage.ok(), rows: rows.unwrap_or_default(), books: books.unwrap_or_default(), gaps };
+        let told = Told {
+            usage: usage.ok(),
+            rows: rows.unwrap_or_default(),
+            books: books.unwrap_or_default(),
+            gaps,
+        };
         self.assemble(&told, reasons)
     }
 
@@ -136,7 +142,13 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
     if let Some(rule) = live.rule
         && rule.alert
     {
-        alerts.push(alert(key.to_string(), &key.tenant, rule, live.since, live.why.clone().unwrap_or_default()));
+        alerts.push(alert(
+            key.to_string(),
+            &key.tenant,
+            rule,
+            live.since,
+            live.why.clone().unwrap_or_default(),
+        ));
     }
     let open = |gap: &&GapRow| gap.feed == *key && gap.closed.is_none();
     status::Feed {
@@ -156,7 +168,13 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
 fn sink(view: &SinkView, told: &Told, alerts: &mut Vec<Alert>) -> status::Sink {
     let (name, live) = (&view.settings.name, view.state.borrow().clone());
     if let Some(rule) = live.rule {
-        alerts.push(alert(format!("sink:{name}"), "", rule, live.since, live.why.clone().unwrap_or_default()));
+        alerts.push(alert(
+            format!("sink:{name}"),
+            "",
+            rule,
+            live.since,
+            live.why.clone().unwrap_or_default(),
+        ));
     }
     let waiting = told.usage.as_ref().and_then(|usage| usage.sinks.iter().find(|sink| sink.sink == *name));
     let mine = |account: &Account| account.sinks.iter().find(|sink| sink.sink == *name).cloned();

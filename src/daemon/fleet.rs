@@ -100,14 +100,17 @@ impl Fleet {
     pub async fn apply(&mut self, settings: &Settings) -> Result<String, SetupError> {
         let overrides = plan::overrides(settings);
         let same_rules = overrides == self.overrides || self.tenants.is_empty();
-        let kept_tenants = |running: &&RunningTenant| same_rules && settings.tenants.contains(&running.settings);
-        let kept: Vec<String> = self.tenants.iter().filter(kept_tenants).map(|t| t.settings.name.clone()).collect();
+        let kept_tenants =
+            |running: &&RunningTenant| same_rules && settings.tenants.contains(&running.settings);
+        let kept: Vec<String> =
+            self.tenants.iter().filter(kept_tenants).map(|t| t.settings.name.clone()).collect();
         let mut tenants = Vec::new();
         for tenant in settings.tenants.iter().filter(|tenant| !kept.contains(&tenant.name)) {
             tenants.push(self.ready_tenant(tenant, &overrides).await?);
         }
         let kept_sinks = |running: &&RunningSink| settings.sinks.contains(&running.settings);
-        let kept_sinks: Vec<String> = self.sinks.iter().filter(kept_sinks).map(|s| s.settings.name.clone()).collect();
+        let kept_sinks: Vec<String> =
+            self.sinks.iter().filter(kept_sinks).map(|s| s.settings.name.clone()).collect();
         let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
         let sinks = changed
             .map(|sink| Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)? }))
@@ -124,14 +127,22 @@ impl Fleet {
         Ok(words)
     }
 
-    fn words(&self, tenants: &[ReadyTenant], sinks: &[ReadySink], kept: &[String], kept_sinks: &[String]) -> String {
+    fn words(
+        &self,
+        tenants: &[ReadyTenant],
+        sinks: &[ReadySink],
+        kept: &[String],
+        kept_sinks: &[String],
+    ) -> String {
         let mut changes = Vec::new();
         let mut say = |what: &str, names: Vec<&str>| {
             if !names.is_empty() {
                 changes.push(format!("{what} {}", names.join(", ")));
             }
         };
-        let gone = |name: &&str, ready: &[&str], kept: &[String]| !ready.contains(name) && !kept.iter().any(|k| k == name);
+        let gone = |name: &&str, ready: &[&str], kept: &[String]| {
+            !ready.contains(name) && !kept.iter().any(|k| k == name)
+        };
         let ready: Vec<&str> = tenants.iter().map(|tenant| tenant.settings.name.as_str()).collect();
         let running = self.tenants.iter().map(|tenant| tenant.settings.name.as_str());
         say("tenants without", running.filter(|name| gone(name, &ready, kept)).collect());
@@ -143,7 +154,11 @@ impl Fleet {
         if changes.is_empty() { "nothing that runs is different".to_owned() } else { changes.join("; ") }
     }
 
-    async fn ready_tenant(&self, tenant: &config::Tenant, overrides: &Overrides) -> Result<ReadyTenant, SetupError> {
+    async fn ready_tenant(
+        &self,
+        tenant: &config::Tenant,
+        overrides: &Overrides,
+    ) -> Result<ReadyTenant, SetupError> {
         let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
         let pace = Pace::new(interval, tenant.loopback, overrides.clone());
         let identity = Identity::of(tenant, &self.clock)?;
@@ -169,7 +184,14 @@ impl Fleet {
                 once: self.once,
             };
             let window = (feed.overlap, ready.settings.lookback);
-            let runner = Runner::open((key, row), window, account.clone(), self.store.clone(), (self.clock.clone(), pace), wires);
+            let runner = Runner::open(
+                (key, row),
+                window,
+                account.clone(),
+                self.store.clone(),
+                (self.clock.clone(), pace),
+                wires,
+            );
             runners.spawn(runner.await.map_err(startup)?.run());
         }
         let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds };
@@ -181,7 +203,9 @@ impl Fleet {
     async fn start_sinks(&mut self, ready: Vec<ReadySink>, settings: &Settings) -> Result<(), SetupError> {
         let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
         for (name, waiting) in self.store.retain_sinks(&names).await.map_err(startup)? {
-            let words = format!("sink {name} is gone from the configuration; {waiting} events it had not got yet are no longer kept for it");
+            let words = format!(
+                "sink {name} is gone from the configuration; {waiting} events it had not got yet are no longer kept for it"
+            );
             Notice::Process(Process::ConfigWarning { words: &words }).emit();
         }
         for ready in ready {
@@ -189,7 +213,8 @@ impl Fleet {
             let at = self.store.register_sink(&ready.settings.name, Start::Oldest).await.map_err(startup)?;
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
-            let wires = Wires { state, wake: self.wake.subscribe(), stop: stop.clone(), drain: self.drain.clone() };
+            let wires =
+                Wires { state, wake: self.wake.subscribe(), stop: stop.clone(), drain: self.drain.clone() };
             let courier = Courier::new(
                 (ready.settings.name.clone(), ready.sink),
                 self.store.clone(),

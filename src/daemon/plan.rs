@@ -56,7 +56,11 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
 
 fn http_plan(http: &Http) -> Result<HttpPlan, SetupError> {
     Ok(HttpPlan {
-        headers: http.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
+        headers: http
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Secret::new(value.as_str())))
+            .collect(),
         token: http.token.as_ref().map(config::SecretRef::read).transpose()?,
         gzip: http.gzip,
         batch_events: http.batch_events,

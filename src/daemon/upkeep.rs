@@ -55,7 +55,8 @@ async fn tell_fullness(board: &Board, full_since: &mut Option<Time>) {
 /// Keeps histograms small and tells the service manager that the runtime turns.
 pub async fn telemetry(exporter: Exporter, stop: CancellationToken) {
     let watchdog = service::watchdog_interval();
-    let every = watchdog.map_or(TELEMETRY_UPKEEP_EVERY, |interval: Duration| interval.min(TELEMETRY_UPKEEP_EVERY));
+    let every =
+        watchdog.map_or(TELEMETRY_UPKEEP_EVERY, |interval: Duration| interval.min(TELEMETRY_UPKEEP_EVERY));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

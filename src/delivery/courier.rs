@@ -123,7 +123,11 @@ impl Courier {
 
     async fn round(&mut self) -> Result<Round, Fault> {
         self.probe_if_due().await?;
-        if self.sink.window().confirm_every > 0 { self.stream_round().await } else { self.request_round().await }
+        if self.sink.window().confirm_every > 0 {
+            self.stream_round().await
+        } else {
+            self.request_round().await
+        }
     }
 
     /// At start and daily: is the sink there, and what is its acknowledgement worth (recovery row S13)?
@@ -178,7 +182,8 @@ impl Courier {
     /// Keeps up to `concurrency` requests under way; the position moves over the decided ones in order.
     async fn request_round(&mut self) -> Result<Round, Fault> {
         let start = tokio::time::Instant::now();
-        while self.under_way.len() < self.sink.window().concurrency.max(1) && !self.wires.stop.is_cancelled() {
+        while self.under_way.len() < self.sink.window().concurrency.max(1) && !self.wires.stop.is_cancelled()
+        {
             let Some(load) = self.gather().await? else { break };
             self.under_way.push_back(Delivery::new(load));
         }
@@ -186,7 +191,8 @@ impl Courier {
             return Ok(Round::Nothing);
         }
         let (sink, before) = (&self.sink, self.refused_in_a_row);
-        let results = join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
+        let results =
+            join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
         while self.under_way.front().is_some_and(Delivery::decided) {
             let Some(delivery) = self.under_way.pop_front() else { break };
             let letters = delivery.dead.len();
@@ -259,7 +265,8 @@ impl Courier {
         self.wires.state.send_if_modified(|state| {
             let news = state.up != Some(true);
             if news {
-                (state.up, state.next_attempt, state.rule, state.since, state.why) = (Some(true), None, None, None, None);
+                (state.up, state.next_attempt, state.rule, state.since, state.why) =
+                    (Some(true), None, None, None, None);
             }
             news
         });

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use crate::clock::Time;
 use super::reader::Load;
+use crate::clock::Time;
 use crate::fault::Fault;
 use crate::limits::REFUSED_IN_A_ROW;
 use crate::sink::{Sent, Sink};

@@ -11,9 +11,9 @@ use crate::clock::{Clock, Time};
 use crate::config;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::BATCH_QUOTA_CALLS;
 use crate::mimecast::auth::Token;
 use crate::mimecast::catalogue;
-use crate::limits::BATCH_QUOTA_CALLS;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use crate::mimecast::feed::Feed;
 use crate::mimecast::quota::{Call, May, Quota};
@@ -95,8 +95,14 @@ impl Account {
     ///
     /// # Errors
     /// A certificate that cannot be used, or a store that cannot be read.
-    pub async fn open(identity: Identity, store: Store, clock: Clock, pace: Pace) -> Result<Self, SetupError> {
-        let startup = |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
+    pub async fn open(
+        identity: Identity,
+        store: Store,
+        clock: Clock,
+        pace: Pace,
+    ) -> Result<Self, SetupError> {
+        let startup =
+            |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
         let fingerprint = identity.secret.read()?.fingerprint(store.salt());
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
@@ -171,7 +177,10 @@ impl Account {
         match (credential.gate.permit(self.clock.now()), credential.token.clone()) {
             (Permit::Go { generation }, Some(token)) => Ok(Access::Go { token, generation }),
             (Permit::Closed(closed), _) => Ok(Access::Shut(closed)),
-            _ => Ok(Access::Shut(Closed { until: Some(self.clock.now().plus(Duration::from_secs(1))), rule: None })),
+            _ => Ok(Access::Shut(Closed {
+                until: Some(self.clock.now().plus(Duration::from_secs(1))),
+                rule: None,
+            })),
         }
     }
 
@@ -284,7 +293,8 @@ impl Account {
             live.until = holding.and_then(|closed| closed.until);
             live.rule = holding.and_then(|closed| closed.rule);
             live.since = credential.closed_since;
-            live.words = cause.map(|(fault, _)| fault.to_string()).or(live.words.take().filter(|_| holding.is_some()));
+            live.words =
+                cause.map(|(fault, _)| fault.to_string()).or(live.words.take().filter(|_| holding.is_some()));
             live.token_expires = credential.token.as_ref().map(|token| token.expires);
         });
         self.changed.send_modify(|count| *count += 1);

@@ -85,7 +85,14 @@ impl Runner {
         let kept = store.load_feed_state(&key).await?;
         let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);
-        let hand = Hand::new(key, feed, (overlap, lookback), account.clone(), (store.clone(), clock.clone()), wires.files.clone());
+        let hand = Hand::new(
+            key,
+            feed,
+            (overlap, lookback),
+            account.clone(),
+            (store.clone(), clock.clone()),
+            wires.files.clone(),
+        );
         Ok(Runner {
             hand,
             account,
@@ -111,10 +118,12 @@ impl Runner {
             self.keep(decision.rule).await;
             outcome = match decision.step {
                 Step::Stop => return self.stopped(decision.rule),
-                Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => match self.wait(decision.step).await {
-                    Waited::Outcome(outcome) => outcome,
-                    Waited::Ended(ended) => return ended,
-                },
+                Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => {
+                    match self.wait(decision.step).await {
+                        Waited::Outcome(outcome) => outcome,
+                        Waited::Ended(ended) => return ended,
+                    }
+                }
                 step => self.perform(step).await,
             };
         }
@@ -257,16 +266,22 @@ impl Runner {
         }
         let last_success = self.hand.last_success();
         self.wires.live.send_modify(|live| {
-            live.state = FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
+            live.state =
+                FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
             live.next_attempt = next;
             live.last_success = last_success.or(live.last_success);
             live.caught_up = live.state == FeedState::CaughtUp;
             if let Some(rule) = rule {
-                live.since = live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
+                live.since =
+                    live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
                 live.rule = Some(rule);
                 live.why = fault.map(ToString::to_string).or_else(|| Some(rule.meaning.to_owned()));
             } else if shut {
-                live.why = Some(if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota }.as_str().to_owned());
+                live.why = Some(
+                    if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota }
+                        .as_str()
+                        .to_owned(),
+                );
             } else if live.caught_up {
                 (live.rule, live.why, live.since) = (None, None, None);
             }

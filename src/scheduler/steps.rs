@@ -173,8 +173,14 @@ impl Hand {
         outcome
     }
 
-    async fn store_records(&mut self, page: RecordPage, cursor: Cursor, asked: &Position) -> Result<Outcome, Fault> {
-        let outcome = Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
+    async fn store_records(
+        &mut self,
+        page: RecordPage,
+        cursor: Cursor,
+        asked: &Position,
+    ) -> Result<Outcome, Fault> {
+        let outcome =
+            Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
         let to = match page.leads {
             PageLeads::Forward(to) => to,
             PageLeads::Same | PageLeads::Missing => cursor.clone(),
@@ -270,7 +276,12 @@ impl Hand {
     }
 
     /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
-    async fn pour(&self, link: &FileLink, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
+    async fn pour(
+        &self,
+        link: &FileLink,
+        parser: &mut FileParser,
+        staged: &mut Vec<StagedChunk>,
+    ) -> Result<u64, Fault> {
         let mut download = self.account.downloads.open(link).await?;
         let mut bytes = 0;
         while let Some(piece) = download.next_piece().await? {
@@ -345,10 +356,8 @@ impl Hand {
             records: 0,
             fetchable: false,
         });
-        let intake = Intake {
-            gaps: gap.into_iter().collect(),
-            ..self.intake(Span { from, to: after.cursor() })
-        };
+        let intake =
+            Intake { gaps: gap.into_iter().collect(), ..self.intake(Span { from, to: after.cursor() }) };
         self.store.commit(intake).await?;
         let why = if let Some(span) = lost {
             Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
@@ -378,7 +387,13 @@ impl Hand {
         }
     }
 
-    async fn commit(&mut self, intake: Intake, source: &str, bytes: u64, found: &[Damage]) -> Result<(), Fault> {
+    async fn commit(
+        &mut self,
+        intake: Intake,
+        source: &str,
+        bytes: u64,
+        found: &[Damage],
+    ) -> Result<(), Fault> {
         let (start, newest) = (Instant::now(), intake.newest);
         let committed = self.store.commit(intake).await?;
         self.last_success = Some(self.clock.now());
@@ -389,14 +404,17 @@ impl Hand {
         let (events, duplicate, took) = (committed.stored, committed.duplicate, start.elapsed());
         Notice::Feed(&self.key, News::Committed { source, events, duplicate, took }).emit();
         for Damage { reason, lines, first } in found {
-            Notice::Feed(&self.key, News::LinesQuarantined { file: source, reason, lines: *lines, first }).emit();
+            Notice::Feed(&self.key, News::LinesQuarantined { file: source, reason, lines: *lines, first })
+                .emit();
         }
         Ok(())
     }
 
     fn tell_page(&mut self, caught_up: bool) {
-        let PageTally { since, events, duplicate, files, bytes, newest } = std::mem::replace(&mut self.tally, PageTally::new());
-        let news = News::PageStored { events, duplicate, files, bytes, took: since.elapsed(), caught_up, newest };
+        let PageTally { since, events, duplicate, files, bytes, newest } =
+            std::mem::replace(&mut self.tally, PageTally::new());
+        let news =
+            News::PageStored { events, duplicate, files, bytes, took: since.elapsed(), caught_up, newest };
         Notice::Feed(&self.key, news).emit();
     }
 }

@@ -30,11 +30,17 @@ pub fn what_happens(rule: &Rule) -> String {
     match rule.verdict {
         Verdict::Proceed => "goes on".into(),
         Verdict::Backoff { wait, quick: 0, .. } => grows(wait),
-        Verdict::Backoff { wait, quick, .. } => format!("tries {quick} times more within seconds, then {}", grows(wait)),
-        Verdict::PauseFor(wait) => format!("waits as long as the service says; if it does not say, {}", grows(wait)),
+        Verdict::Backoff { wait, quick, .. } => {
+            format!("tries {quick} times more within seconds, then {}", grows(wait))
+        }
+        Verdict::PauseFor(wait) => {
+            format!("waits as long as the service says; if it does not say, {}", grows(wait))
+        }
         Verdict::Refresh { .. } => "asks for a new token and sends the request once more".into(),
         Verdict::Relist { at_once, .. } => {
-            format!("lists again from the same position for fresh links, up to {at_once} times at once; nothing is skipped")
+            format!(
+                "lists again from the same position for fresh links, up to {at_once} times at once; nothing is skipped"
+            )
         }
         Verdict::Insist { tries, over, .. } => format!(
             "fetches the file again; when it was damaged the same way {tries} times over {}, saves the readable \
@@ -42,7 +48,8 @@ pub fn what_happens(rule: &Rule) -> String {
             span(over)
         ),
         Verdict::Rewind { .. } => {
-            "gives the position up and reads again from a date; what cannot be fetched any more becomes a gap".into()
+            "gives the position up and reads again from a date; what cannot be fetched any more becomes a gap"
+                .into()
         }
         Verdict::Shrink { .. } => "asks for half as much next time".into(),
         Verdict::Lockout { rungs: [first, second, third], .. } => format!(
@@ -53,7 +60,11 @@ pub fn what_happens(rule: &Rule) -> String {
             span(third)
         ),
         Verdict::ConfirmThenHalt { after, last } => {
-            format!("waits {} for one attempt to confirm, {} for a last one, then stops", span(after), span(last))
+            format!(
+                "waits {} for one attempt to confirm, {} for a last one, then stops",
+                span(after),
+                span(last)
+            )
         }
         Verdict::Halt { probe: Some(every) } => {
             format!("stops; one request every {} looks whether it works again", span(every))
@@ -62,15 +73,24 @@ pub fn what_happens(rule: &Rule) -> String {
         Verdict::Quarantine => "keeps the bytes in quarantine and goes on".into(),
         Verdict::SkipWithGap => "goes on without it and records a gap".into(),
         Verdict::StopPaging => "ends this cycle; the position stays".into(),
-        Verdict::Bisect => "halves the batch until the refused event stands alone, and keeps that one as a dead letter".into(),
+        Verdict::Bisect => {
+            "halves the batch until the refused event stands alone, and keeps that one as a dead letter"
+                .into()
+        }
         Verdict::DeadLetter => "keeps the event as a dead letter with the sink's words".into(),
-        Verdict::PauseIntake { check } => format!("pauses collection, goes on delivering, looks again every {}", span(check)),
+        Verdict::PauseIntake { check } => {
+            format!("pauses collection, goes on delivering, looks again every {}", span(check))
+        }
         Verdict::Exit(code) => format!("ends with exit code {code}"),
     }
 }
 
 fn grows(ladder: Ladder) -> String {
-    format!("waits {} after the first failure, twice as long each time up to {}", span(ladder.first), span(ladder.cap))
+    format!(
+        "waits {} after the first failure, twice as long each time up to {}",
+        span(ladder.first),
+        span(ladder.cap)
+    )
 }
 
 /// `31 min`, `4 h`, `10 s`.

@@ -13,8 +13,14 @@ struct Case {
 
 impl Case {
     fn new(scenario: &str) -> Self {
-        let simulator =
-            Simulator::start(&["--events", "4000", "--seed", "31", "--scenario", &format!("no_quota,{scenario}")]);
+        let simulator = Simulator::start(&[
+            "--events",
+            "4000",
+            "--seed",
+            "31",
+            "--scenario",
+            &format!("no_quota,{scenario}"),
+        ]);
         let site = Site::new(&simulator.url, ALL_FEEDS, "");
         let file = site.path("events.ndjson");
         site.write(&simulator.url, ALL_FEEDS, &file_sink(&file));
@@ -49,10 +55,15 @@ pub fn metric(daemon: &Daemon, name: &str) -> u64 {
 fn everything_arrives(scenario: &str) {
     let case = Case::new(scenario);
     let published = case.published();
-    let daemon = case.run_until(&format!("everything under {scenario}"), |case, _| case.arrived().distinct() >= published);
+    let daemon = case
+        .run_until(&format!("everything under {scenario}"), |case, _| case.arrived().distinct() >= published);
     daemon.stop();
     for feed in FEEDS {
-        assert_eq!(case.arrived().feed(feed), case.simulator.truth(feed).len() as u64, "{feed} under {scenario}");
+        assert_eq!(
+            case.arrived().feed(feed),
+            case.simulator.truth(feed).len() as u64,
+            "{feed} under {scenario}"
+        );
     }
     assert_eq!(case.arrived().repeats(), 0);
     case.site.reconcile();
@@ -62,9 +73,10 @@ fn everything_arrives(scenario: &str) {
 fn readable_arrives_and_the_rest_is_kept(scenario: &str) {
     let case = Case::new(scenario);
     let published = case.published();
-    let daemon = case.run_until(&format!("readable events and quarantine under {scenario}"), |case, daemon| {
-        case.arrived().distinct() >= published && Case::quarantined(daemon) >= 1
-    });
+    let daemon = case
+        .run_until(&format!("readable events and quarantine under {scenario}"), |case, daemon| {
+            case.arrived().distinct() >= published && Case::quarantined(daemon) >= 1
+        });
     daemon.stop();
     assert_eq!(case.arrived().repeats(), 0);
     case.site.reconcile();
@@ -73,7 +85,8 @@ fn readable_arrives_and_the_rest_is_kept(scenario: &str) {
 #[test]
 fn wrong_crc() {
     let case = Case::new("wrong-crc");
-    let daemon = case.run_until("the damaged file to be given up", |_, daemon| Case::quarantined(daemon) >= 1);
+    let daemon =
+        case.run_until("the damaged file to be given up", |_, daemon| Case::quarantined(daemon) >= 1);
     daemon.stop();
     case.site.reconcile();
 }
@@ -81,7 +94,8 @@ fn wrong_crc() {
 #[test]
 fn gzip_truncated_for_ever_is_salvaged_and_quarantined() {
     let case = Case::new("truncated-gzip-forever");
-    let daemon = case.run_until("the damaged file to be given up", |_, daemon| Case::quarantined(daemon) >= 1);
+    let daemon =
+        case.run_until("the damaged file to be given up", |_, daemon| Case::quarantined(daemon) >= 1);
     daemon.stop();
     let other: Vec<&&str> = FEEDS.iter().filter(|feed| case.arrived().feed(feed) == 0).collect();
     assert!(other.is_empty(), "feeds that brought nothing: {other:?}");
@@ -132,7 +146,8 @@ fn a_link_to_a_foreign_host_is_never_followed() {
     let daemon = case.run_until("the refusal", |_, daemon| {
         http("GET", &format!("{}/status", daemon.admin()), "").1.contains("X22")
     });
-    let status: Value = serde_json::from_str(&http("GET", &format!("{}/status", daemon.admin()), "").1).expect("JSON");
+    let status: Value =
+        serde_json::from_str(&http("GET", &format!("{}/status", daemon.admin()), "").1).expect("JSON");
     assert!(status["alerts"].as_array().is_some_and(|alerts| !alerts.is_empty()), "{status}");
     daemon.stop();
     case.site.reconcile();

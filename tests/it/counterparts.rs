@@ -38,7 +38,10 @@ fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
     let ca_cert = ca.self_signed(&ca_key).expect("signed");
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().expect("a key");
-    let cert = CertificateParams::new(vec!["localhost".into()]).expect("params").signed_by(&key, &issuer).expect("signed");
+    let cert = CertificateParams::new(vec!["localhost".into()])
+        .expect("params")
+        .signed_by(&key, &issuer)
+        .expect("signed");
     let paths = (dir.join("ca.pem"), dir.join("cert.pem"), dir.join("key.pem"));
     std::fs::write(&paths.0, ca_cert.pem()).expect("written");
     std::fs::write(&paths.1, cert.pem()).expect("written");
@@ -56,12 +59,18 @@ fn delivers_to(sink: &str, out: &Path, site: &Site, simulator: &Simulator) {
     site.run_once();
     let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
     let lines = || std::fs::read_to_string(out).unwrap_or_default();
-    eventually("the server to write everything", || (lines().lines().count() as u64 >= published).then_some(()));
+    eventually("the server to write everything", || {
+        (lines().lines().count() as u64 >= published).then_some(())
+    });
     let written = lines();
     let mut arrived = Arrived::default();
     written.split('\n').filter(|line| !line.is_empty()).for_each(|line| arrived.add(line.trim_start()));
     assert_complete(simulator, &arrived, FEEDS);
-    assert_eq!(written.split('\n').filter(|line| !line.is_empty()).count() as u64, published, "one message each");
+    assert_eq!(
+        written.split('\n').filter(|line| !line.is_empty()).count() as u64,
+        published,
+        "one message each"
+    );
 }
 
 fn hostile() -> Simulator {
@@ -89,7 +98,8 @@ fn rsyslog_over_tcp_takes_every_event_as_one_message() {
         None,
     );
     listens(port);
-    let sink = format!("[sinks.rsyslog]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\n");
+    let sink =
+        format!("[sinks.rsyslog]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\n");
     delivers_to(&sink, &out, &site, &simulator);
 }
 
@@ -112,10 +122,10 @@ fn syslog_ng_over_tls_takes_every_event_as_one_message() {
     std::fs::write(&conf, text).expect("written");
     let (program, library, modules) = syslog_ng();
     let at = |name: &str| site.path(name).display().to_string();
-    let (conf, persist, control, pid) = (conf.display().to_string(), at("sng.persist"), at("sng.ctl"), at("sng.pid"));
+    let (conf, persist, control, pid) =
+        (conf.display().to_string(), at("sng.persist"), at("sng.ctl"), at("sng.pid"));
     let modules = format!("--module-path={}", modules.display());
-    let args =
-        ["-F", "--no-caps", "-f", &conf, "-R", &persist, "-c", &control, "-p", &pid, &modules];
+    let args = ["-F", "--no-caps", "-f", &conf, "-R", &persist, "-c", &control, "-p", &pid, &modules];
     let _server = start(&program, &args, Some(library));
     listens(port);
     let sink = format!(
@@ -128,8 +138,10 @@ fn syslog_ng_over_tls_takes_every_event_as_one_message() {
 /// syslog-ng conflicts with rsyslog in apt, so `scripts/test` unpacks it beside the system and names the folder:
 /// program, library path, module folder.
 fn syslog_ng() -> (PathBuf, String, PathBuf) {
-    let root = std::env::var("SYSLOG_NG_ROOT").expect("SYSLOG_NG_ROOT: run scripts/test, which unpacks syslog-ng");
-    let library = format!("{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu:{root}/usr/lib/syslog-ng");
+    let root =
+        std::env::var("SYSLOG_NG_ROOT").expect("SYSLOG_NG_ROOT: run scripts/test, which unpacks syslog-ng");
+    let library =
+        format!("{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu:{root}/usr/lib/syslog-ng");
     let home = PathBuf::from(&root).join("usr/lib/syslog-ng");
     let folders = std::fs::read_dir(&home).expect("syslog-ng is unpacked").filter_map(Result::ok);
     let modules = folders.map(|entry| entry.path()).find(|path| path.is_dir()).expect("a folder of modules");
@@ -157,7 +169,9 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     let out = promtool.wait_with_output().expect("promtool ends");
     let words = text(&out.stdout) + &text(&out.stderr);
     assert!(out.status.success() && words.trim().is_empty(), "{words}");
-    for name in ["events_collected_total", "feed_state", "sink_up", "store_bytes", "api_requests_total", "build_info"] {
+    for name in
+        ["events_collected_total", "feed_state", "sink_up", "store_bytes", "api_requests_total", "build_info"]
+    {
         assert!(metrics.contains(&format!("mimecollectd_{name}")), "{name} is missing");
     }
 }

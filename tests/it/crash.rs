@@ -13,7 +13,16 @@ const CONFIRM_EVERY: u64 = 500;
 
 #[test]
 fn two_hundred_kills_lose_nothing() {
-    let simulator = Simulator::start(&["--events", "150000", "--seed", "11", "--scenario", "no_quota", "--events-per-file", "700"]);
+    let simulator = Simulator::start(&[
+        "--events",
+        "150000",
+        "--seed",
+        "11",
+        "--scenario",
+        "no_quota",
+        "--events-per-file",
+        "700",
+    ]);
     let receiver = Receiver::start();
     let site = Site::new(&simulator.url, ALL_FEEDS, "");
     let file = site.path("events.ndjson");

@@ -35,7 +35,11 @@ fn a_second_daemon_on_the_same_store_is_refused() {
     daemon.admin();
     let second = site.output(&["run"]);
     assert_eq!(second.status.code(), Some(75), "{}", text(&second.stderr));
-    assert!(text(&second.stderr).contains(&daemon.child.id().to_string()), "names the holder: {}", text(&second.stderr));
+    assert!(
+        text(&second.stderr).contains(&daemon.child.id().to_string()),
+        "names the holder: {}",
+        text(&second.stderr)
+    );
 }
 
 #[test]
@@ -67,7 +71,8 @@ fn reload_adds_a_sink_and_a_broken_file_keeps_the_old_configuration() {
 
 fn metric_value(admin: &str, name: &str) -> f64 {
     let body = http("GET", &format!("{admin}/metrics"), "").1;
-    let line = body.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{body}"));
+    let line =
+        body.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{body}"));
     line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
 }
 
@@ -81,7 +86,8 @@ fn health_readiness_status_and_errors_answer() {
     let status: Value = serde_json::from_str(&http("GET", &format!("{admin}/status"), "").1).expect("JSON");
     assert_eq!(status["tenants"][0]["name"], "acme");
     assert_eq!(status["tenants"][0]["feeds"].as_array().map(Vec::len), Some(FEEDS.len()));
-    let row: Value = serde_json::from_str(&http("GET", &format!("{admin}/api/errors/401/0010"), "").1).expect("JSON");
+    let row: Value =
+        serde_json::from_str(&http("GET", &format!("{admin}/api/errors/401/0010"), "").1).expect("JSON");
     assert!(row.to_string().contains("M10"), "{row}");
     assert_eq!(http("POST", &format!("{admin}/status"), "").0, 405, "HTTP changes nothing");
     assert!(http("GET", &format!("{admin}/"), "").1.contains("siem.receipt"), "the page names the feeds");
@@ -117,7 +123,10 @@ fn a_bad_configuration_is_exit_78_with_line_and_suggestion() {
         let out = site.output(verb);
         assert_eq!(out.status.code(), Some(78));
         let words = text(&out.stderr);
-        assert!(words.contains("feds") && words.contains("feeds") && words.contains("mimecollectd.toml:"), "{words}");
+        assert!(
+            words.contains("feds") && words.contains("feeds") && words.contains("mimecollectd.toml:"),
+            "{words}"
+        );
     }
 }
 

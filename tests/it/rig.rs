@@ -35,13 +35,16 @@ impl Simulator {
         let url = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned))
+            .find_map(|line| {
+                line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+            })
             .expect("the simulator says where it listens");
         std::thread::spawn(move || lines.for_each(drop)); // keeps the pipe from filling
         Simulator { child, url: url.trim_end_matches('/').to_owned() }
     }
     pub fn ledger(&self) -> Value {
-        serde_json::from_str(&http("GET", &format!("{}/_sim/ledger", self.url), "").1).expect("the ledger is JSON")
+        serde_json::from_str(&http("GET", &format!("{}/_sim/ledger", self.url), "").1)
+            .expect("the ledger is JSON")
     }
     pub fn scenario(&self, text: &str) {
         let (status, body) = http("POST", &format!("{}/_sim/scenario", self.url), text);
@@ -92,7 +95,8 @@ pub fn http(method: &str, url: &str, body: &str) -> (u16, String) {
 fn dechunk(mut rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap_or("0").trim(), 16).unwrap_or(0);
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap_or("0").trim(), 16).unwrap_or(0);
         if size == 0 {
             break;
         }
@@ -133,7 +137,8 @@ impl Site {
     pub fn write(&self, url: &str, tenant: &str, sinks: &str) {
         let secret = self.path("secret");
         std::fs::write(&secret, "demo").expect("the secret file is written");
-        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("chmod");
         let text = format!(
             "state_dir = {state:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n[tenants.acme]\napi = \"2.0\"\nbase_url = \"{url}\"\n\
              client_id = \"demo\"\nclient_secret = {{ file = {secret:?} }}\n{tenant}\n{sinks}\n",
@@ -168,7 +173,12 @@ impl Site {
     }
     pub fn reconcile(&self) {
         let out = self.output(&["reconcile"]);
-        assert!(out.status.success(), "the accounts do not balance:\n{}{}", text(&out.stdout), text(&out.stderr));
+        assert!(
+            out.status.success(),
+            "the accounts do not balance:\n{}{}",
+            text(&out.stdout),
+            text(&out.stderr)
+        );
     }
 }
 
@@ -196,7 +206,8 @@ impl Daemon {
         eventually("the admin address in the log", || {
             let log = self.log();
             let at = log.rfind("http://127.0.0.1:")?;
-            let url: String = log[at..].chars().take_while(|c| !c.is_whitespace() && *c != '"' && *c != '\u{1b}').collect();
+            let url: String =
+                log[at..].chars().take_while(|c| !c.is_whitespace() && *c != '"' && *c != '\u{1b}').collect();
             Some(url.trim_end_matches('/').to_owned())
         })
     }
@@ -237,7 +248,8 @@ struct Envelope<'a> {
 
 impl Arrived {
     pub fn add(&mut self, line: &str) {
-        let envelope: Envelope = serde_json::from_str(line).unwrap_or_else(|e| panic!("not an envelope ({e}): {line}"));
+        let envelope: Envelope =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("not an envelope ({e}): {line}"));
         let digest = digest(envelope.event.get().as_bytes());
         let entry = self.events.entry(envelope.event_id).or_insert((0, envelope.feed, digest));
         assert_eq!(entry.2, digest, "one id, two contents");
@@ -275,7 +287,9 @@ pub fn digest(bytes: &[u8]) -> [u8; 16] {
 pub fn assert_complete(simulator: &Simulator, arrived: &Arrived, feeds: &[&str]) {
     for feed in feeds {
         let truth = simulator.truth(feed);
-        let sum = truth.iter().fold(0_u128, |sum, line| sum.wrapping_add(u128::from_be_bytes(digest(line.as_bytes()))));
+        let sum = truth
+            .iter()
+            .fold(0_u128, |sum, line| sum.wrapping_add(u128::from_be_bytes(digest(line.as_bytes()))));
         assert_eq!(arrived.feed(feed), truth.len() as u64, "{feed}: arrived, published");
         assert_eq!(arrived.sum(feed), sum, "{feed}: the bytes differ from what was published");
     }

@@ -12,7 +12,14 @@ fn site_with_file(simulator: &Simulator) -> (Site, std::path::PathBuf) {
 
 /// Runs the daemon under a scenario that passes by itself until everything published has arrived.
 fn survives(scenario: &str) {
-    let simulator = Simulator::start(&["--events", "6000", "--seed", "21", "--scenario", &format!("no_quota,{scenario}")]);
+    let simulator = Simulator::start(&[
+        "--events",
+        "6000",
+        "--seed",
+        "21",
+        "--scenario",
+        &format!("no_quota,{scenario}"),
+    ]);
     let (site, file) = site_with_file(&simulator);
     let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
     let daemon = site.spawn();
@@ -50,7 +57,8 @@ fn throttling_in_every_header_form_is_waited_out() {
 
 #[test]
 fn late_rows_are_found_by_the_overlap() {
-    let simulator = Simulator::start(&["--events", "4000", "--seed", "22", "--scenario", "no_quota,late-rows"]);
+    let simulator =
+        Simulator::start(&["--events", "4000", "--seed", "22", "--scenario", "no_quota,late-rows"]);
     let (site, file) = site_with_file(&simulator);
     site.run_once();
     for _ in 0..3 {
@@ -70,7 +78,9 @@ fn twenty_feeds_on_a_locked_account_knock_once_across_restarts() {
     for _ in 0..5 {
         let daemon = site.spawn();
         eventually("the lockout to be seen", || {
-            let status: serde_json::Value = serde_json::from_str(&crate::rig::http("GET", &format!("{}/status", daemon.admin()), "").1).ok()?;
+            let status: serde_json::Value =
+                serde_json::from_str(&crate::rig::http("GET", &format!("{}/status", daemon.admin()), "").1)
+                    .ok()?;
             (status["tenants"][0]["credential"]["state"] == "locked_out").then_some(())
         });
         drop(daemon);
@@ -102,7 +112,9 @@ fn an_expired_password_halts_the_tenant_and_says_what_to_do() {
     let (site, _) = site_with_file(&simulator);
     let daemon = site.spawn();
     let status = eventually("the expired password to be seen", || {
-        let status: serde_json::Value = serde_json::from_str(&crate::rig::http("GET", &format!("{}/status", daemon.admin()), "").1).ok()?;
+        let status: serde_json::Value =
+            serde_json::from_str(&crate::rig::http("GET", &format!("{}/status", daemon.admin()), "").1)
+                .ok()?;
         (status["tenants"][0]["credential"]["state"] == "expired").then_some(status)
     });
     let words = status["tenants"][0]["credential"].to_string();
@@ -111,11 +123,13 @@ fn an_expired_password_halts_the_tenant_and_says_what_to_do() {
 
 #[test]
 fn one_forbidden_feed_leaves_the_others_running() {
-    let simulator = Simulator::start(&["--events", "3000", "--seed", "26", "--scenario", "no_quota,forbidden-feed"]);
+    let simulator =
+        Simulator::start(&["--events", "3000", "--seed", "26", "--scenario", "no_quota,forbidden-feed"]);
     let (site, file) = site_with_file(&simulator);
     let out = site.output(&["run", "--once"]);
     assert_eq!(out.status.code(), Some(1), "a halted feed: exit 1\n{}", text(&out.stderr));
     let arrived = Arrived::from_file(&file);
-    let complete = FEEDS.iter().filter(|feed| arrived.feed(feed) == simulator.truth(feed).len() as u64).count();
+    let complete =
+        FEEDS.iter().filter(|feed| arrived.feed(feed) == simulator.truth(feed).len() as u64).count();
     assert_eq!(complete, FEEDS.len() - 1);
 }

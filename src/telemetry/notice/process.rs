@@ -45,7 +45,8 @@ impl Process<'_> {
         match self {
             Process::Started { version, tenants, feeds, sinks, admin, took } => {
                 let listen = admin.map(|address| address.to_string()).unwrap_or_default();
-                let page = admin.map(|address| format!("; status page http://{address}/")).unwrap_or_default();
+                let page =
+                    admin.map(|address| format!("; status page http://{address}/")).unwrap_or_default();
                 info!(target: "mimecollectd", version, tenants, feeds, sinks, admin = listen,
                     took_ms = took.as_millis() as u64,
                     "mimecollectd {version} runs: {feeds} feeds of {tenants} tenants into {sinks} sinks{page}");
