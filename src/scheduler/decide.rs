@@ -11,243 +11,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use super::state::{By, Decision, Leads, Outcome, State, Step, Why};
+use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{
-    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_PAGE_SIZE, MIN_QUOTA_WAIT,
-};
+use crate::limits::{MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::{by_id, judge};
 use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Rule, Verdict};
-
-/// What the runner is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Report `Ready` at that time, or `Woken` before.
-    Wait { until: Time, why: Why },
-    /// Halted: report `Ready` at the probe's time if there is one, `Woken` when someone turned the key.
-    Hold { probe: Option<Time> },
-    /// Report `Ready` when the credential's gate lets requests through again.
-    AwaitGate,
-    /// One API request at the cursor the store holds: a listing without the files already done (`Listed`), or a
-    /// page of records that is stored with its cursor in the same step (`Stored`).
-    Ask,
-    /// Download that file of the listing in hand, store it and mark it done in one transaction (`Took`).
-    Take { file: u16 },
-    /// Move the cursor to where the listing in hand leads (`Turned`).
-    Turn,
-    /// Get a new token (`Refreshed`, or `Shut` when the gate closes).
-    Refresh,
-    /// Store what can be read of the file, quarantine the rest, record the gap, mark it done (`GaveUp`).
-    GiveUp { file: u16 },
-    /// Move the cursor to a date the service accepts, with overlap or a gap record (`Rewound`).
-    Rewind,
-    /// Nothing more. When the rule's verdict is `Exit`, the daemon ends with its code.
-    Stop,
-}
-
-/// What a wait is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Why {
-    /// The next poll.
-    Poll,
-    /// Spreading the first polls after a start.
-    Spread,
-    /// A failure.
-    Backoff,
-    /// A quota, the service's or our share of it.
-    Throttled,
-    /// No room for more events.
-    Paused,
-}
-
-/// Where a page leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Leads {
-    /// To another position.
-    Forward,
-    /// To the position it was asked from.
-    Same,
-    /// It does not say.
-    Missing,
-}
-
-/// Who closed the way before anything was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum By {
-    /// The credential's gate.
-    Gate,
-    /// Our share of a quota.
-    Quota,
-}
-
-/// What came of a step.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// The wait is over; also the first outcome after a start.
-    Ready,
-    /// Someone changed the configuration or ran `resume`.
-    Woken,
-    Listed {
-        files: u16,
-        leads: Leads,
-        caught_up: bool,
-    },
-    Stored {
-        records: u64,
-        leads: Leads,
-        caught_up: bool,
-    },
-    Took,
-    Turned,
-    Refreshed,
-    GaveUp,
-    Rewound,
-    /// Nothing was sent. `until`: when it may be; `None`: when somebody turns the key.
-    Shut {
-        until: Option<Time>,
-        by: By,
-    },
-    Fault(Fault),
-    Stopping,
-}
-
-/// The next step, the state to keep, and the row of the recovery table behind it, if a fault led here.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    pub state: State,
-    pub step: Step,
-    pub rule: Option<&'static Rule>,
-}
-
-/// Everything that is remembered between two steps of a feed. Keep it in the store ([`State::to_text`]): failure
-/// counts and halts survive a restart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct State {
-    phase: Phase,
-    rest: Rest,
-    /// When the current cycle began.
-    cycle: Option<Time>,
-    page: Option<Listing>,
-    /// Of this cycle: quick tries, fresh listings, empty pages, a fresh token.
-    quick: u8,
-    relisted: u8,
-    empty: u8,
-    refreshed: bool,
-    /// Failures since something was last stored or found up to date.
-    failures: u8,
-    /// A file that keeps failing.
-    trouble: Option<Trouble>,
-    /// The cursor was given up since the feed was last up to date.
-    rewound: bool,
-    halvings: u8,
-    caught_up: bool,
-}
-
-/// What the runner is busy with, or was when it had to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-enum Phase {
-    Start,
-    /// Between cycles.
-    Idle,
-    Asking,
-    Taking(u16),
-    Turning,
-    Refreshing,
-    GivingUp(u16),
-    Rewinding,
-    Stopped,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-enum Rest {
-    None,
-    Wait { until: Time, why: Why },
-    Gate { until: Option<Time> },
-    Held { probe: Option<Time> },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Listing {
-    files: u16,
-    leads: Leads,
-    caught_up: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Trouble {
-    /// The same row saying the same words (which name the file and the hash of its bytes).
-    mark: u64,
-    count: u8,
-    since: Time,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            phase: Phase::Start,
-            rest: Rest::None,
-            cycle: None,
-            page: None,
-            quick: 0,
-            relisted: 0,
-            empty: 0,
-            refreshed: false,
-            failures: 0,
-            trouble: None,
-            rewound: false,
-            halvings: 0,
-            caught_up: false,
-        }
-    }
-}
-
-impl State {
-    /// The state as it was written down before a restart; the page in hand is gone, waits and halts are not.
-    /// `None` when the text is not a state.
-    pub fn restore(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(State::restarted)
-    }
-    /// For the store.
-    pub fn to_text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default() // plain fields: cannot fail
-    }
-    fn restarted(self) -> Self {
-        let rest = if let Rest::Gate { .. } = self.rest { Rest::None } else { self.rest };
-        State { phase: Phase::Start, page: None, rest, ..self }
-    }
-    /// `feed_state` of the metrics.
-    pub fn name(&self) -> &'static str {
-        match (self.rest, self.phase) {
-            (Rest::Held { .. } | Rest::Gate { until: None }, _) => "halted",
-            (Rest::Gate { .. } | Rest::Wait { why: Why::Paused, .. }, _) => "paused",
-            (Rest::Wait { why: Why::Throttled, .. }, _) => "throttled",
-            (Rest::Wait { why: Why::Backoff, .. }, _) => "backing_off",
-            (Rest::Wait { why: Why::Spread, .. }, _) | (_, Phase::Start) => "starting",
-            (Rest::Wait { why: Why::Poll, .. }, _) if self.caught_up => "caught_up",
-            _ => "collecting",
-        }
-    }
-    /// When the feed acts again by itself; `None` while it acts, or when it waits for a person or the gate.
-    pub fn next(&self) -> Option<Time> {
-        match self.rest {
-            Rest::Wait { until, .. } => Some(until),
-            Rest::Held { probe } => probe,
-            Rest::Gate { until } => until,
-            Rest::None => None,
-        }
-    }
-    /// How many records or files to ask for, when `full` is the usual number.
-    pub fn page_size(&self, full: u32) -> u32 {
-        (full >> self.halvings.min(31)).max(MIN_PAGE_SIZE).min(full)
-    }
-    /// Failures in a row, for `status`.
-    pub fn failures(&self) -> u8 {
-        self.failures
-    }
-}
 
 /// The next step after `outcome`. Pure and total: an outcome that does not belong to the last step ends the
 /// cycle, which is always safe.
@@ -338,6 +109,12 @@ impl Deciding<'_> {
                 self.s.phase = Phase::Idle;
                 let until = self.at.now.plus(spread);
                 self.pause(until, Why::Spread, None)
+            }
+            // The credential was refused in this cycle: even when the gate opens at once, the next call is the
+            // next cycle's, so that no gate can make us spin.
+            (Phase::Idle, Rest::Gate { .. }) if self.at.now < self.next_poll() => {
+                let until = self.next_poll();
+                self.pause(until, Why::Backoff, None)
             }
             (_, Rest::Held { probe: None }) => self.decision(Step::Hold { probe: None }, None),
             (Phase::Start | Phase::Idle | Phase::Stopped, _) => self.begin_cycle(),
@@ -490,10 +267,11 @@ impl Deciding<'_> {
                 self.go(Phase::Refreshing, Step::Refresh, Some(rule))
             }
             Verdict::Refresh { wait, .. } => self.fail(fault, wait, rule),
-            Verdict::Halt { probe: None } => self.await_gate(None, Some(rule)),
-            _ => {
-                let soon = Some(self.at.now);
-                self.await_gate(soon, Some(rule))
+            verdict => {
+                self.s.page = None;
+                self.s.phase = Phase::Idle;
+                let until = if verdict == (Verdict::Halt { probe: None }) { None } else { Some(self.at.now) };
+                self.await_gate(until, Some(rule))
             }
         }
     }

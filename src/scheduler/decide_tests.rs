@@ -1,1 +1,308 @@
+//! Single stories of [`decide`], one for each thing that is easy to get wrong.
 
+use std::time::Duration;
+
+use super::decide::{By, Decision, Leads, Outcome, State, Step, Why, decide};
+use crate::clock::{Moment, Time};
+use crate::fault::{Code, Fault, Kind, Origin};
+use crate::supervisor::backoff::{Overrides, Pace};
+
+/// A feed whose story is told outcome by outcome.
+struct Feed {
+    pace: Pace,
+    state: State,
+    now: Time,
+    last: Option<Decision>,
+}
+
+impl Feed {
+    fn new() -> Self {
+        let pace = Pace::new(Duration::from_secs(300), false, Overrides::default());
+        Feed { pace, state: State::default(), now: Time(0), last: None }
+    }
+    /// In the middle of its first cycle, just before the first answer.
+    fn asking() -> Self {
+        let mut feed = Feed::new();
+        feed.hears(Outcome::Ready);
+        assert_eq!(feed.hears(Outcome::Ready), Step::Ask);
+        feed
+    }
+    fn hears(&mut self, outcome: Outcome) -> Step {
+        let at = Moment { now: self.now, dice: 0 };
+        let decision = decide(self.state.clone(), outcome, at, &self.pace);
+        self.state = decision.state.clone();
+        let step = decision.step;
+        self.last = Some(decision);
+        step
+    }
+    fn fails(&mut self, origin: Origin, kind: Kind, code: &str) -> Step {
+        let mut fault = Fault::new(origin, kind, "same words");
+        (fault.code, fault.attributed) = (Code::new(code), true);
+        self.hears(Outcome::Fault(fault))
+    }
+    /// Lets the wait or the probe pass.
+    fn waits(&mut self) -> Step {
+        self.now = self.state.next().expect("a time to wait for").max(self.now);
+        self.hears(Outcome::Ready)
+    }
+    fn rule(&self) -> &'static str {
+        self.last.as_ref().and_then(|decision| decision.rule).map_or("", |rule| rule.id)
+    }
+}
+
+fn listed(files: u16, leads: Leads, caught_up: bool) -> Outcome {
+    Outcome::Listed { files, leads, caught_up }
+}
+fn poll(secs: i64) -> Step {
+    Step::Wait { until: Time::from_secs(secs), why: Why::Poll }
+}
+
+#[test]
+fn a_cycle_ends_one_interval_after_it_began() {
+    let mut feed = Feed::asking();
+    assert_eq!(feed.hears(listed(2, Leads::Forward, true)), Step::Take { file: 0 });
+    feed.now = Time::from_secs(100);
+    assert_eq!(feed.hears(Outcome::Took), Step::Take { file: 1 });
+    assert_eq!(feed.hears(Outcome::Took), Step::Turn);
+    assert_eq!(feed.state.name(), "collecting");
+    assert_eq!(feed.hears(Outcome::Turned), poll(300));
+    assert_eq!(feed.state.name(), "caught_up");
+    assert_eq!(feed.waits(), Step::Ask);
+}
+
+#[test]
+fn first_polls_are_spread_unless_the_tenant_is_a_simulator() {
+    let spread = |loopback, dice| {
+        let pace = Pace::new(Duration::from_secs(300), loopback, Overrides::default());
+        decide(State::default(), Outcome::Ready, Moment { now: Time(0), dice }, &pace).step
+    };
+    assert_eq!(spread(false, 29_999), Step::Wait { until: Time(29_999), why: Why::Spread });
+    assert_eq!(spread(true, 29_999), Step::Ask);
+}
+
+#[test]
+fn an_expired_link_is_asked_for_again_three_times_and_then_in_the_next_cycle() {
+    let mut feed = Feed::asking();
+    feed.hears(listed(3, Leads::Forward, false));
+    feed.hears(Outcome::Took);
+    for _ in 0..3 {
+        assert_eq!(feed.fails(Origin::Download, Kind::Status(403), "RequestExpired"), Step::Ask);
+        assert_eq!(feed.rule(), "X17");
+        assert_eq!(feed.hears(listed(2, Leads::Forward, false)), Step::Take { file: 0 });
+    }
+    let step = feed.fails(Origin::Download, Kind::Status(403), "RequestExpired");
+    assert_eq!(step, Step::Wait { until: Time::from_secs(300), why: Why::Backoff });
+}
+
+#[test]
+fn a_damaged_file_is_given_up_after_half_an_hour_of_the_same_damage() {
+    let mut feed = Feed::asking();
+    let mut tries = 0;
+    let mut step = feed.hears(listed(2, Leads::Forward, true));
+    while step != (Step::GiveUp { file: 0 }) {
+        step = match step {
+            Step::Take { .. } => {
+                tries += 1;
+                feed.fails(Origin::Download, Kind::GzipCorrupt, "")
+            }
+            Step::Ask => feed.hears(listed(2, Leads::Forward, true)),
+            _ => feed.waits(),
+        };
+        assert!(feed.now < Time::from_secs(2_400), "never given up");
+    }
+    assert!(feed.now >= Time::from_secs(1_800), "given up after {} s", feed.now.secs());
+    assert!(tries >= 3);
+    assert_eq!(feed.hears(Outcome::GaveUp), Step::Take { file: 1 });
+}
+
+#[test]
+fn other_damage_starts_the_count_again() {
+    let mut feed = Feed::asking();
+    for round in 0..20 {
+        let mut step = feed.hears(listed(1, Leads::Forward, true));
+        while let Step::Take { .. } = step {
+            let words = format!("hash {round}");
+            step = feed.hears(Outcome::Fault(Fault::new(Origin::Download, Kind::GzipCorrupt, words)));
+            if let Step::Wait { .. } = step {
+                step = feed.waits();
+            }
+        }
+        assert_eq!(step, Step::Ask);
+    }
+}
+
+#[test]
+fn a_bomb_is_given_up_at_once_and_a_foreign_link_never() {
+    let mut feed = Feed::asking();
+    feed.hears(listed(1, Leads::Forward, true));
+    assert_eq!(feed.fails(Origin::Download, Kind::Bomb, ""), Step::GiveUp { file: 0 });
+    let mut feed = Feed::asking();
+    feed.hears(listed(1, Leads::Forward, true));
+    assert_eq!(
+        feed.fails(Origin::Download, Kind::LinkRefused, ""),
+        Step::Hold { probe: Some(Time::from_secs(300)) }
+    );
+    assert_eq!(feed.state.name(), "halted");
+}
+
+#[test]
+fn stop_rules() {
+    // Files and the same token: process them, then stop; without "caught up" it is a loop.
+    let mut feed = Feed::asking();
+    feed.hears(listed(1, Leads::Same, false));
+    assert_eq!(feed.hears(Outcome::Took), poll(300));
+    assert_eq!((feed.rule(), feed.state.name()), ("X11", "collecting"));
+    // No files and the same token, or no token: nothing new.
+    for leads in [Leads::Same, Leads::Missing] {
+        let mut feed = Feed::asking();
+        assert_eq!(feed.hears(listed(0, leads, false)), poll(300));
+        assert_eq!((feed.rule(), feed.state.name()), ("", "caught_up"));
+    }
+    // Caught up with files: process them first.
+    let mut feed = Feed::asking();
+    assert_eq!(feed.hears(listed(1, Leads::Missing, true)), Step::Take { file: 0 });
+    assert_eq!(feed.hears(Outcome::Took), poll(300));
+    assert_eq!(feed.state.name(), "caught_up");
+    // The token moved although nothing came: keep it.
+    let mut feed = Feed::asking();
+    assert_eq!(feed.hears(listed(0, Leads::Forward, true)), Step::Turn);
+}
+
+#[test]
+fn ten_empty_pages_end_the_cycle_with_the_position_kept() {
+    let mut feed = Feed::asking();
+    for page in 1..=10 {
+        assert_eq!(feed.hears(listed(0, Leads::Forward, false)), Step::Turn);
+        let step = feed.hears(Outcome::Turned);
+        assert_eq!(step, if page < 10 { Step::Ask } else { poll(300) });
+    }
+    assert_eq!(feed.rule(), "X12");
+}
+
+#[test]
+fn a_fresh_token_once_then_patience() {
+    let mut feed = Feed::asking();
+    assert_eq!(feed.fails(Origin::Api, Kind::Status(401), "token_expired"), Step::Refresh);
+    assert_eq!(feed.hears(Outcome::Refreshed), Step::Ask);
+    let step = feed.fails(Origin::Api, Kind::Status(401), "token_expired");
+    assert_eq!(step, Step::Wait { until: Time::from_secs(300), why: Why::Backoff });
+}
+
+#[test]
+fn what_is_said_about_the_credential_waits_for_the_gate() {
+    for code in ["0003", "0010", "0012"] {
+        let mut feed = Feed::asking();
+        assert_eq!(feed.fails(Origin::Api, Kind::Status(401), code), Step::AwaitGate);
+        // A gate that opens at once does not make a second call in the same cycle.
+        assert_eq!(feed.hears(Outcome::Ready), Step::Wait { until: Time::from_secs(300), why: Why::Backoff });
+        assert_eq!(feed.waits(), Step::Ask);
+    }
+    let mut feed = Feed::asking();
+    feed.hears(Outcome::Shut { until: Some(Time(9)), by: By::Gate });
+    assert_eq!(feed.state.name(), "paused");
+    feed.hears(Outcome::Shut { until: None, by: By::Gate });
+    assert_eq!(feed.state.name(), "halted");
+}
+
+#[test]
+fn a_quota_without_a_time_does_not_spin() {
+    let mut feed = Feed::asking();
+    let step = feed.hears(Outcome::Shut { until: Some(Time(0)), by: By::Quota });
+    assert_eq!(step, Step::Wait { until: Time(1_000), why: Why::Throttled });
+    assert_eq!(feed.state.name(), "throttled");
+    assert_eq!(feed.waits(), Step::Ask);
+}
+
+#[test]
+fn transport_faults_are_tried_twice_within_seconds() {
+    let mut feed = Feed::asking();
+    for _ in 0..2 {
+        let Step::Wait { until, why: Why::Backoff } = feed.fails(Origin::Api, Kind::Interrupted, "") else {
+            panic!()
+        };
+        assert!(until < feed.now.plus(Duration::from_secs(31)));
+        assert_eq!(feed.waits(), Step::Ask);
+    }
+    let Step::Wait { until, .. } = feed.fails(Origin::Api, Kind::Interrupted, "") else { panic!() };
+    assert!(until >= Time::from_secs(300));
+}
+
+#[test]
+fn a_refused_position_is_left_once() {
+    let mut feed = Feed::asking();
+    assert_eq!(feed.fails(Origin::Api, Kind::Status(400), ""), Step::Rewind);
+    assert_eq!(feed.hears(Outcome::Rewound), Step::Ask);
+    assert_eq!(
+        feed.fails(Origin::Api, Kind::Status(400), ""),
+        Step::Hold { probe: Some(Time::from_secs(86_400)) }
+    );
+    assert_eq!(feed.hears(Outcome::Woken), Step::Ask);
+    assert_eq!(
+        feed.fails(Origin::Api, Kind::Status(400), ""),
+        Step::Rewind,
+        "resume gives it another chance"
+    );
+}
+
+#[test]
+fn pages_shrink_down_to_a_limit() {
+    let mut feed = Feed::asking();
+    let mut sizes = Vec::new();
+    while let Step::Wait { .. } = feed.fails(Origin::Api, Kind::Status(413), "") {
+        sizes.push(feed.state.page_size(500));
+        feed.waits();
+    }
+    assert_eq!(sizes, [250, 125, 62, 31, 15]);
+    assert_eq!(feed.state.name(), "halted");
+}
+
+#[test]
+fn a_full_disk_keeps_the_page_in_hand() {
+    let mut feed = Feed::asking();
+    feed.hears(listed(2, Leads::Forward, true));
+    feed.hears(Outcome::Took);
+    feed.fails(Origin::Local, Kind::DiskFull, "");
+    assert_eq!(feed.state.name(), "paused");
+    assert_eq!(feed.waits(), Step::Take { file: 1 });
+}
+
+#[test]
+fn a_busy_store_ends_the_process_after_five_tries() {
+    let mut feed = Feed::asking();
+    feed.hears(listed(1, Leads::Forward, true));
+    for _ in 0..5 {
+        assert!(matches!(feed.fails(Origin::Local, Kind::Busy, ""), Step::Wait { .. }));
+        assert_eq!(feed.waits(), Step::Take { file: 0 });
+    }
+    assert_eq!((feed.fails(Origin::Local, Kind::Busy, ""), feed.rule()), (Step::Stop, "L04"));
+}
+
+#[test]
+fn halts_and_waits_survive_a_restart() {
+    let mut feed = Feed::asking();
+    feed.fails(Origin::Api, Kind::Status(403), "app_forbidden");
+    let mut again = State::restore(&feed.state.to_text()).unwrap();
+    let at = |secs| Moment { now: Time::from_secs(secs), dice: 0 };
+    let decision = decide(again.clone(), Outcome::Ready, at(10), &feed.pace);
+    assert_eq!(
+        (decision.step, decision.state.name()),
+        (Step::Hold { probe: Some(Time::from_secs(3_600)) }, "halted")
+    );
+    again = decision.state;
+    assert_eq!(decide(again, Outcome::Ready, at(3_600), &feed.pace).step, Step::Ask);
+
+    let mut feed = Feed::asking();
+    feed.fails(Origin::Api, Kind::Status(500), "");
+    let again = State::restore(&feed.state.to_text()).unwrap();
+    let decision = decide(again, Outcome::Ready, at(10), &feed.pace);
+    assert_eq!(decision.step, Step::Wait { until: Time::from_secs(300), why: Why::Backoff });
+    assert_eq!(decision.state.failures(), 1);
+    assert!(State::restore("{}").is_none());
+}
+
+#[test]
+fn stopping_stops_from_everywhere() {
+    let mut feed = Feed::asking();
+    assert_eq!(feed.hears(Outcome::Stopping), Step::Stop);
+    assert_eq!(feed.hears(Outcome::Ready), Step::Stop);
+}

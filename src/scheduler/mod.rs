@@ -6,7 +6,10 @@ pub mod decide;
 pub mod live;
 pub mod runner;
 mod steps;
+pub mod state;
 
+#[cfg(test)]
+mod decide_day;
 #[cfg(test)]
 mod decide_model;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::policy::{by_id, by_name, judge};
 use super::rule::{CONFIRM, CYCLES, End, HOUR, Ladder, Rule, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
-use crate::limits::{LOGINS_PER_HOUR, REQUEST_LEASE, TOKEN_LIFE};
+use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFE};
 
 /// The state of one credential. Serialise it into the store after every change that returns from a method, and
 /// always between [`Gate::begin_login`] and the token request.
@@ -77,9 +77,8 @@ pub struct Closed {
     pub rule: Option<&'static Rule>,
 }
 
-/// The permission to send one token request.
+/// The permission to send one token request; it is counted already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the token request that this allows is already counted"]
 pub struct Attempt {
     pub begun: Time,
 }
@@ -332,9 +331,9 @@ impl Gate {
                         self.hold_for(Some(rule), pace.before_quick_try(self.failures, at), at);
                     }
                     Some(End::Exit(_)) | None => {
-                        let wait =
-                            pace.after_failure(fault, wait, self.failures - quick.min(self.failures), at);
-                        self.hold_for(Some(rule), wait, at);
+                        let nth = self.failures - quick.min(self.failures);
+                        let wait = pace.after_failure(fault, wait, nth, at);
+                        self.hold_for(Some(rule), wait.max(floor(pace)), at);
                     }
                 }
             }
@@ -345,7 +344,8 @@ impl Gate {
 
     fn back_off(&mut self, rule: &'static Rule, fault: &Fault, wait: Ladder, at: Moment, pace: &Pace) {
         self.failures = self.failures.saturating_add(1);
-        self.hold_for(Some(rule), pace.after_failure(fault, wait, self.failures, at), at);
+        let wait = pace.after_failure(fault, wait, self.failures, at);
+        self.hold_for(Some(rule), wait.max(floor(pace)), at);
     }
 
     fn refuse_token(
@@ -399,4 +399,9 @@ impl Gate {
         let probe = probe.map(|every| at.now.plus(pace.scaled(every)));
         self.hold = Hold::Halted { probe, rule: rule.map(Rule::name).unwrap_or_default() };
     }
+}
+
+/// A service that says "again in one second" for a whole day must not get 80,000 logins for it.
+fn floor(pace: &Pace) -> Duration {
+    pace.scaled(MIN_POLL_INTERVAL)
 }
