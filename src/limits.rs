@@ -119,12 +119,17 @@ pub const STORE_RESUME_PERCENT: u64 = 80;
 pub const SWEEP_CHUNKS: usize = 16;
 /// Identities looked up, and rows of `seen` purged, in one statement.
 pub const SEEN_ROWS: usize = 1_000;
+/// Database page, bytes. Measured with files of 5,000 events: a commit costs 40 % less CPU than with 4 KiB.
+pub const STORE_PAGE_BYTES: u32 = 16 << 10;
+/// WAL pages after which they are copied into the database: 4 MiB. A long WAL saves no CPU (measured) and
+/// needs its size in free space once more, which matters on a full disk.
+pub const STORE_CHECKPOINT_PAGES: u32 = 256;
 /// Database pages given back to the file system in one statement: 4 MiB, so that commits wait milliseconds.
-pub const VACUUM_PAGES: i64 = 1_024;
+pub const VACUUM_PAGES: i64 = 256;
 /// Such statements in one sweep.
 pub const VACUUM_STEPS: usize = 64;
 /// Free database pages kept for the next commits (16 MiB): giving all back would mean growing again at once.
-pub const VACUUM_KEEP_PAGES: i64 = 4_096;
+pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 /// Rows a listing of quarantine, gaps or dead letters returns at most.
 pub const MAX_LISTED_ROWS: u32 = 1_000;
 /// Feed names one process learns from a database; the catalogue has about thirty.

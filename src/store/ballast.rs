@@ -26,14 +26,24 @@ pub(super) fn free(dir: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Gives the ballast back and pauses collection until twice its size is free: with less, the next page would
-/// only fill the disk again.
+/// Gives the ballast back and pauses collection. The empty file stays behind as a note for the next start:
+/// a daemon that is started again must not fill the room that sinks need to drain.
 pub(super) fn release(store: &Inner) {
-    let size = size(&store.dir);
-    let _ = fs::remove_file(path(&store.dir)); // missing: given back before
-    let needed = if size > 0 { size } else { store.options.ballast / 4 } * 2;
-    let mut live = store.live();
-    live.disk_full = Some(live.disk_full.map_or(needed, |before| before.max(needed)));
+    // Fails when there is no ballast and no room for an empty file: then there is nothing to give back either.
+    let _ = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path(&store.dir));
+    store.live().disk_full = Some(needed(&store.dir, store.options.ballast));
+}
+
+pub(super) fn was_released(dir: &Path) -> bool {
+    fs::metadata(path(dir)).is_ok_and(|meta| meta.len() == 0)
+}
+
+/// Free bytes with which collection may go on after a full disk: room for the ballast and as much again, or a
+/// quarter of a disk too small for that. With less, the next page would only fill it again.
+pub(super) fn needed(dir: &Path, ballast: u64) -> u64 {
+    let quarter =
+        rustix::fs::statvfs(dir).map_or(u64::MAX, |stat| stat.f_blocks.saturating_mul(stat.f_frsize) / 4);
+    quarter.min(ballast.saturating_mul(2))
 }
 
 /// Brings the ballast up to `wanted` bytes, or to a quarter of the free space where that is less; returns its

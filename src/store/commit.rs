@@ -87,13 +87,14 @@ impl Store {
         let Some(newest) = fresh.last().map(|last| last.seq) else { return };
         let mut live = self.inner.live();
         let mut before = *self.inner.newest.borrow();
-        let wanted = !live.claims.is_empty();
+        let leader = live.claims.values().copied().max();
         for Fresh { seq, bytes, chunk } in fresh {
-            if wanted {
+            if leader.is_some() {
                 live.undelivered = live.undelivered.saturating_add(bytes.unsigned_abs());
             }
-            if let (Some(chunk), true) = (chunk, wanted) {
-                live.recent.add(before, Arc::new(StoredChunk { seq, key: feed.clone(), collected, chunk }));
+            if let Some(chunk) = chunk {
+                let stored = Arc::new(StoredChunk { seq, key: feed.clone(), collected, chunk });
+                live.recent.add(before, stored, leader);
             }
             before = seq;
         }

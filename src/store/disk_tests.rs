@@ -9,7 +9,7 @@ use super::{Options, Start, Store, ballast};
 use crate::clock::{Clock, Time};
 use crate::fault::Kind;
 
-const BALLAST: u64 = 6 << 20;
+const BALLAST: u64 = 8 << 20;
 
 /// A file system of its own, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -71,7 +71,7 @@ async fn fill(store: &Store, mut n: u64) -> u64 {
 
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_the_ballast_lets_it_drain() {
-    let disk = SmallDisk::mount("32m");
+    let disk = SmallDisk::mount("64m");
     let clock = Clock::manual(Time(10_000));
     let options = Options { ballast: BALLAST, ..options(&clock) };
     let store = Store::open(disk.path(), &options).await.unwrap();
@@ -134,7 +134,14 @@ async fn a_full_disk_survives_a_restart() {
     let count = fill(&store, 0).await;
     drop(store);
     let store = Store::open(disk.path(), &options).await.unwrap();
+    assert!(store.over_limit(), "still");
+    assert_eq!(fill(&store, count).await, count, "collection takes none of the room");
     deliver_all(&store, count).await;
+    clock.advance(Duration::from_secs(3600));
+    store.sweep().await.unwrap();
+    assert!(!store.over_limit());
+    drop(store);
+    assert!(!Store::open(disk.path(), &options).await.unwrap().over_limit());
 }
 
 #[tokio::test]

@@ -13,10 +13,13 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::watch;
 
 use super::writer::Writer;
-use super::{Inner, Live, Store};
+use super::{Inner, Live, Store, ballast};
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::limits::{BALLAST_BYTES, BUSY_TIMEOUT, STORE_JOURNAL_BYTES, STORE_PAGE_CACHE_KIB};
+use crate::limits::{
+    BALLAST_BYTES, BUSY_TIMEOUT, STORE_CHECKPOINT_PAGES, STORE_JOURNAL_BYTES, STORE_PAGE_BYTES,
+    STORE_PAGE_CACHE_KIB,
+};
 use crate::setup_error::{ExitCode, SetupError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -62,6 +65,9 @@ impl Store {
         let salt = salt(&mut writer, &file).await?;
         let store = assemble(dir, options, salt, Some(Writer::new(writer)), Some(lock)).await?;
         store.load_live().await.map_err(|fault| unusable(&file, &fault.detail))?;
+        if ballast::was_released(dir) {
+            store.inner.live().disk_full = Some(ballast::needed(dir, options.ballast));
+        }
         Ok(store)
     }
 
@@ -174,10 +180,12 @@ fn common(file: &Path) -> SqliteConnectOptions {
 fn writing(file: &Path) -> SqliteConnectOptions {
     common(file)
         .thread_name(|_| "store-writer".into())
+        .page_size(STORE_PAGE_BYTES) // this and the next count only while the file is empty
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", STORE_JOURNAL_BYTES.to_string())
+        .pragma("wal_autocheckpoint", STORE_CHECKPOINT_PAGES.to_string())
         .pragma("cache_size", format!("-{STORE_PAGE_CACHE_KIB}"))
         .pragma("temp_store", "MEMORY")
 }

@@ -114,6 +114,8 @@ async fn settings_that_promises_rest_on() {
         ("PRAGMA mmap_size", 0),
         ("PRAGMA journal_size_limit", 64 << 20),
         ("PRAGMA busy_timeout", 5_000),
+        ("PRAGMA page_size", 16 << 10),
+        ("PRAGMA wal_autocheckpoint", 256),
     ] {
         let value: i64 = sqlx::query_scalar(pragma).fetch_one(tx.conn()).await.unwrap();
         assert_eq!(value, wanted, "{pragma}");

@@ -21,8 +21,15 @@ struct Entry {
 }
 
 impl Recent {
-    /// Adds the newest chunk, which follows chunk `after`, and lets the oldest go until all fit.
-    pub(super) fn add(&mut self, after: i64, chunk: Arc<StoredChunk>) {
+    /// Adds the newest chunk, which follows chunk `after`, and lets the oldest go until all fit. `leader` is
+    /// the number of the chunk the foremost sink has dealt with: while even that one reads from disk, memory
+    /// would be filled and emptied without being read.
+    pub(super) fn add(&mut self, after: i64, chunk: Arc<StoredChunk>, leader: Option<i64>) {
+        let start = self.chunks.front().map_or(after, |entry| entry.after);
+        if leader.is_none_or(|seq| seq < start) {
+            self.passed(i64::MAX);
+            return;
+        }
         let bytes = chunk.chunk.raw.len() + chunk.chunk.records.len() * size_of::<Record>();
         if bytes > STORE_RECENT_BYTES {
             return;
@@ -67,8 +74,8 @@ mod tests {
     #[test]
     fn answers_only_when_nothing_can_lie_between() {
         let mut recent = Recent::default();
-        recent.add(4, stored(5, 10));
-        recent.add(7, stored(8, 10)); // 6 and 7 were not kept here
+        recent.add(4, stored(5, 10), Some(4));
+        recent.add(7, stored(8, 10), Some(4)); // 6 and 7 were not kept here
         assert_eq!(recent.next(4).map(|c| c.seq), Some(5));
         assert!(recent.next(3).is_none(), "chunk 4 comes first");
         assert!(recent.next(5).is_none(), "chunk 6 comes first");
@@ -83,13 +90,26 @@ mod tests {
     fn stays_within_its_bytes() {
         let mut recent = Recent::default();
         for seq in 1..100 {
-            recent.add(seq - 1, stored(seq, 1 << 20));
+            recent.add(seq - 1, stored(seq, 1 << 20), Some(seq - 1));
             assert!(recent.bytes <= STORE_RECENT_BYTES);
         }
-        recent.add(99, stored(100, STORE_RECENT_BYTES + 1));
+        recent.add(99, stored(100, STORE_RECENT_BYTES + 1), Some(99));
         assert!(recent.next(99).is_none(), "too large to keep");
         assert!(recent.next(98).is_some());
         recent.passed(i64::MAX);
         assert_eq!((recent.bytes, recent.chunks.len()), (0, 0));
+    }
+
+    #[test]
+    fn holds_nothing_while_every_sink_is_far_behind() {
+        let mut recent = Recent::default();
+        recent.add(0, stored(1, 1 << 20), None);
+        assert_eq!(recent.bytes, 0, "nobody to read it");
+        for seq in 1..20 {
+            recent.add(seq - 1, stored(seq, 1 << 20), Some(0));
+        }
+        assert_eq!((recent.bytes, recent.chunks.len()), (0, 0), "the only reader fell behind");
+        recent.add(19, stored(20, 1 << 20), Some(19));
+        assert!(recent.next(19).is_some(), "and caught up");
     }
 }

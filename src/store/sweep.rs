@@ -125,7 +125,7 @@ async fn vacuum_step(conn: &mut SqliteConnection, keep: i64) -> Result<bool, Fau
         return Ok(false);
     }
     // PRAGMA takes no parameters; the bound is VACUUM_PAGES.
-    const { assert!(VACUUM_PAGES == 1_024) };
-    sqlx::query("PRAGMA incremental_vacuum(1024)").execute(conn).await?;
+    const { assert!(VACUUM_PAGES == 256) };
+    sqlx::query("PRAGMA incremental_vacuum(256)").execute(conn).await?;
     Ok(free - VACUUM_PAGES > keep)
 }
