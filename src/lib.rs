@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cursor;
 pub mod event;
 pub mod fault;
+pub mod gzip;
 pub mod limits;
 pub mod secret;
 pub mod setup_error;

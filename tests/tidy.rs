@@ -16,7 +16,7 @@ use rules::{Breaches, breaches, machine_text};
 
 /// Used by all, uses nobody but itself.
 pub const VOCABULARY: &[&str] =
-    &["chunk", "clock", "cursor", "event", "fault", "limits", "secret", "setup_error"];
+    &["chunk", "clock", "cursor", "event", "fault", "gzip", "limits", "secret", "setup_error"];
 
 /// Which rooms a room may use: `room` or `room::module`. The vocabulary is open to all.
 pub const ARROWS: &[(&str, &[&str])] = &[

@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, MAX_ANSWER_BYTES,
-    MAX_ERROR_BODY_BYTES,
+    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS,
+    MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -195,6 +195,7 @@ fn builder(outlet: &Outlet) -> Result<reqwest::ClientBuilder, SetupError> {
         .dns_resolver(names)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .referer(false)
         .no_proxy()
         .connect_timeout(outlet.timeouts.connect)

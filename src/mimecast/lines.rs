@@ -14,6 +14,7 @@ use super::record::{self, Bad};
 use super::unreadable::{Passing, Unreadable, Unreadables};
 use crate::chunk::{Chunk, Record};
 use crate::event::EventId;
+use crate::gzip::lend;
 use crate::limits::{
     CHUNK_MAX_BYTES, CHUNK_TARGET_BYTES, MAX_LINE_BYTES, MAX_QUARANTINE_BYTES, TWIN_WINDOW_RECORDS,
 };
@@ -192,7 +193,7 @@ impl Lines {
             return None;
         }
         let gzip = vendor.unwrap_or_else(|| gzip(&raw));
-        Some(self.chunk(raw.into(), gzip, records))
+        Some(self.chunk(lend(raw), gzip, records))
     }
 
     fn chunk(&self, raw: Bytes, gzip: Bytes, records: Vec<Record>) -> Chunk {

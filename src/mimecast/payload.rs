@@ -1,8 +1,9 @@
 //! One batch file, as it comes in: bytes are pushed, chunks of records come out, memory stays bounded whatever
-//! the file holds. A small file becomes one chunk that keeps Mimecast's own gzip bytes; a large one becomes
-//! chunks of our own making, sealed as they fill.
+//! the file holds. A small file is inflated in one go when it is complete, and becomes one chunk that keeps
+//! Mimecast's own gzip bytes. A large one, and one that is not plain, is inflated piece by piece; what is large
+//! when inflated becomes chunks of our own making, sealed as they fill.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::feed::Feed;
@@ -12,9 +13,10 @@ pub use super::unreadable::Unreadable;
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
+use crate::gzip;
 use crate::limits::{
-    CHUNK_MAX_BYTES, EXPANSION_FREE_BYTES, INFLATE_BYTES, MAX_EXPANSION_RATIO, MAX_FILE_EXPANDED_BYTES,
-    MAX_QUARANTINE_BYTES,
+    CHUNK_MAX_BYTES, DOWNLOAD_PIECE_BYTES, EXPANSION_FREE_BYTES, HELD_FILE_BYTES, INFLATE_BYTES,
+    MAX_EXPANSION_RATIO, MAX_FILE_EXPANDED_BYTES, MAX_QUARANTINE_BYTES,
 };
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -37,7 +39,8 @@ pub struct FileEnd {
     pub sha256: [u8; 32],
 }
 
-/// Parser of one file. Push the pieces in order, take sealed chunks after each, finish at the end.
+/// Parser of one file. Push the pieces in order and take sealed chunks after each; when the last has come, close
+/// it, take sealed chunks once more, and finish.
 pub struct FileParser {
     name: String,
     salvage: bool,
@@ -47,6 +50,8 @@ pub struct FileParser {
     packed: Passing,
     /// The same bytes, while the file may still become one chunk around them.
     vendor: Vec<u8>,
+    /// Bytes that were held and are now read piece by piece.
+    unread: Bytes,
     inflated: u64,
     consumed: u64,
     damage: Option<Fault>,
@@ -56,6 +61,10 @@ pub struct FileParser {
 enum Form {
     /// Not enough of them yet.
     Unknown(Vec<u8>),
+    /// Gzip, small so far: kept in `vendor`, to be inflated in one go.
+    Held,
+    /// Gzip that was inflated in one go.
+    Whole,
     Gzip {
         inflate: Box<Decompress>,
         /// A member has ended; another may follow.
@@ -75,6 +84,7 @@ impl FileParser {
             form: Form::Unknown(Vec::new()),
             packed: Passing::default(),
             vendor: Vec::new(),
+            unread: Bytes::new(),
             inflated: 0,
             consumed: 0,
             damage: None,
@@ -93,23 +103,41 @@ impl FileParser {
     /// so that [`FileParser::sha256`] is the whole file's.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Fault> {
         self.packed.take(piece, if self.salvage { MAX_QUARANTINE_BYTES } else { 0 });
-        if self.damage.is_some() {
-            return Ok(());
-        }
-        self.keep(piece);
-        match self.take_in(piece) {
-            Err(fault) => {
-                let ends = !self.salvage && fault.kind != Kind::GzipCorrupt;
-                self.damage = Some(fault.clone());
-                if ends { Err(fault) } else { Ok(()) }
+        while self.read_held() {} // nothing is left when sealed chunks were taken
+        if self.damage.is_none() {
+            if matches!(self.form, Form::Held) && self.vendor.len() + piece.len() > HELD_FILE_BYTES {
+                self.let_go();
+                while self.lines.sealed.is_empty() && self.read_held() {}
             }
-            Ok(()) => Ok(()),
+            self.keep(piece);
+            self.damage = self.take_in(piece).err();
+        }
+        match &self.damage {
+            Some(fault) if !self.salvage && fault.kind != Kind::GzipCorrupt => Err(fault.clone()),
+            _ => Ok(()),
         }
     }
 
-    /// A chunk that is complete; call until `None` after each push.
+    /// A chunk that is complete; call until `None` after each push, and after [`FileParser::close`].
     pub fn take_sealed(&mut self) -> Option<Chunk> {
+        while self.lines.sealed.is_empty() && self.read_held() {}
         self.lines.sealed.pop_front()
+    }
+
+    /// No more bytes will come. A file that was held is read now, in one go if it is plain; if it is not, or
+    /// is large when inflated, then piece by piece as sealed chunks are taken.
+    pub fn close(&mut self) {
+        if !matches!(self.form, Form::Held) {
+            return;
+        }
+        let Some(raw) = gzip::inflate_whole(&self.vendor, CHUNK_MAX_BYTES) else { return self.let_go() };
+        self.form = Form::Whole;
+        (self.consumed, self.inflated) = (self.vendor.len() as u64, raw.len() as u64);
+        self.damage = self.check_size().err();
+        if self.damage.is_none() {
+            self.lines.raw = raw;
+            self.lines.split();
+        }
     }
 
     /// SHA-256 of everything pushed: tells whether a damaged file is damaged the same way each time.
@@ -117,11 +145,13 @@ impl FileParser {
         self.packed.sha256()
     }
 
-    /// The file has ended. Take what is sealed first.
+    /// The file has ended. Close it and take what is sealed first.
     ///
     /// Faults: [`Kind::GzipCorrupt`] (cut short, bad checksum, trailing garbage), [`Kind::Bomb`],
     /// [`Kind::Html`]; never when salvaging.
     pub fn finish(&mut self) -> Result<FileEnd, Fault> {
+        self.close();
+        while self.read_held() {}
         let late = self.form_at_end();
         self.damage = self.damage.take().or(late);
         if let (Some(fault), false) = (&self.damage, self.salvage) {
@@ -135,7 +165,8 @@ impl FileParser {
             self.packed = piece;
         }
         let listed = self.lines.readable + unreadable.len() as u64;
-        let as_sent = self.damage.is_none() && self.lines.whole && matches!(self.form, Form::Gzip { .. });
+        let as_sent =
+            self.damage.is_none() && self.lines.whole && matches!(self.form, Form::Gzip { .. } | Form::Whole);
         let vendor = as_sent.then(|| Bytes::from(std::mem::take(&mut self.vendor)));
         Ok(FileEnd {
             chunk: self.lines.rest(vendor),
@@ -157,6 +188,22 @@ impl FileParser {
         }
     }
 
+    /// The file is not to be inflated in one go: what was held is read piece by piece.
+    fn let_go(&mut self) {
+        self.unread = Bytes::copy_from_slice(&self.vendor);
+        self.form = Form::Gzip { inflate: Box::new(Decompress::new_gzip(WINDOW_BITS)), between: false };
+    }
+
+    /// Reads the next piece of what was held; false when there is none.
+    fn read_held(&mut self) -> bool {
+        if self.unread.is_empty() || self.damage.is_some() {
+            return false;
+        }
+        let piece = self.unread.split_to(self.unread.remaining().min(DOWNLOAD_PIECE_BYTES));
+        self.damage = self.read(&piece).err();
+        true
+    }
+
     fn take_in(&mut self, piece: &[u8]) -> Result<(), Fault> {
         if let Form::Unknown(start) = &mut self.form {
             start.extend_from_slice(piece);
@@ -170,6 +217,7 @@ impl FileParser {
 
     fn read(&mut self, piece: &[u8]) -> Result<(), Fault> {
         match self.form {
+            Form::Held | Form::Whole => Ok(()),
             Form::Gzip { .. } => self.inflate(piece),
             Form::Text | Form::Unknown(_) => {
                 self.lines.raw.extend_from_slice(piece);
@@ -245,9 +293,9 @@ impl FileParser {
     /// What the form of the bytes says at their end.
     fn form_at_end(&mut self) -> Option<Fault> {
         match &self.form {
-            Form::Gzip { between: true, .. } | Form::Text => None,
+            Form::Gzip { between: true, .. } | Form::Whole | Form::Text => None,
             Form::Unknown(start) if start.iter().all(u8::is_ascii_whitespace) => None,
-            Form::Gzip { .. } | Form::Unknown(_) => {
+            Form::Gzip { .. } | Form::Held | Form::Unknown(_) => {
                 let text = format!("file {} is cut short after {} bytes", self.name, self.packed.len);
                 Some(Fault::new(Origin::Download, Kind::GzipCorrupt, text))
             }
@@ -260,8 +308,7 @@ impl FileParser {
 fn recognise(magic: [u8; 2], start: &[u8]) -> Result<Form, Kind> {
     let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
     if magic == GZIP_MAGIC {
-        let inflate = Box::new(Decompress::new_gzip(WINDOW_BITS));
-        return Ok(Form::Gzip { inflate, between: false });
+        return Ok(Form::Held);
     }
     match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'<') => Err(Kind::Html),

@@ -57,6 +57,8 @@ fn drive<'a>(mut parser: FileParser, pieces: impl Iterator<Item = &'a [u8]>) -> 
         parser.push(piece)?;
         chunks.extend(std::iter::from_fn(|| parser.take_sealed()));
     }
+    parser.close();
+    chunks.extend(std::iter::from_fn(|| parser.take_sealed()));
     let mut end = parser.finish()?;
     chunks.extend(end.chunk.take());
     for chunk in &chunks {

@@ -220,6 +220,7 @@ impl Hand {
     pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
         let link = self.link(file)?;
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
+        self.store.let_courier_take().await;
         let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
         self.store_file(&link, read, Vec::new()).await?;
         Ok(Outcome::Took)
@@ -286,10 +287,19 @@ impl Hand {
         let mut bytes = 0;
         while let Some(piece) = download.next_piece().await? {
             parser.push(&piece)?;
-            while let Some(chunk) = parser.take_sealed() {
-                bytes += chunk.raw.len() as u64;
-                staged.push(self.store.stage(&self.key, chunk).await?);
-            }
+            bytes += self.stage(parser, staged).await?;
+        }
+        parser.close();
+        bytes += self.stage(parser, staged).await?;
+        Ok(bytes)
+    }
+
+    /// Stores the chunks that are complete; returns their bytes.
+    async fn stage(&self, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
+        let mut bytes = 0;
+        while let Some(chunk) = parser.take_sealed() {
+            bytes += chunk.raw.len() as u64;
+            staged.push(self.store.stage(&self.key, chunk).await?);
         }
         Ok(bytes)
     }

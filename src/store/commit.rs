@@ -87,7 +87,7 @@ impl Store {
         let Some(newest) = fresh.last().map(|last| last.seq) else { return };
         let mut live = self.inner.live();
         let mut before = *self.inner.newest.borrow();
-        let leader = live.claims.values().copied().max();
+        let leader = live.leader();
         for Fresh { seq, bytes, chunk } in fresh {
             if leader.is_some() {
                 live.undelivered = live.undelivered.saturating_add(bytes.unsigned_abs());

@@ -74,6 +74,8 @@ struct Inner {
     status: tokio::sync::Mutex<SqliteConnection>,
     live: Mutex<Live>,
     newest: watch::Sender<i64>,
+    /// A courier has taken a chunk out of memory.
+    taken: tokio::sync::Notify,
     salt: Vec<u8>,
     /// Held for as long as the store is open; the operating system lets go of it when the process dies.
     _lock: Option<File>,
@@ -91,12 +93,19 @@ struct Live {
     /// A write found the disk full: so much must be free before collection goes on.
     disk_full: Option<u64>,
     recent: recent::Recent,
+    /// Number of the newest chunk that a courier has taken.
+    taken: i64,
 }
 
 impl Live {
     /// Every sink has dealt with the chunks up to this one; `None` without sinks.
     fn passed_by_all(&self) -> Option<i64> {
         self.claims.values().copied().min()
+    }
+
+    /// How far the foremost courier has come; `None` without sinks.
+    fn leader(&self) -> Option<i64> {
+        self.claims.values().copied().max().map(|claim| claim.max(self.taken))
     }
 }
 

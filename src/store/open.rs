@@ -117,6 +117,7 @@ async fn assemble(
         status: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
         live: Mutex::new(Live::default()),
         newest: watch::Sender::new(0),
+        taken: tokio::sync::Notify::new(),
         salt,
         _lock: lock,
     };

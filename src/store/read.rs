@@ -15,7 +15,8 @@ use crate::chunk::{Chunk, decode_index};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind};
-use crate::limits::STORE_MAX_CHUNK_BYTES;
+use crate::gzip;
+use crate::limits::{COURIER_GRACE_PER_MIB, STORE_MAX_CHUNK_BYTES};
 
 /// A chunk in its place. `chunk.gzip` is empty: couriers need the raw bytes.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ impl Store {
     /// `Corrupt` when the stored bytes do not inflate to what was stored.
     pub async fn next_chunk(&self, after: i64) -> Result<Option<Arc<StoredChunk>>, Fault> {
         if self.inner.writer.is_some() {
-            if let Some(chunk) = self.inner.live().recent.next(after) {
+            if let Some(chunk) = self.take_recent(after) {
                 return Ok(Some(chunk));
             }
             if after >= *self.inner.newest.borrow() {
@@ -53,7 +54,33 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let unpacked = tokio::task::spawn_blocking(move || unpack(&row)).await;
         let chunk = unpacked.map_err(|_| local(Kind::Corrupt, "a stored chunk could not be unpacked"))??;
+        let mut live = self.inner.live();
+        live.taken = live.taken.max(chunk.seq);
+        drop(live);
         Ok(Some(Arc::new(chunk)))
+    }
+
+    fn take_recent(&self, after: i64) -> Option<Arc<StoredChunk>> {
+        let mut live = self.inner.live();
+        let chunk = live.recent.next(after)?;
+        live.taken = live.taken.max(chunk.seq);
+        drop(live);
+        self.inner.taken.notify_waiters();
+        Some(chunk)
+    }
+
+    /// Waits while the newest chunk is still in memory for the foremost courier, which has come as far as the
+    /// chunk before it: one more chunk, and it would have to inflate this one again. The wait is bounded by
+    /// [`COURIER_GRACE_PER_MIB`]; a courier that has fallen behind, or stands still, is not waited for.
+    pub async fn let_courier_take(&self) {
+        let taken = self.inner.taken.notified();
+        let awaited = {
+            let live = self.inner.live();
+            live.leader().and_then(|leader| live.recent.awaited(leader))
+        };
+        let Some(bytes) = awaited else { return };
+        let grace = COURIER_GRACE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
+        let _ = tokio::time::timeout(grace, taken).await; // late is as good as taken
     }
 }
 
@@ -83,12 +110,15 @@ fn unpack(row: &SqliteRow) -> Result<StoredChunk, Fault> {
 }
 
 /// Inflates a gzip stream (of any number of members) that must be exactly `len` bytes long.
-fn inflate(gzip: &[u8], len: usize) -> Result<Bytes, String> {
+fn inflate(packed: &[u8], len: usize) -> Result<Bytes, String> {
     if len > STORE_MAX_CHUNK_BYTES {
         return Err(format!("its size of {len} bytes exceeds {STORE_MAX_CHUNK_BYTES}"));
     }
+    if let Some(raw) = gzip::inflate_whole(packed, len).filter(|raw| raw.len() == len) {
+        return Ok(gzip::lend(raw));
+    }
     let mut raw = vec![0; len];
-    let mut decoder = MultiGzDecoder::new(gzip);
+    let mut decoder = MultiGzDecoder::new(packed);
     decoder.read_exact(&mut raw).map_err(|error| format!("its gzip stream is damaged: {error}"))?;
     // Reading to the end is what verifies the checksum.
     match decoder.read(&mut [0]) {

@@ -18,11 +18,13 @@ struct Entry {
     after: i64,
     bytes: usize,
     chunk: Arc<StoredChunk>,
+    /// A courier has it.
+    taken: bool,
 }
 
 impl Recent {
     /// Adds the newest chunk, which follows chunk `after`, and lets the oldest go until all fit. `leader` is
-    /// the number of the chunk the foremost sink has dealt with: while even that one reads from disk, memory
+    /// the number of the last chunk that the foremost courier took or its sink has dealt with: while even that one reads from disk, memory
     /// would be filled and emptied without being read.
     pub(super) fn add(&mut self, after: i64, chunk: Arc<StoredChunk>, leader: Option<i64>) {
         let start = self.chunks.front().map_or(after, |entry| entry.after);
@@ -35,14 +37,23 @@ impl Recent {
             return;
         }
         self.bytes += bytes;
-        self.chunks.push_back(Entry { after, bytes, chunk });
+        self.chunks.push_back(Entry { after, bytes, chunk, taken: false });
         while self.bytes > STORE_RECENT_BYTES && self.pop() {}
     }
 
     /// The chunk that comes next after `seq`, if it is here.
-    pub(super) fn next(&self, seq: i64) -> Option<Arc<StoredChunk>> {
-        let follows = |entry: &&Entry| entry.after <= seq && seq < entry.chunk.seq;
-        self.chunks.iter().find(follows).map(|entry| Arc::clone(&entry.chunk))
+    pub(super) fn next(&mut self, seq: i64) -> Option<Arc<StoredChunk>> {
+        let follows = |entry: &&mut Entry| entry.after <= seq && seq < entry.chunk.seq;
+        self.chunks.iter_mut().find(follows).map(|entry| {
+            entry.taken = true;
+            Arc::clone(&entry.chunk)
+        })
+    }
+
+    /// Bytes of the newest chunk while no courier has taken it, although the foremost has come as far as
+    /// the one before it (`leader`).
+    pub(super) fn awaited(&self, leader: i64) -> Option<usize> {
+        self.chunks.back().filter(|entry| !entry.taken && entry.after <= leader).map(|entry| entry.bytes)
     }
 
     /// Every sink has passed `seq`: what lies before is wanted by nobody.

@@ -258,3 +258,31 @@ async fn delivered_events_stay_for_the_retention() {
     clock.advance(Duration::from_millis(1));
     assert_eq!(store.sweep().await.unwrap().chunks, 1);
 }
+
+#[tokio::test]
+async fn intake_waits_for_a_courier_that_keeps_up_and_for_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ready(dir.path()).await;
+    let at_once = || async {
+        let wait = store.let_courier_take();
+        tokio::pin!(wait);
+        std::future::poll_fn(|cx| std::task::Poll::Ready(wait.as_mut().poll(cx).is_ready())).await
+    };
+    assert!(at_once().await, "nothing stored");
+    store.commit(intake(&key("audit"), "", "c1", &["a"])).await.unwrap();
+    assert!(at_once().await, "no sink");
+    store.register_sink("siem", Start::Now).await.unwrap();
+    store.commit(intake(&key("audit"), "c1", "c2", &["b"])).await.unwrap();
+    assert!(!at_once().await, "the sink is next to it");
+    let taken = store.next_chunk(1).await.unwrap().unwrap();
+    assert_eq!(taken.seq, 2);
+    assert!(at_once().await, "taken");
+    store.commit(intake(&key("audit"), "c2", "c3", &["c"])).await.unwrap();
+    assert!(!at_once().await, "taken before it was confirmed, and wanted next");
+    let (_, next) = tokio::join!(store.let_courier_take(), store.next_chunk(2));
+    assert_eq!(next.unwrap().unwrap().seq, 3);
+    store.commit(intake(&key("audit"), "c3", "c4", &["d"])).await.unwrap();
+    store.let_courier_take().await; // nobody comes: the grace ends the wait
+    store.commit(intake(&key("audit"), "c4", "c5", &["e"])).await.unwrap();
+    assert!(at_once().await, "whoever missed one chunk is not waited for at the next");
+}
