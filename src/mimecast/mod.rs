@@ -15,6 +15,7 @@ pub mod position;
 pub mod quota;
 mod record;
 pub mod request;
+mod scan;
 mod unreadable;
 
 #[cfg(test)]

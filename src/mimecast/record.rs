@@ -8,6 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::feed::Feed;
+use super::scan;
 use crate::event::Severity;
 use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_KEYS, MAX_KIND_BYTES};
 
@@ -31,6 +32,11 @@ pub(super) struct Bad {
 
 /// Reads one record of `feed`, which must be one JSON object and nothing else.
 pub(super) fn read<'a>(feed: &Feed, text: &'a str) -> Result<Facts<'a>, Bad> {
+    scan::facts(feed, text).map_or_else(|| closely(feed, text), Ok)
+}
+
+/// The same by the book: decides what a text is, and says what is wrong with it.
+pub(super) fn closely<'a>(feed: &Feed, text: &'a str) -> Result<Facts<'a>, Bad> {
     shape(text.as_bytes())?;
     let mut json = serde_json::Deserializer::from_str(text);
     let facts = json.deserialize_map(RecordVisitor { feed }).and_then(|facts| json.end().map(|()| facts));
@@ -91,33 +97,68 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Facts<'de>, M::Error> {
-        let rule = &self.feed.severity;
-        let mut facts = Facts { time: None, kind: None, severity: rule.otherwise };
-        let mut event_type = None;
-        while let Some(field) = map.next_key_seed(FieldSeed { feed: self.feed })? {
+        let mut reading = Reading::new(self.feed);
+        while let Some(field) = map.next_key_seed(FieldSeed { reading: &reading })? {
             match field {
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                Field::Time => facts.time = map.next_value_seed(ScalarSeed)?.time(),
-                Field::Type => facts.kind = map.next_value_seed(ScalarSeed)?.name(),
-                Field::EventType => event_type = map.next_value_seed(ScalarSeed)?.name(),
-                Field::Tested(name) => {
-                    let value = map.next_value_seed(ScalarSeed)?;
-                    let hits =
-                        rule.tests.iter().filter(|test| test.field == name && value.is_one_of(test.values));
-                    // The numbers are syslog's: the gravest is the smallest.
-                    facts.severity = hits.map(|test| test.severity).fold(facts.severity, Severity::min);
-                }
+                _ => reading.learn(field, map.next_value_seed(ScalarSeed)?),
             }
         }
-        facts.kind = facts.kind.or(event_type);
-        Ok(facts)
+        Ok(reading.facts())
+    }
+}
+
+/// What is known of a record after some of its fields.
+pub(super) struct Reading<'f, 'a> {
+    feed: &'f Feed,
+    facts: Facts<'a>,
+    event_type: Option<Cow<'a, str>>,
+}
+
+impl<'f, 'a> Reading<'f, 'a> {
+    pub fn new(feed: &'f Feed) -> Self {
+        let facts = Facts { time: None, kind: None, severity: feed.severity.otherwise };
+        Reading { feed, facts, event_type: None }
+    }
+
+    pub fn field(&self, key: &str) -> Field {
+        if key == self.feed.time.0 {
+            return Field::Time;
+        }
+        if let Some(test) = self.feed.severity.tests.iter().find(|test| test.field == key) {
+            return Field::Tested(test.field);
+        }
+        match key {
+            "type" => Field::Type,
+            "eventType" => Field::EventType,
+            _ => Field::Other,
+        }
+    }
+
+    pub fn learn(&mut self, field: Field, value: Scalar<'a>) {
+        match field {
+            Field::Other => {}
+            Field::Time => self.facts.time = value.time(),
+            Field::Type => self.facts.kind = value.name(),
+            Field::EventType => self.event_type = value.name(),
+            Field::Tested(name) => {
+                let tests = self.feed.severity.tests.iter();
+                let hits = tests.filter(|test| test.field == name && value.is_one_of(test.values));
+                // The numbers are syslog's: the gravest is the smallest.
+                self.facts.severity = hits.map(|test| test.severity).fold(self.facts.severity, Severity::min);
+            }
+        }
+    }
+
+    pub fn facts(self) -> Facts<'a> {
+        Facts { kind: self.facts.kind.or(self.event_type), ..self.facts }
     }
 }
 
 /// What a key means to us.
-enum Field {
+pub(super) enum Field {
     Time,
     Type,
     /// Older batch files and the stream name the type so.
@@ -126,39 +167,29 @@ enum Field {
     Other,
 }
 
-struct FieldSeed<'f> {
-    feed: &'f Feed,
+struct FieldSeed<'r, 'f, 'a> {
+    reading: &'r Reading<'f, 'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_, '_> {
     type Value = Field;
     fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Field, D::Error> {
         from.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for FieldSeed<'_> {
+impl Visitor<'_> for FieldSeed<'_, '_, '_> {
     type Value = Field;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_str<E: Error>(self, key: &str) -> Result<Field, E> {
-        if key == self.feed.time.0 {
-            return Ok(Field::Time);
-        }
-        if let Some(test) = self.feed.severity.tests.iter().find(|test| test.field == key) {
-            return Ok(Field::Tested(test.field));
-        }
-        Ok(match key {
-            "type" => Field::Type,
-            "eventType" => Field::EventType,
-            _ => Field::Other,
-        })
+        Ok(self.reading.field(key))
     }
 }
 
 /// A value that is neither list nor object; those are skipped.
-enum Scalar<'a> {
+pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     Number(f64),
     Flag(bool),
