@@ -42,13 +42,36 @@ impl Time {
         let (secs, ms) = (at.div_euclid(1000), at.rem_euclid(1000));
         let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
-        digits(out, year, 4, b'-');
-        digits(out, month, 2, b'-');
-        digits(out, day, 2, b'T');
-        digits(out, second / 3600, 2, b':');
-        digits(out, second / 60 % 60, 2, b':');
-        digits(out, second % 60, 2, b'.');
-        digits(out, ms, 3, b'Z');
+        let tens = |value: i64| b'0' + (value / 10 % 10) as u8; // one decimal digit always fits
+        let ones = |value: i64| b'0' + (value % 10) as u8;
+        let (hour, minute, century) = (second / 3600, second / 60 % 60, year / 100);
+        let (second, hundredth) = (second % 60, ms / 10);
+        out.extend_from_slice(&[
+            tens(century),
+            ones(century),
+            tens(year),
+            ones(year),
+            b'-',
+            tens(month),
+            ones(month),
+            b'-',
+            tens(day),
+            ones(day),
+            b'T',
+            tens(hour),
+            ones(hour),
+            b':',
+            tens(minute),
+            ones(minute),
+            b':',
+            tens(second),
+            ones(second),
+            b'.',
+            tens(hundredth),
+            ones(hundredth),
+            ones(ms),
+            b'Z',
+        ]);
     }
 }
 
@@ -63,13 +86,6 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-fn digits(out: &mut Vec<u8>, value: i64, width: u32, end: u8) {
-    for power in (0..width).rev() {
-        out.push(b'0' + (value / 10_i64.pow(power) % 10) as u8); // one decimal digit always fits
-    }
-    out.push(end);
 }
 
 fn millis(duration: Duration) -> i64 {

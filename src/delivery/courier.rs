@@ -160,7 +160,7 @@ impl Courier {
             if !load.batch.is_empty() {
                 (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
                 self.sink.send(&load.batch).await?;
-                load.forget_bytes();
+                self.reader.reuse(load.take_batch());
             }
             sent.push(load);
         }

@@ -21,6 +21,8 @@ pub struct Reader {
     encoder: Encoder,
     at: Position,
     open: Option<Arc<StoredChunk>>,
+    /// An empty batch whose memory is used again.
+    spare: Batch,
 }
 
 /// A run of events on its way to the sink, and the accounts it settles once acknowledged.
@@ -36,14 +38,18 @@ pub struct Load {
 
 /// A run of a chunk's records inside a load.
 struct Origin {
-    chunk: Arc<StoredChunk>,
+    key: FeedKey,
     first: u32,
     count: u32,
+    /// Time of the last of them.
+    time: Option<Time>,
+    /// Gone when the load was taken as a whole: an open stream must not hold every chunk it has carried.
+    chunk: Option<Arc<StoredChunk>>,
 }
 
 impl Reader {
     pub fn new(store: Store, wants: Filter, encoder: Encoder, at: Position) -> Self {
-        Reader { store, wants, encoder, at, open: None }
+        Reader { store, wants, encoder, at, open: None, spare: Batch::default() }
     }
 
     /// Goes back to a position that was confirmed; free of cost when it stands there.
@@ -61,12 +67,23 @@ impl Reader {
     /// The next events, at most `max_events` and about `max_bytes` of wire bytes; `None` when the store has
     /// nothing behind the position. A load without events still moves the position (all filtered out).
     pub async fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Option<Load>, Fault> {
-        let mut load = Load { from: self.at, to: self.at, ..Load::default() };
+        let batch = std::mem::take(&mut self.spare);
+        let mut load = Load { batch, from: self.at, to: self.at, ..Load::default() };
         while load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
             let Some(chunk) = self.current().await? else { break };
             self.fill(&mut load, &chunk, max_events, max_bytes);
         }
-        Ok((load.to != load.from).then_some(load))
+        if load.to == load.from {
+            self.reuse(load.batch);
+            return Ok(None);
+        }
+        Ok(Some(load))
+    }
+
+    /// Takes back the memory of a batch that is on its way.
+    pub fn reuse(&mut self, mut batch: Batch) {
+        batch.clear();
+        self.spare = batch;
     }
 
     /// The chunk behind the position.
@@ -88,7 +105,14 @@ impl Reader {
                 }
                 next += 1;
             }
-            load.origins.push(Origin { chunk: chunk.clone(), first, count: next - first });
+            let last = next.checked_sub(1).and_then(|last| event(chunk, last));
+            load.origins.push(Origin {
+                key: chunk.key.clone(),
+                first,
+                count: next - first,
+                time: last.and_then(|event| event.time).map(Time),
+                chunk: Some(chunk.clone()),
+            });
         } else {
             next = total;
             load.filtered.push((chunk.key.clone(), u64::from(total.saturating_sub(first))));
@@ -114,7 +138,7 @@ impl Load {
     pub fn tally(loads: &[Load], dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
         let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
         for origin in loads.iter().flat_map(|load| &load.origins) {
-            add(&mut tallies, &origin.chunk.key, |tally| tally.delivered += u64::from(origin.count));
+            add(&mut tallies, &origin.key, |tally| tally.delivered += u64::from(origin.count));
         }
         for (key, count) in loads.iter().flat_map(|load| &load.filtered) {
             add(&mut tallies, key, |tally| tally.filtered += count);
@@ -133,7 +157,8 @@ impl Load {
         let mut left = n;
         for origin in &self.origins {
             if left < origin.count as usize {
-                return event(&origin.chunk, origin.first + left as u32).map(|event| (&*origin.chunk, event));
+                let chunk = origin.chunk.as_deref()?;
+                return event(chunk, origin.first + left as u32).map(|event| (chunk, event));
             }
             left -= origin.count as usize;
         }
@@ -142,15 +167,13 @@ impl Load {
 
     /// Newest event time of each run of records, for the delivery lag: one figure a chunk, never one an event.
     pub fn times(&self) -> impl Iterator<Item = Time> {
-        self.origins.iter().filter_map(|origin| {
-            let last = (origin.first + origin.count).checked_sub(1)?;
-            event(&origin.chunk, last)?.time.map(Time)
-        })
+        self.origins.iter().filter_map(|origin| origin.time)
     }
 
-    /// Lets go of the wire bytes once they are on their way; the accounts stay.
-    pub fn forget_bytes(&mut self) {
-        self.batch = Batch::default();
+    /// Lets go of the wire bytes and of the events once they are on their way; the accounts stay.
+    pub fn take_batch(&mut self) -> Batch {
+        self.origins.iter_mut().for_each(|origin| origin.chunk = None);
+        std::mem::take(&mut self.batch)
     }
 }
 

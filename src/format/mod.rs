@@ -73,7 +73,8 @@ pub struct Encoder {
     header: Header,
     octets: bool,
     envelope: envelope::Writer,
-    scratch: Vec<u8>,
+    /// The last octet count as it went out, with its space.
+    count: Vec<u8>,
 }
 
 impl Encoder {
@@ -88,23 +89,34 @@ impl Encoder {
             header,
             octets: framing == Framing::OctetCounting,
             envelope: envelope::Writer::default(),
-            scratch: Vec::new(),
+            count: Vec::new(),
         }
     }
 
     /// Appends exactly one record to `out`. Cannot fail: every event has a form.
     pub fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         if self.octets {
-            let mut message = std::mem::take(&mut self.scratch);
-            message.clear();
-            self.message(event, false, &mut message);
-            text::number(out, message.len() as u64);
-            out.push(b' ');
-            out.extend_from_slice(&message);
-            self.scratch = message;
+            self.counted(event, out);
         } else {
             self.message(event, true, out);
             out.push(b'\n');
+        }
+    }
+
+    /// The count stands before what it counts. Room is made for as many digits as the last one had, which is
+    /// nearly always right; where not, the message is moved.
+    fn counted(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.count);
+        let message = out.len();
+        self.message(event, false, out);
+        let octets = out.len() - message;
+        self.count.clear();
+        text::number(&mut self.count, octets as u64);
+        self.count.push(b' ');
+        match out.get_mut(start..message) {
+            Some(room) if room.len() == self.count.len() => room.copy_from_slice(&self.count),
+            _ => drop(out.splice(start..message, self.count.iter().copied())),
         }
     }
 
