@@ -1,1 +1,146 @@
-//! (in work)
+//! An error answer of any origin becomes one [`Fault`]. Nothing here knows what is done about it.
+//!
+//! Every reader is total: any bytes give a fault, never a panic, and of a body no more than
+//! [`MAX_ERROR_BODY_BYTES`] are looked at. The readers are asked in this order and the first that recognises its
+//! form wins: Mimecast, OAuth, problem+json, JSON:API, Rackspace fault, any JSON object, XML (S3, AWS, Rackspace),
+//! broken JSON, the header `x-error-message`, HTML, text, nothing.
+//!
+//! Only the forms of Mimecast and OAuth make a fault `attributed`: what a proxy, a web filter or the file store
+//! says is no verdict on a credential.
+
+mod http_date;
+mod json_api;
+mod lenient;
+mod mimecast;
+mod oauth;
+mod object;
+mod plain;
+mod problem_json;
+mod rackspace;
+mod redact;
+mod said;
+mod success;
+mod wait;
+mod xml;
+mod xml_fault;
+
+#[cfg(test)]
+mod codes_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod samples_tests;
+
+pub use redact::redacted;
+pub use success::failure_in_success;
+pub use wait::{remaining, skew_ms, wait_from};
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::clock::Time;
+use crate::fault::{Code, Fault, Kind, Origin};
+use crate::limits::MAX_ERROR_BODY_BYTES;
+use said::{Form, Said};
+
+/// The fault an answer stands for. `headers` in any case; of `body` at most [`MAX_ERROR_BODY_BYTES`] are read.
+///
+/// A 2xx answer comes here when it was not what was due: it is searched for a failure it may carry, else it is
+/// [`Kind::Html`] or [`Kind::Malformed`].
+pub fn read(origin: Origin, status: u16, headers: &[(String, String)], body: &[u8], now: Time) -> Fault {
+    let mut fault = match status {
+        200..=299 => read_success(origin, status, headers, body),
+        _ => fault_of(origin, status, said(headers, cut(body))),
+    };
+    let asked = wait::retry_after(headers, now);
+    let limited = fault.status() == Some(429) || remaining(headers) == Some(0);
+    // The reset time stands on ordinary answers too; it is a request to wait only when the quota is used up.
+    fault.retry_after = asked.or_else(|| wait::reset(headers, now).filter(|_| limited));
+    fault.skew_ms = skew_ms(headers, now);
+    if let Some(id) = said::request_id(headers) {
+        fault.request_id = Some(id);
+    }
+    fault
+}
+
+fn read_success(origin: Origin, status: u16, headers: &[(String, String)], body: &[u8]) -> Fault {
+    if let Some(fault) = failure_in_success(origin, body) {
+        return fault;
+    }
+    let said = said(headers, cut(body));
+    let kind = match (origin, said.form) {
+        (Origin::Sink | Origin::Local, _) => Kind::Status(status),
+        (_, Form::Html) => Kind::Html,
+        _ => Kind::Malformed,
+    };
+    Fault { kind, attributed: false, code: None, ..fault_of(origin, status, said) }
+}
+
+fn cut(body: &[u8]) -> &[u8] {
+    body.get(..MAX_ERROR_BODY_BYTES).unwrap_or(body)
+}
+
+/// What the answer says, in whatever form.
+fn said(headers: &[(String, String)], body: &[u8]) -> Said {
+    let text: Cow<'_, str> = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(object)) => return of_object(headers, &object),
+        Ok(Value::Array(list)) => {
+            if let Some(object) = list.iter().find_map(Value::as_object) {
+                return of_object(headers, object);
+            }
+        }
+        Ok(Value::String(line)) => return Said::new(Form::Text, line),
+        Ok(_) | Err(_) => {}
+    }
+    if text.starts_with('<')
+        && let Some(said) = xml_fault::read(headers, text)
+    {
+        return said;
+    }
+    if text.starts_with(['{', '['])
+        && let Some(said) = rackspace::read_broken(text)
+    {
+        return said;
+    }
+    plain::read(headers, text)
+}
+
+/// What a JSON object says. `headers` tell problem+json apart, and whether Mimecast itself answered.
+fn of_object(headers: &[(String, String)], object: &Map<String, Value>) -> Said {
+    mimecast::read(object)
+        .or_else(|| oauth::read(object))
+        .or_else(|| problem_json::read(headers, object))
+        .or_else(|| json_api::read(object))
+        .or_else(|| rackspace::read(object))
+        .unwrap_or_else(|| plain::read_object(headers, object))
+}
+
+/// The common end of all forms: which status holds, what may be shown.
+fn fault_of(origin: Origin, http: u16, said: Said) -> Fault {
+    let ours = matches!(origin, Origin::Api | Origin::Token);
+    let mut status = said.status.map_or(http, |body| said::milder(http, body));
+    let mut code = said.code.as_deref().and_then(Code::new);
+    if said.is_throttling(status) {
+        status = 429;
+        if said.form != Form::Xml {
+            code = Code::new("throttled");
+        }
+    }
+    let mut detail = redacted(&said.message);
+    if said.more > 0 {
+        detail = format!("{detail} (and {} more)", said.more);
+    }
+    if status != http {
+        detail = format!("read as {status}, sent as HTTP {http}: {detail}");
+    }
+    let mut fault = Fault::new(origin, Kind::Status(status), detail);
+    fault.code = code;
+    fault.attributed = ours && said.is_attributed(origin);
+    fault.retryable = said.retryable;
+    fault.field = said.field.as_deref().and_then(said::name);
+    fault.request_id = said.request_id.as_deref().and_then(said::name);
+    fault
+}
