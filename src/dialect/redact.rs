@@ -53,7 +53,10 @@ pub fn redacted(text: &str) -> String {
 
 fn is_break(c: char) -> bool {
     c.is_whitespace()
-        || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | '[' | ']' | ',' | ';' | '|')
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '\\' | '<' | '>' | '(' | ')' | '{' | '}' | '[' | ']' | ',' | ';' | '|'
+        )
 }
 
 /// Writes what may be shown of `word`; the return value is where to go on in `after`.
@@ -231,7 +234,7 @@ mod tests {
                 "client_id=a&client_secret=[removed]&grant_type=x",
             ),
             (r#"{"client_secret": "a b c", "x": 1}"#, r#"{"client_secret: [removed], "x": 1}"#),
-            (r#"{\"password\":\"hunter2\"}"#, r#"{\"password:[removed]}"#),
+            (r#"{\"password\":\"hunter2\"}"#, r#"{\"password:[removed]"#),
             ("password: hunter2", "password: [removed]"),
             (
                 "GET https://files.example.com/a/b.gz?X-Amz-Signature=0a0b&x=(1) failed",

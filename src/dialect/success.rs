@@ -57,10 +57,14 @@ fn is_failure(members: &Map<String, Value>) -> bool {
     let failed = |name: &str| {
         word(name).is_some_and(|word| matches!(word.as_str(), "error" | "fail" | "failed" | "failure"))
     };
-    let meta = object::status(members.get("meta").and_then(|meta| meta.get("status")));
+    let meta = members.get("meta").and_then(|meta| meta.get("status"));
+    let meta_fails = match meta {
+        Some(Value::Number(number)) => !number.as_u64().is_some_and(|status| (200..=299).contains(&status)),
+        other => object::status(other).is_some_and(|status| !(200..=299).contains(&status)),
+    };
     let status = members.get("status").filter(|status| status.is_number());
     ["fail", "error", "errors"].iter().any(|name| members.get(*name).is_some_and(is_something))
-        || meta.is_some_and(|status| !(200..=299).contains(&status))
+        || meta_fails
         || object::status(status).is_some_and(|status| status >= 400)
         || failed("status")
         || failed("ack")
