@@ -34,17 +34,15 @@ pub(super) fn read(headers: &[(String, String)], text: &str) -> Option<Said> {
     let request_id = ["RequestId", "RequestID"].into_iter().find_map(|name| xml.text(name));
     let message = message.unwrap_or("the answer names no reason");
     Some(Said {
-        code: code.map(|code| specific(code, message, xml.text("ArgumentName"))),
+        code: code.map(|code| specific(code, message)),
         request_id: request_id.map(str::to_owned),
         ..Said::new(Form::Xml, message)
     })
 }
 
-/// S3 says `InvalidArgument` of every argument, but only of two kinds of authentication at once does it mean that
-/// a bearer token went to the store (recovery row X20). The others carry the argument's name behind it.
-fn specific(code: &str, message: &str, argument: Option<&str>) -> String {
-    if code != "InvalidArgument" || message.to_ascii_lowercase().contains("auth mechanism") {
-        return code.to_owned();
-    }
-    format!("{code}.{}", argument.unwrap_or("other"))
+/// S3 says `InvalidArgument` of every argument; only two kinds of authentication at once mean that a bearer token
+/// went to the store (recovery row X20), so that case has a name of its own.
+fn specific(code: &str, message: &str) -> String {
+    let two = code == "InvalidArgument" && message.to_ascii_lowercase().contains("auth mechanism");
+    if two { "OnlyOneAuthMechanism" } else { code }.to_owned()
 }
