@@ -91,6 +91,33 @@ pub const INFLATE_BYTES: usize = 256 << 10;
 /// Where the expansion ratio begins to count.
 pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
 
+// --- dialect: error answers -------------------------------------------------------------------------------
+
+/// Malformed bodies are searched this far for a name, a code and a message (recovery row D06).
+pub const MAX_LENIENT_BYTES: usize = 8 << 10;
+/// Errors looked at of one answer; the rest is only counted. The first ones name the cause.
+pub const MAX_ERRORS_READ: usize = 8;
+/// Elements within elements of an XML fault; honest ones end at 3 (recovery row D07).
+pub const MAX_XML_DEPTH: usize = 8;
+/// Attributes of all elements of an XML fault together (recovery row D07).
+pub const MAX_XML_ATTRIBUTES: usize = 64;
+/// Elements of an XML fault whose text is kept; S3 sends about 10.
+pub const MAX_XML_TEXTS: usize = 32;
+/// Characters of outside text that are searched for secrets; [`crate::fault::one_line`] shows fewer.
+pub const MAX_REDACTED_CHARS: usize = 2_000;
+/// A run of base64 characters this long is taken to be a secret: 24 bytes, the shortest key in use.
+pub const SECRET_RUN_CHARS: usize = 32;
+/// Characters of a request id or a field name; UUIDs have 36, S3's second id 76.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Headers of an answer that are looked at.
+pub const MAX_HEADERS_READ: usize = 256;
+/// Shortest wait a server can ask for: 0 would make a loop without rest (recovery rows H10, H11).
+pub const MIN_SERVER_WAIT: Duration = Duration::from_secs(1);
+/// Longest `Retry-After` that is believed (recovery row H10).
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
+/// Longest `X-RateLimit-Reset` that is believed, and what stands for an absurd `Retry-After` (rows H10, H11).
+pub const MAX_RESET: Duration = Duration::from_secs(3_600);
+
 // --- store ------------------------------------------------------------------------------------------------
 
 /// Raw bytes a chunk of our own making aims at.

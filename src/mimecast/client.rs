@@ -62,7 +62,7 @@ impl Default for Timeouts {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Name (lower case) and value, for `dialect::wait` (rate limits, clock skew) and for support.
+    /// Name (lower case) and value, for `dialect::quota_pause` and for support.
     pub headers: Vec<(String, String)>,
     /// At most [`MAX_ANSWER_BYTES`].
     pub body: Bytes,

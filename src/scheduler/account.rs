@@ -147,7 +147,7 @@ impl Account {
     /// What an answer's headers say about the budget: none left means a pause before the refusal comes.
     pub fn note_budget(&self, feed: &Feed, headers: &[(String, String)]) {
         let now = self.clock.now();
-        if let Some(wait) = dialect::wait::quota_pause(headers, now) {
+        if let Some(wait) = dialect::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
             quota.exhausted(feed, Some(now.plus(wait)), now);
         }
