@@ -359,6 +359,7 @@ impl On {
             Name::Any | Name::Absent | Name::Present => &[],
         }
     }
+    #[cfg(test)]
     pub(super) fn is_catch_all(&self) -> bool {
         matches!((self.what, self.code), (What::Anything, Name::Any))
             && self.attributed.is_none()
