@@ -190,6 +190,9 @@ pub const ANSWER_EXCERPT_CHARS: usize = 200;
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
+/// be lost to a restart.
+pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
 /// How often a halted sink is looked at (recovery rows S06, S07).
 pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the worth of an acknowledgement is looked at again (recovery row S13).
@@ -199,6 +202,12 @@ pub const REFUSED_IN_A_ROW: usize = 8;
 
 // --- daemon -----------------------------------------------------------------------------------------------
 
+/// How far behind the edge of what Mimecast keeps a position may lie before it counts as too old.
+pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
+/// A clock that differs from Mimecast's by less than this is a good clock (recovery row L06).
+pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);
+/// Answers whose clock is remembered; the median counts, so that one odd answer moves nothing.
+pub const CLOCK_SKEW_SAMPLES: usize = 5;
 /// Files downloaded and inflated at once, over all tenants: bounds memory at about 12 MiB each.
 pub const FILES_AT_ONCE: usize = 1;
 /// Threads for work that must not hold up I/O.
@@ -211,6 +220,10 @@ pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// A request of an operator is one name; anything larger is none.
+pub const MAX_REQUEST_BYTES: u64 = 1024;
+/// How often the daemon looks after its parts, and for what operators ask of it.
+pub const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Recorded durations are folded into buckets this often.
 pub const TELEMETRY_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Couriers of `run --once` give a sink up after so many failures in a row.

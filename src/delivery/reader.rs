@@ -8,6 +8,7 @@ use crate::cursor::FeedKey;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::format::Encoder;
+use crate::limits::FILTERED_CHUNKS_PER_LOAD;
 use crate::sink::Batch;
 use crate::store::{DeadLetter, Position, Store, StoredChunk, Tally};
 
@@ -62,9 +63,16 @@ impl Reader {
     /// nothing behind the position. A load without events still moves the position (all filtered out).
     pub async fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Option<Load>, Fault> {
         let mut load = Load { from: self.at, to: self.at, ..Load::default() };
-        while load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
-            let Some(chunk) = self.current().await? else { break };
-            self.fill(&mut load, &chunk, max_events, max_bytes);
+        let room = |load: &Load| load.batch.len() < max_events && load.batch.bytes.len() < max_bytes;
+        while room(&load) && load.filtered.len() < FILTERED_CHUNKS_PER_LOAD {
+            match self.current().await {
+                Ok(Some(chunk)) => self.fill(&mut load, &chunk, max_events, max_bytes),
+                Ok(None) => break,
+                Err(fault) => {
+                    self.rewind_to(load.from); // what this load had taken must be read again
+                    return Err(fault);
+                }
+            }
         }
         Ok((load.to != load.from).then_some(load))
     }
@@ -109,14 +117,37 @@ fn event(chunk: &StoredChunk, n: u32) -> Option<Event<'_>> {
     chunk.chunk.event(n as usize, &chunk.key.tenant, chunk.key.feed, chunk.collected.0)
 }
 
+/// What remains of loads while their confirmation is awaited: constant in size whatever the batch holds.
+pub struct Accounts {
+    pub to: Position,
+    pub tally: Vec<(FeedKey, Tally)>,
+    /// One event time a run of records, for the delivery lag.
+    pub times: Vec<Time>,
+}
+
+impl Accounts {
+    /// Adds the load that followed.
+    pub fn add(&mut self, next: Accounts) {
+        self.to = next.to;
+        self.times.extend(next.times);
+        for (key, more) in next.tally {
+            add(&mut self.tally, &key, |tally| {
+                tally.delivered += more.delivered;
+                tally.filtered += more.filtered;
+                tally.dead_lettered += more.dead_lettered;
+            });
+        }
+    }
+}
+
 impl Load {
-    /// What the accounts become when all events of these loads but the `dead` ones were delivered.
-    pub fn tally(loads: &[Load], dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
+    /// What the accounts become when all events of the load but the `dead` ones were delivered.
+    pub fn tally(&self, dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
         let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
-        for origin in loads.iter().flat_map(|load| &load.origins) {
+        for origin in &self.origins {
             add(&mut tallies, &origin.chunk.key, |tally| tally.delivered += u64::from(origin.count));
         }
-        for (key, count) in loads.iter().flat_map(|load| &load.filtered) {
+        for (key, count) in &self.filtered {
             add(&mut tallies, key, |tally| tally.filtered += count);
         }
         for letter in dead {
@@ -148,9 +179,10 @@ impl Load {
         })
     }
 
-    /// Lets go of the wire bytes once they are on their way; the accounts stay.
-    pub fn forget_bytes(&mut self) {
-        self.batch = Batch::default();
+    /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
+    /// loads at once.
+    pub fn account(self) -> Accounts {
+        Accounts { to: self.to, times: self.times().collect(), tally: self.tally(&[]) }
     }
 }
 

@@ -32,7 +32,7 @@ mod hostile_tests;
 mod samples_tests;
 
 pub use success::failure_in_success;
-pub use wait::quota_pause;
+pub use wait::{quota_pause, skew_ms};
 
 use std::borrow::Cow;
 

@@ -22,7 +22,7 @@ pub fn quota_pause(headers: &[(String, String)], now: Time) -> Option<Duration> 
 }
 
 /// Server minus local clock in milliseconds, from the `Date` header.
-pub(super) fn skew_ms(headers: &[(String, String)], now: Time) -> Option<i64> {
+pub fn skew_ms(headers: &[(String, String)], now: Time) -> Option<i64> {
     http_date::parse(header(headers, "date")?, now).map(|theirs| theirs.0.saturating_sub(now.0))
 }
 
