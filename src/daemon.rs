@@ -4,6 +4,7 @@
 mod board;
 mod fleet;
 mod plan;
+pub mod requests;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -82,6 +83,7 @@ impl Daemon {
     ) -> Result<Daemon, SetupError> {
         let options = Options::new(settings.store.max_size, settings.store.retention, clock.clone());
         let store = Store::open(&settings.state_dir, &options).await?;
+        requests::prepare(&settings.state_dir)?;
         let board = Board::new(store, clock.clone(), Some(started));
         let stop_upkeep = CancellationToken::new();
         let admin = serve_admin(&settings, &board, &exporter, &stop_upkeep).await?;
@@ -100,8 +102,8 @@ impl Daemon {
             took: clock.now().since(started),
         };
         Notice::Process(news).emit();
-        tokio::spawn(upkeep::store(board.clone(), stop_upkeep.clone()));
-        tokio::spawn(upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
+        fleet.guard("upkeep of the store", upkeep::store(board.clone(), stop_upkeep.clone()));
+        fleet.guard("upkeep of metrics", upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
         heard(service::ready(&fleet_words(&settings)));
         Ok(Daemon { config: config.to_owned(), settings, board, fleet, exporter, stop_upkeep })
     }
@@ -117,8 +119,9 @@ impl Daemon {
                     }
                     Signal::Reload => self.reload().await,
                 },
+                scope = requests::next(&self.settings.state_dir) => self.resume(&scope).await,
                 () = failed.cancelled() => return ExitCode::Failed,
-                () = self.fleet.watch() => return ExitCode::Failed,
+                code = self.fleet.watch() => return ExitCode::from_number(code),
             }
         }
     }
@@ -132,12 +135,28 @@ impl Daemon {
             }
         };
         let status = self.board.status().await;
-        let closed = |state| !matches!(state, CredentialState::Ok | CredentialState::Refreshing);
-        if status.tenants.iter().any(|tenant| closed(tenant.credential.state)) {
+        let any = |state| status.tenants.iter().any(|tenant| tenant.credential.state == state);
+        let denied = [CredentialState::LockedOut, CredentialState::Expired, CredentialState::Revoked, CredentialState::Denied];
+        if denied.into_iter().any(any) {
             return ExitCode::Permission;
         }
-        let waiting: u64 = status.sinks.iter().map(|sink| sink.waiting_events).sum();
+        if any(CredentialState::Suspended) {
+            return ExitCode::Unreachable;
+        }
+        let waiting = match self.board.store.usage().await {
+            Ok(usage) => usage.sinks.iter().map(|sink| sink.events_waiting).sum(),
+            Err(_) => u64::MAX, // nobody knows, so nobody may call it done
+        };
         if caught_up && waiting == 0 { ExitCode::Done } else { ExitCode::Failed }
+    }
+
+    async fn resume(&mut self, scope: &str) {
+        let news = if self.fleet.resume(scope).await {
+            Process::Resumed { scope }
+        } else {
+            Process::ConfigWarning { words: "`resume` named something that does not run; see `status` for the names" }
+        };
+        Notice::Process(news).emit();
     }
 
     /// A new configuration, or the old one and the reason why.

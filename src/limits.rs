@@ -96,6 +96,33 @@ pub const HELD_FILE_BYTES: usize = 1 << 20;
 /// Where the expansion ratio begins to count.
 pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
 
+// --- dialect: error answers -------------------------------------------------------------------------------
+
+/// Malformed bodies are searched this far for a name, a code and a message (recovery row D06).
+pub const MAX_LENIENT_BYTES: usize = 8 << 10;
+/// Errors looked at of one answer; the rest is only counted. The first ones name the cause.
+pub const MAX_ERRORS_READ: usize = 8;
+/// Elements within elements of an XML fault; honest ones end at 3 (recovery row D07).
+pub const MAX_XML_DEPTH: usize = 8;
+/// Attributes of all elements of an XML fault together (recovery row D07).
+pub const MAX_XML_ATTRIBUTES: usize = 64;
+/// Elements of an XML fault whose text is kept; S3 sends about 10.
+pub const MAX_XML_TEXTS: usize = 32;
+/// Characters of outside text that are searched for secrets; [`crate::fault::one_line`] shows fewer.
+pub const MAX_REDACTED_CHARS: usize = 2_000;
+/// A run of base64 characters this long is taken to be a secret: 24 bytes, the shortest key in use.
+pub const SECRET_RUN_CHARS: usize = 32;
+/// Characters of a request id or a field name; UUIDs have 36, S3's second id 76.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Headers of an answer that are looked at.
+pub const MAX_HEADERS_READ: usize = 256;
+/// Shortest wait a server can ask for: 0 would make a loop without rest (recovery rows H10, H11).
+pub const MIN_SERVER_WAIT: Duration = Duration::from_secs(1);
+/// Longest `Retry-After` that is believed (recovery row H10).
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
+/// Longest `X-RateLimit-Reset` that is believed, and what stands for an absurd `Retry-After` (rows H10, H11).
+pub const MAX_RESET: Duration = Duration::from_secs(3_600);
+
 // --- store ------------------------------------------------------------------------------------------------
 
 /// Raw bytes a chunk of our own making aims at.
@@ -172,6 +199,9 @@ pub const ANSWER_EXCERPT_CHARS: usize = 200;
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
+/// be lost to a restart.
+pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
 /// How often a halted sink is looked at (recovery rows S06, S07).
 pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the worth of an acknowledgement is looked at again (recovery row S13).
@@ -181,6 +211,12 @@ pub const REFUSED_IN_A_ROW: usize = 8;
 
 // --- daemon -----------------------------------------------------------------------------------------------
 
+/// How far behind the edge of what Mimecast keeps a position may lie before it counts as too old.
+pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
+/// A clock that differs from Mimecast's by less than this is a good clock (recovery row L06).
+pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);
+/// Answers whose clock is remembered; the median counts, so that one odd answer moves nothing.
+pub const CLOCK_SKEW_SAMPLES: usize = 5;
 /// Files downloaded and inflated at once, over all tenants: bounds memory at about 12 MiB each.
 pub const FILES_AT_ONCE: usize = 1;
 /// Threads for work that must not hold up I/O.
@@ -193,6 +229,10 @@ pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// A request of an operator is one name; anything larger is none.
+pub const MAX_REQUEST_BYTES: u64 = 1024;
+/// How often the daemon looks after its parts, and for what operators ask of it.
+pub const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Recorded durations are folded into buckets this often.
 pub const TELEMETRY_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Couriers of `run --once` give a sink up after so many failures in a row.

@@ -17,6 +17,21 @@ pub enum ExitCode {
     Configuration = 78,
 }
 
+impl ExitCode {
+    /// The member with this number; an unknown number is a failure.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => ExitCode::Done,
+            2 => ExitCode::Usage,
+            69 => ExitCode::Unreachable,
+            75 => ExitCode::TryLater,
+            77 => ExitCode::Permission,
+            78 => ExitCode::Configuration,
+            _ => ExitCode::Failed,
+        }
+    }
+}
+
 /// An error that ends a verb. `message` completes "failed to …" or stands alone; it says what, where, why and
 /// what to do, and carries no secret.
 #[derive(Clone, Debug)]

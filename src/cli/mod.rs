@@ -4,6 +4,7 @@
 mod explain;
 mod feeds;
 mod reconcile;
+mod resume;
 mod run;
 mod status;
 mod validate;
@@ -78,6 +79,13 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
+    Resume {
+        #[command(flatten)]
+        common: Common,
+        /// What may go on, as `status` names it.
+        scope: String,
+    },
     /// Prove from the store that every event listed is accounted for, per feed and sink.
     Reconcile {
         #[command(flatten)]
@@ -116,6 +124,7 @@ fn perform(verb: Verb) -> Printed {
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
         Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
+        Verb::Resume { common, scope } => resume::resume(&scope, &common),
         Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
 }

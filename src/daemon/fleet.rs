@@ -15,7 +15,7 @@ use crate::config::{self, Settings};
 use crate::cursor::FeedKey;
 use crate::delivery::{Courier, SinkState, Wires};
 use crate::fault::Fault;
-use crate::limits::{FILES_AT_ONCE, MIN_POLL_INTERVAL};
+use crate::limits::{FILES_AT_ONCE, MIN_POLL_INTERVAL, WATCH_EVERY};
 use crate::mimecast::catalogue;
 use crate::scheduler::account::{Account, Identity};
 use crate::scheduler::live::FeedLive;
@@ -47,6 +47,7 @@ pub struct Fleet {
 
 struct RunningTenant {
     settings: config::Tenant,
+    account: Arc<Account>,
     stop: CancellationToken,
     runners: JoinSet<Ended>,
 }
@@ -65,7 +66,8 @@ struct ReadySink {
 
 struct ReadyTenant {
     settings: config::Tenant,
-    account: Account,
+    identity: Identity,
+    pace: Pace,
 }
 
 impl Fleet {
@@ -106,7 +108,7 @@ impl Fleet {
             self.tenants.iter().filter(kept_tenants).map(|t| t.settings.name.clone()).collect();
         let mut tenants = Vec::new();
         for tenant in settings.tenants.iter().filter(|tenant| !kept.contains(&tenant.name)) {
-            tenants.push(self.ready_tenant(tenant, &overrides).await?);
+            tenants.push(self.ready_tenant(tenant, &overrides)?);
         }
         let kept_sinks = |running: &&RunningSink| settings.sinks.contains(&running.settings);
         let kept_sinks: Vec<String> =
@@ -154,20 +156,20 @@ impl Fleet {
         if changes.is_empty() { "nothing that runs is different".to_owned() } else { changes.join("; ") }
     }
 
-    async fn ready_tenant(
+    fn ready_tenant(
         &self,
         tenant: &config::Tenant,
         overrides: &Overrides,
     ) -> Result<ReadyTenant, SetupError> {
         let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
         let pace = Pace::new(interval, tenant.loopback, overrides.clone());
-        let identity = Identity::of(tenant, &self.clock)?;
-        let account = Account::open(identity, self.store.clone(), self.clock.clone(), pace).await?;
-        Ok(ReadyTenant { settings: tenant.clone(), account })
+        Ok(ReadyTenant { settings: tenant.clone(), identity: Identity::of(tenant, &self.clock)?, pace })
     }
 
     async fn start_tenant(&mut self, ready: ReadyTenant) -> Result<(), SetupError> {
-        let (stop, account) = (CancellationToken::new(), Arc::new(ready.account));
+        // only now: while the old parts ran, the stored gate could still change
+        let account = Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
+        let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
         let mut feeds = Vec::new();
         for feed in &ready.settings.feeds {
@@ -196,7 +198,7 @@ impl Fleet {
         }
         let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds };
         self.board.parts().tenants.push(view);
-        self.tenants.push(RunningTenant { settings: ready.settings, stop, runners });
+        self.tenants.push(RunningTenant { settings: ready.settings, account, stop, runners });
         Ok(())
     }
 
@@ -214,7 +216,13 @@ impl Fleet {
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
             let wires =
-                Wires { state, wake: self.wake.subscribe(), stop: stop.clone(), drain: self.drain.clone() };
+                Wires {
+                    state,
+                    wake: self.wake.subscribe(),
+                    stop: stop.clone(),
+                    drain: self.drain.clone(),
+                    failed: self.failed.clone(),
+                };
             let courier = Courier::new(
                 (ready.settings.name.clone(), ready.sink),
                 self.store.clone(),
@@ -234,6 +242,31 @@ impl Fleet {
             self.sinks.push(RunningSink { settings: ready.settings, stop, courier });
         }
         Ok(())
+    }
+
+    /// Runs a task of the daemon's own; when it panics the daemon ends and is started again.
+    pub fn guard(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let failed = self.failed.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tokio::spawn(task).await {
+                report_panic(name, &error.to_string());
+                failed.cancel();
+            }
+        });
+    }
+
+    /// Wakes what an operator said may go on: `acme`, `acme/audit` or `sink:siem`. Says whether there is such.
+    pub async fn resume(&mut self, scope: &str) -> bool {
+        let name = scope.split('/').next().unwrap_or(scope);
+        let sink = scope.strip_prefix("sink:").is_some_and(|sink| self.sinks.iter().any(|s| s.settings.name == sink));
+        let tenant = self.tenants.iter().find(|tenant| tenant.settings.name == name);
+        if let Some(tenant) = tenant
+            && let Err(fault) = tenant.account.resume().await
+        {
+            Notice::Process(Process::ConfigWarning { words: &format!("failed to resume {scope}: {fault}") }).emit();
+        }
+        self.wake.send_modify(|count| *count += 1);
+        sink || tenant.is_some()
     }
 
     async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
@@ -266,7 +299,7 @@ impl Fleet {
             while let Some(ended) = tenant.runners.join_next().await {
                 match ended {
                     Ok(Ended::CaughtUp) => {}
-                    Ok(Ended::Stopped | Ended::HeldBack | Ended::Exit) => all_caught_up = false,
+                    Ok(Ended::Stopped | Ended::HeldBack | Ended::Exit(_)) => all_caught_up = false,
                     Err(error) => {
                         report_panic("runner", &error.to_string());
                         all_caught_up = false;
@@ -281,22 +314,21 @@ impl Fleet {
         all_caught_up
     }
 
-    /// Completes when a runner panicked, or met what the recovery table ends the process for.
-    pub async fn watch(&mut self) {
+    /// Completes when a runner panicked, or met what the recovery table ends the process for; with the exit code.
+    pub async fn watch(&mut self) -> u8 {
         loop {
-            let mut ended = None;
             for tenant in &mut self.tenants {
-                if let Some(result) = tenant.runners.try_join_next() {
-                    ended = Some(result);
+                match tenant.runners.try_join_next() {
+                    Some(Err(error)) if error.is_panic() => {
+                        report_panic("runner", &error.to_string());
+                        return ExitCode::Failed as u8;
+                    }
+                    // the recovery table wants the process to end; the runner's notice said why
+                    Some(Ok(Ended::Exit(code))) => return code,
+                    _ => {}
                 }
             }
-            match ended {
-                Some(Err(error)) if error.is_panic() => return report_panic("runner", &error.to_string()),
-                // the recovery table wants the process to end; the runner's notice said why
-                Some(Ok(Ended::Exit)) => return,
-                Some(_) => {}
-                None => tokio::time::sleep(Duration::from_secs(5)).await,
-            }
+            tokio::time::sleep(WATCH_EVERY).await;
         }
     }
 

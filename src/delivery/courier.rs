@@ -7,14 +7,15 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{Filter, Load, Reader};
+use super::reader::{Accounts, Filter, Load, Reader};
 use super::refusal::Delivery;
 use crate::clock::{Clock, Time};
-use crate::fault::{Fault, Kind};
+use crate::cursor::FeedKey;
+use crate::fault::{Fault, Kind, Origin};
 use crate::format::Encoder;
-use crate::limits::{ACK_PROBE_EVERY, SINK_PROBE_EVERY};
+use crate::limits::{ACK_PROBE_EVERY, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
 use crate::sink::Sink;
-use crate::store::{DeadLetter, Position, Store};
+use crate::store::{DeadLetter, Position, Store, Tally};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{Ladder, Rule, Verdict};
@@ -45,6 +46,8 @@ pub struct Wires {
     pub stop: CancellationToken,
     /// End when the store is exhausted (`run --once`).
     pub drain: CancellationToken,
+    /// Cancelled when the recovery table wants the process to end.
+    pub failed: CancellationToken,
 }
 
 /// Hands the store's events over to one sink.
@@ -116,7 +119,12 @@ impl Courier {
                         () = self.wires.drain.cancelled() => break,
                     }
                 }
-                Err(fault) => self.pause(&fault).await,
+                Err(fault) => {
+                    self.pause(&fault).await;
+                    if self.wires.drain.is_cancelled() && self.failures >= ONCE_SINK_TRIES {
+                        break; // `run --once` leaves the rest in the store, and says so by its exit code
+                    }
+                }
             }
         }
     }
@@ -153,29 +161,30 @@ impl Courier {
         self.reader.rewind_to(self.confirmed);
         let window = self.sink.window();
         let (start, every) = (tokio::time::Instant::now(), window.confirm_every as usize);
-        let (mut sent, mut events, mut bytes) = (Vec::new(), 0, 0);
+        let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
         while events < every && !self.wires.stop.is_cancelled() {
             let room = window.max_events.min(every - events);
-            let Some(mut load) = self.reader.next(room, window.max_bytes).await? else { break };
+            let Some(load) = self.reader.next(room, window.max_bytes).await? else { break };
             if !load.batch.is_empty() {
                 (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
                 self.sink.send(&load.batch).await?;
-                self.reader.reuse(load.take_batch());
             }
-            sent.push(load);
+            match &mut sent {
+                Some(accounts) => accounts.add(load.account()),
+                None => sent = Some(load.account()),
+            }
+            self.reader.reuse(load.batch);
         }
-        if sent.is_empty() {
-            return Ok(Round::Nothing);
-        }
+        let Some(accounts) = sent else { return Ok(Round::Nothing) };
         if events > 0 {
             let receipt = self.sink.confirm().await?;
             if receipt.events() != events as u64 {
                 let words = format!("confirmed {} of {events} events", receipt.events());
-                return Err(Fault::new(crate::fault::Origin::Sink, Kind::Interrupted, words));
+                return Err(Fault::new(Origin::Sink, Kind::Interrupted, words));
             }
         }
-        self.note_batch((events, bytes), start.elapsed(), &sent);
-        self.settle(&sent, &[]).await?;
+        self.settle(accounts.to, &accounts.tally, &[]).await?;
+        self.note_batch((events, bytes), start.elapsed(), &accounts.times);
         Ok(Round::Moved)
     }
 
@@ -193,13 +202,20 @@ impl Courier {
         let (sink, before) = (&self.sink, self.refused_in_a_row);
         let results =
             join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
-        while self.under_way.front().is_some_and(Delivery::decided) {
-            let Some(delivery) = self.under_way.pop_front() else { break };
+        while let Some(delivery) = self.under_way.pop_front() {
+            if !delivery.decided() {
+                self.under_way.push_front(delivery);
+                break;
+            }
+            let tally = delivery.load.tally(&delivery.dead);
+            if let Err(fault) = self.settle(delivery.load.to, &tally, &delivery.dead).await {
+                self.under_way.push_front(delivery); // acknowledged, not yet booked: nothing is sent again
+                return Err(fault);
+            }
             let letters = delivery.dead.len();
             self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + letters };
             let size = (delivery.load.batch.len() - letters, delivery.load.batch.bytes.len());
-            self.settle(std::slice::from_ref(&delivery.load), &delivery.dead).await?;
-            self.note_batch(size, start.elapsed(), std::slice::from_ref(&delivery.load));
+            self.note_batch(size, start.elapsed(), &delivery.load.times().collect::<Vec<_>>());
         }
         match results.into_iter().find_map(Result::err) {
             Some(fault) => Err(fault),
@@ -230,12 +246,15 @@ impl Courier {
         self.reader.next(window.max_events, window.max_bytes).await
     }
 
-    /// Moves the stored position over acknowledged loads, in one transaction.
-    async fn settle(&mut self, loads: &[Load], dead: &[DeadLetter]) -> Result<(), Fault> {
-        let Some(last) = loads.last() else { return Ok(()) };
-        let tally = Load::tally(loads, dead);
-        self.store.advance(&self.name, self.confirmed, last.to, &tally, dead).await?;
-        self.confirmed = last.to;
+    /// Moves the stored position over acknowledged events, with their accounts, in one transaction.
+    async fn settle(
+        &mut self,
+        to: Position,
+        tally: &[(FeedKey, Tally)],
+        dead: &[DeadLetter],
+    ) -> Result<(), Fault> {
+        self.store.advance(&self.name, self.confirmed, to, tally, dead).await?;
+        self.confirmed = to;
         if let Some(first) = dead.first() {
             let news = News::DeadLettered { events: dead.len() as u64, first: first.id, words: &first.words };
             Notice::Sink(&self.name, news).emit();
@@ -243,14 +262,14 @@ impl Courier {
         Ok(())
     }
 
-    fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, loads: &[Load]) {
+    fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, times: &[Time]) {
         if events == 0 {
             return;
         }
         let news = News::BatchConfirmed { events: events as u64, bytes: bytes as u64, took };
         Notice::Sink(&self.name, news).emit();
         let now = self.clock.now();
-        metrics::delivery_lag(&self.name, now, loads.iter().flat_map(Load::times).map(|time| time.0));
+        metrics::delivery_lag(&self.name, now, times.iter().map(|time| time.0));
         let level = self.sink.ack_level();
         self.wires.state.send_modify(|state| (state.last_ack, state.ack_level) = (Some(now), Some(level)));
     }
@@ -288,6 +307,11 @@ impl Courier {
             _ => self.pace.after(LOCAL_TROUBLE, nth, moment),
         };
         self.say_down(fault, rule, wait);
+        if let Verdict::Exit(_) = rule.verdict {
+            self.wires.failed.cancel();
+        }
+        let draining = self.wires.drain.is_cancelled();
+        let wait = if draining { wait.min(Duration::from_secs(1)) } else { wait };
         self.wires.state.send_modify(|state| {
             state.since = state.since.or(Some(moment.now));
             (state.up, state.rule) = (Some(false), Some(rule));
@@ -297,6 +321,7 @@ impl Courier {
         tokio::select! {
             () = self.wires.stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
+            () = self.wires.drain.cancelled(), if !draining => {}
             _ = self.wires.wake.changed() => {}
         }
     }

@@ -8,6 +8,7 @@ use crate::cursor::FeedKey;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::format::Encoder;
+use crate::limits::FILTERED_CHUNKS_PER_LOAD;
 use crate::sink::Batch;
 use crate::store::{DeadLetter, Position, Store, StoredChunk, Tally};
 
@@ -38,13 +39,9 @@ pub struct Load {
 
 /// A run of a chunk's records inside a load.
 struct Origin {
-    key: FeedKey,
+    chunk: Arc<StoredChunk>,
     first: u32,
     count: u32,
-    /// Time of the last of them.
-    time: Option<Time>,
-    /// Gone when the load was taken as a whole: an open stream must not hold every chunk it has carried.
-    chunk: Option<Arc<StoredChunk>>,
 }
 
 impl Reader {
@@ -69,9 +66,16 @@ impl Reader {
     pub async fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Option<Load>, Fault> {
         let batch = std::mem::take(&mut self.spare);
         let mut load = Load { batch, from: self.at, to: self.at, ..Load::default() };
-        while load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
-            let Some(chunk) = self.current().await? else { break };
-            self.fill(&mut load, &chunk, max_events, max_bytes);
+        let room = |load: &Load| load.batch.len() < max_events && load.batch.bytes.len() < max_bytes;
+        while room(&load) && load.filtered.len() < FILTERED_CHUNKS_PER_LOAD {
+            match self.current().await {
+                Ok(Some(chunk)) => self.fill(&mut load, &chunk, max_events, max_bytes),
+                Ok(None) => break,
+                Err(fault) => {
+                    self.rewind_to(load.from); // what this load had taken must be read again
+                    return Err(fault);
+                }
+            }
         }
         if load.to == load.from {
             self.reuse(load.batch);
@@ -105,14 +109,7 @@ impl Reader {
                 }
                 next += 1;
             }
-            let last = next.checked_sub(1).and_then(|last| event(chunk, last));
-            load.origins.push(Origin {
-                key: chunk.key.clone(),
-                first,
-                count: next - first,
-                time: last.and_then(|event| event.time).map(Time),
-                chunk: Some(chunk.clone()),
-            });
+            load.origins.push(Origin { chunk: chunk.clone(), first, count: next - first });
         } else {
             next = total;
             load.filtered.push((chunk.key.clone(), u64::from(total.saturating_sub(first))));
@@ -133,14 +130,37 @@ fn event(chunk: &StoredChunk, n: u32) -> Option<Event<'_>> {
     chunk.chunk.event(n as usize, &chunk.key.tenant, chunk.key.feed, chunk.collected.0)
 }
 
-impl Load {
-    /// What the accounts become when all events of these loads but the `dead` ones were delivered.
-    pub fn tally(loads: &[Load], dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
-        let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
-        for origin in loads.iter().flat_map(|load| &load.origins) {
-            add(&mut tallies, &origin.key, |tally| tally.delivered += u64::from(origin.count));
+/// What remains of loads while their confirmation is awaited: constant in size whatever the batch holds.
+pub struct Accounts {
+    pub to: Position,
+    pub tally: Vec<(FeedKey, Tally)>,
+    /// One event time a run of records, for the delivery lag.
+    pub times: Vec<Time>,
+}
+
+impl Accounts {
+    /// Adds the load that followed.
+    pub fn add(&mut self, next: Accounts) {
+        self.to = next.to;
+        self.times.extend(next.times);
+        for (key, more) in next.tally {
+            add(&mut self.tally, &key, |tally| {
+                tally.delivered += more.delivered;
+                tally.filtered += more.filtered;
+                tally.dead_lettered += more.dead_lettered;
+            });
         }
-        for (key, count) in loads.iter().flat_map(|load| &load.filtered) {
+    }
+}
+
+impl Load {
+    /// What the accounts become when all events of the load but the `dead` ones were delivered.
+    pub fn tally(&self, dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
+        let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
+        for origin in &self.origins {
+            add(&mut tallies, &origin.chunk.key, |tally| tally.delivered += u64::from(origin.count));
+        }
+        for (key, count) in &self.filtered {
             add(&mut tallies, key, |tally| tally.filtered += count);
         }
         for letter in dead {
@@ -157,8 +177,7 @@ impl Load {
         let mut left = n;
         for origin in &self.origins {
             if left < origin.count as usize {
-                let chunk = origin.chunk.as_deref()?;
-                return event(chunk, origin.first + left as u32).map(|event| (chunk, event));
+                return event(&origin.chunk, origin.first + left as u32).map(|event| (&*origin.chunk, event));
             }
             left -= origin.count as usize;
         }
@@ -167,13 +186,16 @@ impl Load {
 
     /// Newest event time of each run of records, for the delivery lag: one figure a chunk, never one an event.
     pub fn times(&self) -> impl Iterator<Item = Time> {
-        self.origins.iter().filter_map(|origin| origin.time)
+        self.origins.iter().filter_map(|origin| {
+            let last = (origin.first + origin.count).checked_sub(1)?;
+            event(&origin.chunk, last)?.time.map(Time)
+        })
     }
 
-    /// Lets go of the wire bytes and of the events once they are on their way; the accounts stay.
-    pub fn take_batch(&mut self) -> Batch {
-        self.origins.iter_mut().for_each(|origin| origin.chunk = None);
-        std::mem::take(&mut self.batch)
+    /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
+    /// loads at once.
+    pub fn account(self) -> Accounts {
+        Accounts { to: self.to, times: self.times().collect(), tally: self.tally(&[]) }
     }
 }
 

@@ -1,87 +1,168 @@
-//! How long the other side asks us to wait, read against its own clock and clamped (recovery rows H10, H11).
+//! How long the other side asks us to wait, read against its own clock (recovery rows H10, H11).
 
 use std::time::Duration;
 
-use super::header;
+use super::http_date;
+use super::said::header;
 use crate::clock::Time;
+use crate::limits::{MAX_RESET, MAX_RETRY_AFTER, MIN_SERVER_WAIT};
 
-/// No wait is shorter, whatever the service says: 0 would be a hot loop.
-pub const SHORTEST: Duration = Duration::from_secs(1);
-/// `Retry-After` up to this is believed.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
-/// What a `Retry-After` beyond belief or beyond reading counts as.
-pub const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(3_600);
-/// `X-RateLimit-Reset` is about windows of minutes.
-pub const LONGEST_RESET: Duration = Duration::from_secs(3_600);
-
-/// The wait that an answer with this status asks for: `Retry-After`, else, when a quota is behind it,
-/// `X-RateLimit-Reset`. `None` when it asks for none, or for a time that is past.
-pub fn asked_for(status: u16, headers: &[(String, String)], now: Time) -> Option<Duration> {
-    match header(headers, "retry-after") {
-        Some(value) => retry_after(value, server_now(headers, now)),
-        None if status == 429 || is_used_up(headers) => reset(headers, now),
-        None => None,
-    }
+/// The wait that an answer asks for: `Retry-After` (1 s to 24 h), else `X-RateLimit-Reset` (1 s to 1 h). The reset
+/// time stands on ordinary answers too; it is a request to wait only when the answer says that the quota is used
+/// up, with its headers or as a whole (`limited`).
+pub(super) fn asked_for(headers: &[(String, String)], limited: bool, now: Time) -> Option<Duration> {
+    let reset = || reset(headers, now).filter(|_| limited || is_used_up(headers));
+    retry_after(headers, now).or_else(reset)
 }
 
-/// The wait that a *good* answer announces: no calls remain. It spares the 429 that would follow.
+/// The wait that a *good* answer announces: no calls are left until then (recovery row H11). It spares the 429
+/// that would follow. Between 1 s and 1 h.
 pub fn quota_pause(headers: &[(String, String)], now: Time) -> Option<Duration> {
-    if is_used_up(headers) { reset(headers, now) } else { None }
+    reset(headers, now).filter(|_| is_used_up(headers))
 }
 
 /// Server minus local clock in milliseconds, from the `Date` header.
 pub fn skew_ms(headers: &[(String, String)], now: Time) -> Option<i64> {
-    header(headers, "date").and_then(http_date).map(|date| date.0.saturating_sub(now.0))
+    http_date::parse(header(headers, "date")?, now).map(|theirs| theirs.0.saturating_sub(now.0))
 }
 
-fn server_now(headers: &[(String, String)], now: Time) -> Time {
-    header(headers, "date").and_then(http_date).unwrap_or(now)
-}
-
-fn retry_after(value: &str, server_now: Time) -> Option<Duration> {
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are beyond belief, like every wait of more than a day.
-        let wait = Duration::from_secs(value.parse().unwrap_or(u64::MAX));
-        return Some(believed(wait));
-    }
-    match http_date(value) {
-        Some(date) if date <= server_now => None,
-        Some(date) => Some(believed(date.since(server_now))),
-        None => Some(UNREADABLE_RETRY_AFTER),
-    }
-}
-
-fn believed(wait: Duration) -> Duration {
-    if wait > LONGEST_RETRY_AFTER { UNREADABLE_RETRY_AFTER } else { wait.max(SHORTEST) }
-}
-
+/// `X-RateLimit-Remaining` says that no calls are left.
 fn is_used_up(headers: &[(String, String)]) -> bool {
-    header(headers, "x-ratelimit-remaining")
-        .and_then(|value| value.parse::<i64>().ok())
-        .is_some_and(|n| n <= 0)
+    let left = header(headers, "x-ratelimit-remaining").and_then(|left| left.parse::<i64>().ok());
+    left.is_some_and(|left| left <= 0)
 }
 
-/// Documented as milliseconds to wait; also met as epoch seconds and epoch milliseconds, told by their size.
-fn reset(headers: &[(String, String)], now: Time) -> Option<Duration> {
-    const EPOCH_MS: i64 = 1_000_000_000_000;
-    const EPOCH_S: i64 = 1_000_000_000;
-    let value =
-        header(headers, "x-ratelimit-reset")?.parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0)?;
-    let value = value.ceil() as i64; // saturates
-    let wait = match value {
-        EPOCH_MS.. => Time(value).since(server_now(headers, now)),
-        EPOCH_S.. => Time::from_secs(value).since(server_now(headers, now)),
-        ms => Duration::from_millis(ms.unsigned_abs()),
+/// `Retry-After`. Unreadable, or more than 24 h: one hour, for something asked us to stay away. A date that is
+/// past asks for nothing.
+fn retry_after(headers: &[(String, String)], now: Time) -> Option<Duration> {
+    let text = header(headers, "retry-after")?;
+    let asked = match seconds(text) {
+        Some(secs) => Duration::from_secs(secs),
+        None => match http_date::parse(text, now) {
+            Some(at) => Some(at.since(server_time(headers, now))).filter(|wait| !wait.is_zero())?,
+            None => return Some(MAX_RESET),
+        },
     };
-    Some(wait.clamp(SHORTEST, LONGEST_RESET))
+    Some(if asked > MAX_RETRY_AFTER { MAX_RESET } else { asked.max(MIN_SERVER_WAIT) })
 }
 
-/// RFC 9110 `HTTP-date`, in the form every server sends (`Sun, 06 Nov 1994 08:49:37 GMT`).
-fn http_date(text: &str) -> Option<Time> {
-    const LONGEST: usize = 40;
-    if text.len() > LONGEST {
+/// `X-RateLimit-Reset`: documented as milliseconds to wait; values too large for that are points in time.
+fn reset(headers: &[(String, String)], now: Time) -> Option<Duration> {
+    const EPOCH_MS: u64 = 1_000_000_000_000; // 2001-09-09 in milliseconds; as a delay 31 years
+    const EPOCH_S: u64 = 1_000_000_000; // the same in seconds; as a delay 11 days
+    let text = header(headers, "x-ratelimit-reset")?;
+    let value: u64 = text.split('.').next()?.parse().ok()?;
+    let until = |at: Time| at.since(server_time(headers, now));
+    let asked = match value {
+        EPOCH_MS.. => until(Time(i64::try_from(value).unwrap_or(i64::MAX))),
+        EPOCH_S.. => until(Time::from_secs(i64::try_from(value).unwrap_or(i64::MAX))),
+        _ => Duration::from_millis(value),
+    };
+    Some(asked.clamp(MIN_SERVER_WAIT, MAX_RESET))
+}
+
+/// The clock the server's dates are meant against: its own.
+fn server_time(headers: &[(String, String)], now: Time) -> Time {
+    header(headers, "date").and_then(|date| http_date::parse(date, now)).unwrap_or(now)
+}
+
+/// Whole seconds; a fraction is rounded up, more digits than a number holds are the largest number.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !digits(whole) || !digits(fraction) {
         return None;
     }
-    let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-    parser.parse_timestamp(text).ok().map(|date| Time(date.as_millisecond()))
+    let up = u64::from(fraction.bytes().any(|byte| byte != b'0'));
+    Some(whole.parse::<u64>().unwrap_or(u64::MAX).saturating_add(up))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_767_259_800_000); // Thu, 01 Jan 2026 09:30:00 GMT
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+    fn wait(pairs: &[(&str, &str)]) -> Option<u64> {
+        asked_for(&headers(pairs), true, NOW).map(|wait| u64::try_from(wait.as_millis()).unwrap())
+    }
+
+    #[test]
+    fn seconds_are_honoured_within_a_day() {
+        for (text, ms) in [
+            ("0", 1_000),
+            ("1", 1_000),
+            (" 120 ", 120_000),
+            ("1.5", 2_000),
+            ("86400", 86_400_000),
+            ("86401", 3_600_000),
+            ("99999999999999999999999", 3_600_000),
+            ("-5", 3_600_000),
+            ("soon", 3_600_000),
+            ("", 3_600_000),
+        ] {
+            assert_eq!(wait(&[("Retry-After", text)]), Some(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_against_the_servers_clock() {
+        let until = ("retry-AFTER", "Thu, 01 Jan 2026 10:00:00 GMT");
+        assert_eq!(wait(&[until]), Some(30 * 60_000), "our clock when there is no other");
+        assert_eq!(wait(&[until, ("DATE", "Thu, 01 Jan 2026 09:59:00 GMT")]), Some(60_000));
+        assert_eq!(wait(&[until, ("date", "nonsense")]), Some(30 * 60_000));
+        assert_eq!(wait(&[until, ("date", "Thu, 01 Jan 2026 10:00:00 GMT")]), None, "past: own pace");
+        assert_eq!(wait(&[("retry-after", "Fri, 01 Jan 2027 10:00:00 GMT")]), Some(3_600_000), "absurd");
+        assert_eq!(wait(&[("retry-after", "Thursday, 01-Jan-26 09:31:00 GMT")]), Some(60_000));
+        assert_eq!(wait(&[("retry-after", "Thu Jan  1 09:31:00 2026")]), Some(60_000));
+    }
+
+    #[test]
+    fn reset_is_milliseconds_or_a_point_in_time() {
+        for (text, ms) in [
+            ("0", 1_000),
+            ("250", 1_000),
+            ("90000", 90_000),
+            ("900000", 900_000),
+            ("999999999", 3_600_000),
+            ("1767259860", 60_000),
+            ("1767259860000", 60_000),
+            ("1500000000", 1_000),
+            ("18446744073709551615", 3_600_000),
+        ] {
+            assert_eq!(wait(&[("X-RateLimit-Reset", text)]), Some(ms), "{text}");
+        }
+        assert_eq!(wait(&[("X-RateLimit-Reset", "-1")]), None);
+        assert_eq!(wait(&[("X-RateLimit-Reset", "later")]), None);
+        assert_eq!(
+            wait(&[("X-RateLimit-Reset", "1767259860"), ("Date", "Thu, 01 Jan 2026 09:30:50 GMT")]),
+            Some(10_000)
+        );
+    }
+
+    #[test]
+    fn retry_after_wins_over_reset() {
+        assert_eq!(wait(&[("X-RateLimit-Reset", "5000"), ("Retry-After", "7")]), Some(7_000));
+        assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn a_good_answer_announces_a_pause_when_nothing_is_left() {
+        let pause = |pairs: &[_]| quota_pause(&headers(pairs), NOW).map(|wait| wait.as_secs());
+        let reset = ("x-ratelimit-reset", "90000");
+        for (left, expected) in [("0", Some(90)), ("-1", Some(90)), ("1", None), ("few", None)] {
+            assert_eq!(pause(&[reset, ("X-Ratelimit-REMAINING", left)]), expected, "{left}");
+        }
+        assert_eq!(pause(&[reset]), None);
+        assert_eq!(pause(&[("x-ratelimit-remaining", "0")]), None, "until when, nobody says");
+    }
+
+    #[test]
+    fn skew_is_theirs_minus_ours() {
+        assert_eq!(skew_ms(&headers(&[("date", "Thu, 01 Jan 2026 09:28:30 GMT")]), NOW), Some(-90_000));
+        assert_eq!(skew_ms(&[], NOW), None);
+    }
 }

@@ -1,103 +1,158 @@
-//! Errors in XML, by a scanner for three things only: the root element, its `code` attribute, and the text of a
-//! few elements. No entities but the five of XML, no DTD, no nesting to keep: nothing that could grow.
+//! A scanner for XML error bodies: the root, its attributes, and the first text of each element. No document
+//! type, no entities but the five, bounded depth and attribute count (recovery row D07). What it refuses is read
+//! as a web page.
 
-use super::Said;
+use crate::limits::{MAX_XML_ATTRIBUTES, MAX_XML_DEPTH, MAX_XML_TEXTS};
 
-/// S3 (`<Error><Code>`), AWS (`<ErrorResponse><Error><Code>`), and faults named by their root element. `None`:
-/// no element at all.
-pub(super) fn read(body: &[u8]) -> Option<Said> {
-    let text = String::from_utf8_lossy(body);
-    let (root, attributes) = root_element(&text)?;
-    let message = element(&text, "Message").or_else(|| element(&text, "message")).unwrap_or_default();
-    if root.ends_with("Fault") {
-        let status = if speaks_of_limits(&message) {
-            Some(429)
-        } else {
-            attribute(attributes, "code").and_then(|code| code.parse().ok())
-        };
-        return Some(Said { code: Some(root.to_owned()), message, status, ..Said::default() });
-    }
-    let code = element(&text, "Code").or_else(|| element(&text, "code"));
-    // S3 says "AccessDenied" both for an expired link and for a missing right; only the message tells.
-    let expired = code.as_deref() == Some("AccessDenied") && message.to_ascii_lowercase().contains("expired");
-    let code = if expired { Some("RequestExpired".to_owned()) } else { code };
-    // S3's answer to two ways of signing in at once has a general code; only the message names the case.
-    let two = message.contains("Only one auth mechanism allowed");
-    let code = if two { Some("OnlyOneAuthMechanism".to_owned()) } else { code };
-    Some(Said { code, message, ..Said::default() })
+/// Names are without their namespace prefix.
+#[derive(Debug, Default)]
+pub(super) struct Xml {
+    pub root: String,
+    attributes: Vec<(String, String)>,
+    texts: Vec<(String, String)>,
 }
 
-/// Throttling that comes as a 403 with words (recovery row D01).
-pub(super) fn speaks_of_limits(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    ["exceeded", "throttl", "too many", "quota", "rate limit"].iter().any(|word| message.contains(word))
-}
-
-/// A document or fragment of HTML, told from XML by its first bytes.
-pub(super) fn looks_like_html(body: &[u8]) -> bool {
-    let start = body.get(..1024).unwrap_or(body).to_ascii_lowercase();
-    let starts = |prefix: &[u8]| start.starts_with(prefix);
-    starts(b"<!doctype html")
-        || ["<html", "<head", "<body", "<title", "<center", "<h1", "<p>"]
-            .iter()
-            .any(|tag| starts(tag.as_bytes()))
-        || start.windows(5).any(|window| window == b"<html")
-}
-
-/// What an HTML page is called.
-pub(super) fn html_title(body: &[u8]) -> String {
-    let start = body.get(..8192).unwrap_or(body);
-    let text = String::from_utf8_lossy(start);
-    let title = ["title", "TITLE", "Title", "h1"].iter().find_map(|name| element(&text, name));
-    title.map(|title| format!("web page \"{}\"", title.trim())).unwrap_or_else(|| "a web page".into())
-}
-
-/// Name (without prefix) and attributes of the first element that is neither declaration nor comment.
-fn root_element(text: &str) -> Option<(&str, &str)> {
-    let mut rest = text;
-    for _ in 0..MAX_PREAMBLE {
-        rest = rest.get(rest.find('<')? + 1..)?;
-        if rest.starts_with(['?', '!']) {
-            continue;
+impl Xml {
+    /// `None` for a document type, a broken tag, or a bound exceeded. A body that ends early is fine: what was
+    /// read until there counts.
+    pub(super) fn scan(text: &str) -> Option<Self> {
+        let mut xml = Xml::default();
+        let mut open: Vec<&str> = Vec::new();
+        let mut attributes = 0;
+        let mut rest = text;
+        while let Some(at) = rest.find('<') {
+            let (before, tag) = rest.split_at(at);
+            xml.keep_text(open.last().copied(), &unescaped(before));
+            rest = tag;
+            if let Some(after) = skipped(rest) {
+                rest = after?;
+            } else if let Some(section) = rest.strip_prefix("<![CDATA[") {
+                let (inside, after) = section.split_once("]]>")?;
+                xml.keep_text(open.last().copied(), inside);
+                rest = after;
+            } else if let Some(closing) = rest.strip_prefix("</") {
+                let (name, after) = closing.split_once('>')?;
+                if open.pop()? != local(name.trim()) {
+                    return None;
+                }
+                rest = after;
+            } else {
+                let (inside, after) = tag_end(rest.get(1..)?)?;
+                let (name, empty) = xml.opened(inside, open.is_empty(), &mut attributes)?;
+                if !empty {
+                    open.push(name);
+                }
+                if open.len() > MAX_XML_DEPTH {
+                    return None;
+                }
+                rest = after;
+            }
+            if open.is_empty() && !xml.root.is_empty() {
+                break;
+            }
         }
-        let inside = rest.get(..rest.find('>')?)?;
-        let end = inside.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(inside.len());
-        let (name, attributes) = inside.split_at_checked(end)?;
-        let name = name.rsplit(':').next().unwrap_or(name);
-        return (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
-            .then_some((name, attributes));
+        (!xml.root.is_empty()).then_some(xml)
     }
-    None
-}
 
-/// Declarations and comments before the root.
-const MAX_PREAMBLE: usize = 16;
+    /// The root's attribute.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 
-/// The text of the first element of that name, up to the next tag.
-fn element(text: &str, name: &str) -> Option<String> {
-    let mut rest = text;
-    loop {
-        rest = rest.get(rest.find('<')? + 1..)?;
-        let Some(after) = rest.strip_prefix(name) else { continue };
-        if !after.starts_with(['>', ' ', '\t', '\r', '\n']) {
-            continue;
+    /// The first text of the first element of this name, at any depth.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
+    fn keep_text(&mut self, element: Option<&str>, text: &str) {
+        if let Some(element) = element
+            && !text.trim().is_empty()
+            && self.texts.len() < MAX_XML_TEXTS
+        {
+            self.texts.push((element.to_owned(), text.trim().to_owned()));
         }
-        let content = after.get(after.find('>')? + 1..)?;
-        let content = content.strip_prefix("<![CDATA[").unwrap_or(content);
-        let end = content.find(['<', ']']).unwrap_or(content.len());
-        return Some(unescape(content.get(..end)?.trim()));
+    }
+
+    /// The name of a start tag and whether it is also the end.
+    fn opened<'a>(
+        &mut self,
+        inside: &'a str,
+        first: bool,
+        attributes: &mut usize,
+    ) -> Option<(&'a str, bool)> {
+        let empty = inside.ends_with('/');
+        let inside = inside.strip_suffix('/').unwrap_or(inside);
+        let name_end = inside.find(char::is_whitespace).unwrap_or(inside.len());
+        let (name, mut rest) = inside.split_at(name_end);
+        let name = local(name);
+        if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            return None;
+        }
+        while !rest.trim().is_empty() {
+            *attributes += 1;
+            let (key, value, after) = attribute(rest)?;
+            if *attributes > MAX_XML_ATTRIBUTES {
+                return None;
+            }
+            if first {
+                self.attributes.push((local(key).to_owned(), unescaped(value)));
+            }
+            rest = after;
+        }
+        if first {
+            self.root = name.to_owned();
+        }
+        Some((name, empty))
     }
 }
 
-fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
-    attributes.split_whitespace().find_map(|pair| {
-        let value = pair.strip_prefix(name)?.strip_prefix('=')?;
-        Some(value.trim_end_matches('/').trim_matches(['"', '\'']))
+/// Past a declaration or comment: `Some(None)` when it does not end, or is a document type, which is refused.
+fn skipped(text: &str) -> Option<Option<&str>> {
+    let after =
+        |start: &str, end: &str| text.strip_prefix(start).map(|t| t.split_once(end).map(|(_, after)| after));
+    after("<?", "?>").or_else(|| after("<!--", "-->")).or_else(|| {
+        let refused = text.starts_with("<!") && !text.starts_with("<![CDATA[");
+        refused.then_some(None)
     })
 }
 
-fn unescape(text: &str) -> String {
-    const ENTITIES: [(&str, &str); 5] =
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    ENTITIES.iter().fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain))
+/// Up to the `>` that is not inside an attribute's quotes.
+fn tag_end(text: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    let end = text.find(|c| match quote {
+        Some(open) => {
+            if c == open {
+                quote = None;
+            }
+            false
+        }
+        None => {
+            if matches!(c, '"' | '\'') {
+                quote = Some(c);
+            }
+            c == '>'
+        }
+    })?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+fn attribute(text: &str) -> Option<(&str, &str, &str)> {
+    let (key, value) = text.split_once('=')?;
+    let value = value.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (value, after) = value.get(1..)?.split_once(quote)?;
+    Some((key.trim(), value, after))
+}
+
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+/// The five entities of XML itself; all others stay as they stand. `&amp;` last, so that nothing is read twice.
+fn unescaped(text: &str) -> String {
+    if !text.contains('&') {
+        return text.to_owned();
+    }
+    let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
+    plain.replace("&amp;", "&")
 }

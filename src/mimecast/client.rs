@@ -62,7 +62,7 @@ impl Default for Timeouts {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Name (lower case) and value, for `dialect::wait` (rate limits, clock skew) and for support.
+    /// Name (lower case) and value, for `dialect::quota_pause` and for support.
     pub headers: Vec<(String, String)>,
     /// At most [`MAX_ANSWER_BYTES`].
     pub body: Bytes,
@@ -93,12 +93,13 @@ impl ApiClient {
         self.call(Origin::Api, request, Some(bearer)).await
     }
 
-    /// Asks for a token.
+    /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
     ///
     /// Faults: as [`ApiClient::send`], and those of [`auth::answer`].
-    pub async fn token(&self, client_id: &str, client_secret: &Secret) -> Result<Token, Fault> {
+    pub async fn token(&self, client_id: &str, client_secret: &Secret) -> Result<(Token, Option<i64>), Fault> {
         let answer = self.call(Origin::Token, &auth::request(client_id, client_secret), None).await?;
-        auth::answer(&answer.body, self.clock.now())
+        let now = self.clock.now();
+        auth::answer(&answer.body, now).map(|token| (token, dialect::skew_ms(&answer.headers, now)))
     }
 
     async fn call(

@@ -158,7 +158,7 @@ async fn a_token_is_asked_for_with_a_form_and_no_bearer() {
     let server =
         Server::start(|_| include_str!("../../tests/fixtures/mimecast/v2-token.json").into_response()).await;
     let token = api(&server.url()).token("id", &Secret::new("a+b/=")).await.unwrap();
-    assert_eq!((token.issued, token.expires), (NOW, NOW.plus(Duration::from_secs(1799))));
+    assert_eq!((token.0.issued, token.0.expires), (NOW, NOW.plus(Duration::from_secs(1799))));
     let (line, headers, body) = server.last();
     assert_eq!(line, "POST /oauth/token");
     assert_eq!(body, "client_id=id&client_secret=a%2Bb%2F%3D&grant_type=client_credentials");

@@ -11,9 +11,7 @@ pub(super) fn believable(origin: Origin, body: &[u8]) -> Result<(), Fault> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(Fault::new(origin, Kind::Malformed, "the answer is empty")),
         Some(b'<') => Err(Fault::new(origin, Kind::Html, "a web page came where JSON is due")),
-        Some(b'{') => {
-            dialect::failure_in_success(body).map_or(Ok(()), |fault| Err(Fault { origin, ..fault }))
-        }
+        Some(b'{') => dialect::failure_in_success(origin, body).map_or(Ok(()), Err),
         Some(_) => Err(Fault::new(origin, Kind::Malformed, "the answer is not a JSON object")),
     }
 }

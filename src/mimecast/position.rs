@@ -11,7 +11,7 @@ use super::links::FileKey;
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES, RETENTION_SLACK};
 
 const VERSION: u32 = 1;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -276,9 +276,12 @@ impl Position {
         let from = match self {
             Position::Batch { token: Some(_), .. } => return None,
             Position::Batch { since, .. } => since.start().plus(DAY), // its day may be half gone, and is asked for
+            // a window being read goes on; it is lost only as a whole
+            Position::Window { reading: Some(reading), .. } => reading.to,
             Position::Window { high, .. } => *high,
         };
-        (from < kept).then_some(TimeSpan { from, to: kept })
+        // a position moved to the very edge must not be found too old a moment later
+        (from.plus(RETENTION_SLACK) < kept).then_some(TimeSpan { from, to: kept })
     }
 
     /// Number and bounds of the window being read: what the store needs to tell repeats from new records.

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Time};
 use crate::config;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::BATCH_QUOTA_CALLS;
+use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_SAMPLES, CLOCK_SKEW_TOLERATED};
 use crate::mimecast::auth::Token;
 use crate::mimecast::catalogue;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
@@ -24,14 +24,16 @@ use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::rule::Rule;
 use crate::telemetry::label::CredentialState;
-use crate::telemetry::notice::{Incident, Notice, Tenant as News};
+use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
 
 /// Who we are to Mimecast.
 pub struct Identity {
     pub tenant: String,
     client_id: String,
     secret: config::SecretRef,
-    outlet: Outlet,
+    base_url: String,
+    api: ApiClient,
+    downloads: DownloadClient,
     /// The feeds that share the quota.
     feeds: Vec<&'static Feed>,
     /// The API is on this machine: nobody counts calls against a quota.
@@ -42,24 +44,35 @@ impl Identity {
     /// From settings; reads the secret once, so that a missing one is found at start.
     ///
     /// # Errors
-    /// The secret cannot be read.
+    /// A secret, certificate or proxy that cannot be used.
     pub fn of(tenant: &config::Tenant, clock: &Clock) -> Result<Self, SetupError> {
         tenant.client_secret.read()?;
+        let outlet = Outlet {
+            base_url: tenant.base_url.clone(),
+            proxy: tenant.proxy.clone(),
+            tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
+            download_hosts: tenant.download_hosts.clone(),
+            timeouts: Timeouts::default(),
+            clock: clock.clone(),
+        };
         Ok(Identity {
             tenant: tenant.name.clone(),
             client_id: tenant.client_id.clone(),
             secret: tenant.client_secret.clone(),
-            outlet: Outlet {
-                base_url: tenant.base_url.clone(),
-                proxy: tenant.proxy.clone(),
-                tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
-                download_hosts: tenant.download_hosts.clone(),
-                timeouts: Timeouts::default(),
-                clock: clock.clone(),
-            },
+            base_url: tenant.base_url.to_string(),
+            api: ApiClient::new(&outlet)?,
+            downloads: DownloadClient::new(&outlet)?,
             feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
             loopback: tenant.loopback,
         })
+    }
+}
+
+impl Identity {
+    /// Tells whether anything about who we are has changed: the secret, the client id, or whom we talk to.
+    fn fingerprint(&self, secret: &Secret, store: &Store) -> String {
+        let all = format!("{}\n{}\n{}", self.base_url, self.client_id, secret.expose());
+        Secret::new(all).fingerprint(store.salt())
     }
 }
 
@@ -73,6 +86,8 @@ pub struct Account {
     pace: Pace,
     credential: tokio::sync::Mutex<Credential>,
     quota: Mutex<Quota>,
+    /// Mimecast's clock minus ours, milliseconds, sorted; of the last few answers.
+    skews: Mutex<Vec<i64>>,
     live: watch::Sender<CredentialLive>,
     /// Bumped whenever the gate may have opened.
     changed: watch::Sender<u64>,
@@ -91,10 +106,10 @@ pub enum Access {
 }
 
 impl Account {
-    /// Restores the gate and builds the clients.
+    /// Restores the gate as the store has it: nobody else may use this credential any more.
     ///
     /// # Errors
-    /// A certificate that cannot be used, or a store that cannot be read.
+    /// A secret that cannot be read, or a store that cannot be read.
     pub async fn open(
         identity: Identity,
         store: Store,
@@ -103,14 +118,15 @@ impl Account {
     ) -> Result<Self, SetupError> {
         let startup =
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
-        let fingerprint = identity.secret.read()?.fingerprint(store.salt());
+        let fingerprint = identity.fingerprint(&identity.secret.read()?, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let account = Account {
-            api: ApiClient::new(&identity.outlet)?,
-            downloads: DownloadClient::new(&identity.outlet)?,
+            api: identity.api.clone(),
+            downloads: identity.downloads.clone(),
             quota: Mutex::new(Quota::new(&identity.feeds, !identity.loopback)),
+            skews: Mutex::default(),
             identity,
             store,
             clock,
@@ -144,13 +160,66 @@ impl Account {
         }
     }
 
-    /// What an answer's headers say about the budget: none left means a pause before the refusal comes.
-    pub fn note_budget(&self, feed: &Feed, headers: &[(String, String)]) {
+    /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
+    pub fn server_now(&self) -> Time {
         let now = self.clock.now();
-        if let Some(wait) = dialect::wait::quota_pause(headers, now) {
+        let skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
+        let median = skews.get(skews.len() / 2).copied().unwrap_or(0);
+        if median.unsigned_abs() < CLOCK_SKEW_TOLERATED.as_millis() as u64 { now } else { Time(now.0.saturating_add(median)) }
+    }
+
+    fn note_skew(&self, skew: i64) {
+        let mut skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = |skew: i64| skew.unsigned_abs() >= CLOCK_SKEW_TOLERATED.as_millis() as u64;
+        let known = skews.get(skews.len() / 2).copied().is_some_and(large);
+        if skews.len() >= CLOCK_SKEW_SAMPLES {
+            // the sample furthest from the new one makes room
+            let far = skews.iter().enumerate().max_by_key(|(_, old)| old.abs_diff(skew)).map(|(at, _)| at);
+            far.map(|at| skews.remove(at));
+        }
+        let at = skews.partition_point(|old| *old < skew);
+        skews.insert(at, skew);
+        let now = skews.get(skews.len() / 2).copied().is_some_and(large);
+        if now && !known {
+            let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
+            Notice::Process(news).emit();
+        }
+    }
+
+    /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
+    /// the refusal comes.
+    pub fn note_headers(&self, feed: &Feed, headers: &[(String, String)]) {
+        let now = self.clock.now();
+        if let Some(skew) = dialect::skew_ms(headers, now) {
+            self.note_skew(skew);
+        }
+        if let Some(wait) = dialect::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
             quota.exhausted(feed, Some(now.plus(wait)), now);
         }
+    }
+
+    /// Why no request may go out now; `None` while the gate is open, or when its time has come. A changed secret
+    /// opens it.
+    pub async fn closed(&self) -> Option<Closed> {
+        let mut credential = self.credential.lock().await;
+        if credential.gate.holding().is_some() {
+            let _ = self.offer_secret(&mut credential).await; // a store that fails says so at the request itself
+        }
+        let now = self.clock.now();
+        credential.gate.holding().filter(|closed| closed.until.is_none_or(|until| now < until))
+    }
+
+    /// An operator says that the cause is gone.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn resume(&self) -> Result<(), Fault> {
+        let mut credential = self.credential.lock().await;
+        credential.gate.resume();
+        self.keep(&mut credential).await?;
+        self.publish(&mut credential, None);
+        Ok(())
     }
 
     /// The token to use now, after a login if one is due and allowed.
@@ -187,7 +256,7 @@ impl Account {
     /// A changed secret file opens a gate that its old content closed.
     async fn offer_secret(&self, credential: &mut Credential) -> Result<(), Fault> {
         let Ok(secret) = self.identity.secret.read() else { return Ok(()) }; // the old fault still says it all
-        if credential.gate.offer(&secret.fingerprint(self.store.salt())) {
+        if credential.gate.offer(&self.identity.fingerprint(&secret, &self.store)) {
             self.keep(credential).await?;
             self.publish(credential, None);
         }
@@ -197,9 +266,13 @@ impl Account {
     /// One login, counted and written down before it is made. `Some` when none may be made now.
     async fn log_in(&self, credential: &mut Credential) -> Result<Option<Closed>, Fault> {
         let secret = self.read_secret()?;
-        let fingerprint = secret.fingerprint(self.store.salt());
+        let fingerprint = self.identity.fingerprint(&secret, &self.store);
+        let before = credential.gate.clone();
         let began = credential.gate.begin_login(self.clock.moment(), &fingerprint, &self.pace);
-        self.keep(credential).await?;
+        if let Err(fault) = self.keep(credential).await {
+            credential.gate = before; // nothing was sent, so nothing counts
+            return Err(fault);
+        }
         if let Err(closed) = began {
             return Ok(Some(closed));
         }
@@ -208,7 +281,10 @@ impl Account {
         let answer = self.api.token(&self.identity.client_id, &secret).await;
         let took = start.elapsed();
         match answer {
-            Ok(token) => {
+            Ok((token, skew)) => {
+                if let Some(skew) = skew {
+                    self.note_skew(skew);
+                }
                 let news = News::Answered { status: Some(200), code: "", took };
                 Notice::Tenant(&self.identity.tenant, news).emit();
                 Notice::Tenant(&self.identity.tenant, News::TokenObtained { expires: token.expires }).emit();

@@ -236,7 +236,8 @@ impl Deciding<'_> {
             Verdict::Insist { quick, tries, over, wait } => {
                 self.insist(fault, rule, (quick, tries, over, wait))
             }
-            Verdict::Rewind { probe } if self.s.rewound => self.hold(probe, rule),
+            // a refused cursor is given up once; one that is too old always moves on to what is kept
+            Verdict::Rewind { probe } if self.s.rewound && fault.origin != Origin::Local => self.hold(probe, rule),
             Verdict::Rewind { .. } => {
                 self.s.rewound = true;
                 self.go(Phase::Rewinding, Step::Rewind, Some(rule))
@@ -287,7 +288,7 @@ impl Deciding<'_> {
     fn fail(mut self, fault: &Fault, wait: Ladder, rule: &'static Rule) -> Decision {
         self.s.failures = self.s.failures.saturating_add(1);
         let soonest = self.at.now.plus(self.pace.after_failure(fault, wait, self.s.failures, self.at));
-        if fault.origin == Origin::Local && self.s.phase != Phase::Asking {
+        if fault.origin == Origin::Local && fault.kind != Kind::Conflict && self.s.phase != Phase::Asking {
             return self.pause(soonest, Why::Backoff, Some(rule));
         }
         let until = soonest.max(self.next_poll());

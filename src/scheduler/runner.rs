@@ -31,8 +31,8 @@ pub enum Ended {
     CaughtUp,
     /// `run --once`: halted, or not going on within a reasonable time.
     HeldBack,
-    /// The recovery table wants the process to end.
-    Exit,
+    /// The recovery table wants the process to end, with this exit code.
+    Exit(u8),
 }
 
 /// The wires between a runner and the daemon.
@@ -150,7 +150,7 @@ impl Runner {
 
     fn stopped(&self, rule: Option<&'static Rule>) -> Ended {
         match rule.map(|rule| rule.verdict) {
-            Some(Verdict::Exit(_)) => Ended::Exit,
+            Some(Verdict::Exit(code)) => Ended::Exit(code),
             _ => Ended::Stopped,
         }
     }
@@ -164,14 +164,18 @@ impl Runner {
             return Waited::Ended(ended);
         }
         Waited::Outcome(match step {
-            Step::Wait { until, .. } => self.until(until).await,
+            Step::Wait { until, why } => {
+                if let Why::Poll | Why::Spread = why {
+                    self.hand.new_cycle(); // every other wait goes on with the page in hand
+                }
+                self.until(until).await
+            }
             Step::Hold { probe } => self.held(probe).await,
             _ => self.at_the_gate().await,
         })
     }
 
     async fn until(&mut self, until: Time) -> Outcome {
-        self.hand.new_cycle();
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
@@ -222,7 +226,9 @@ impl Runner {
                 Some(Ended::CaughtUp)
             }
             Step::Wait { why: Why::Poll, .. } => Some(Ended::HeldBack),
-            Step::Wait { why: Why::Spread | Why::Throttled | Why::Paused, .. } => None,
+            Step::Wait { why: Why::Spread | Why::Throttled, .. } => None,
+            // room comes from sinks, and they are not waited for before the feeds have ended
+            Step::Wait { why: Why::Paused, .. } => Some(Ended::HeldBack),
             Step::Wait { until, why: Why::Backoff } => (!soon(Some(until))).then_some(Ended::HeldBack),
             Step::Hold { .. } => Some(Ended::HeldBack),
             Step::AwaitGate => (!soon(self.state.next())).then_some(Ended::HeldBack),
@@ -265,6 +271,7 @@ impl Runner {
             Notice::Feed(self.hand.key(), news).emit();
         }
         let last_success = self.hand.last_success();
+        let progressed = last_success > self.wires.live.borrow().last_success;
         self.wires.live.send_modify(|live| {
             live.state =
                 FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
@@ -282,7 +289,7 @@ impl Runner {
                         .as_str()
                         .to_owned(),
                 );
-            } else if live.caught_up {
+            } else if live.caught_up || progressed {
                 (live.rule, live.why, live.since) = (None, None, None);
             }
         });

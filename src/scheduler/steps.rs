@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
 use crate::clock::{Clock, Time};
-use crate::cursor::{Cursor, FeedKey, Span};
+use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::feed::{Feed, Identity};
 use crate::mimecast::links::FileLink;
@@ -20,6 +20,8 @@ use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
 use crate::store::{Dedupe, Gap, Intake, Quarantined, StagedChunk, Store};
+use crate::supervisor::policy::judge;
+use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
@@ -111,16 +113,17 @@ impl Hand {
     /// # Errors
     /// Any fault on the way; nothing was stored then.
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
-        if self.store.over_limit() {
-            return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
-        }
+        self.room()?;
         self.page = None;
-        let now = self.clock.now();
+        let now = self.account.server_now();
         let cursor = self.store.feed(&self.key).await?.cursor;
         let position = Position::open(self.feed, &cursor, now, self.lookback)?;
         if position.beyond_retention(self.feed, now).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
+        }
+        if let Some(closed) = self.account.closed().await {
+            return Ok(Outcome::Shut { until: closed.until, by: By::Gate }); // costs nothing of the quota
         }
         let call = if self.first { Call::Live } else { Call::CatchUp };
         if let Some(until) = self.account.quota(self.feed, call) {
@@ -137,7 +140,7 @@ impl Hand {
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &token).await;
         let page = answer.and_then(|answer| {
-            self.account.note_budget(self.feed, &answer.headers);
+            self.account.note_headers(self.feed, &answer.headers);
             page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now)
         });
         self.tell_answer(page.as_ref().err(), start.elapsed());
@@ -154,6 +157,13 @@ impl Hand {
                 }
             }
         }
+    }
+
+    fn room(&self) -> Result<(), Fault> {
+        if self.store.over_limit() {
+            return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
+        }
+        Ok(())
     }
 
     fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
@@ -219,6 +229,7 @@ impl Hand {
     /// Any fault on the way; nothing counts then.
     pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
         let link = self.link(file)?;
+        self.room()?;
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
         self.store.let_courier_take().await;
         let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
@@ -236,10 +247,30 @@ impl Hand {
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
         let read = match self.read_file(&link, salvaging).await {
             Ok(read) => read,
-            Err(fault) => self.nothing_left(&link, &fault),
+            // the server says for good that it has no such file; any other fault may pass, so the file stays due
+            Err(fault) if fault.status().is_some() && matches!(judge(&fault).verdict, Verdict::Insist { .. }) => {
+                self.nothing_left(&link, &fault)
+            }
+            Err(fault) => return Err(fault),
         };
-        self.store_file(&link, read, Vec::new()).await?;
+        let gap = self.gap_of(&link);
+        let span = gap.span;
+        self.store_file(&link, read, vec![gap]).await?;
+        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
         Ok(Outcome::GaveUp)
+    }
+
+    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
+    fn gap_of(&self, link: &FileLink) -> Gap {
+        let to = self.clock.now();
+        let from = self.tally.newest.unwrap_or(to.minus(self.lookback)).min(to);
+        Gap {
+            span: TimeSpan { from, to },
+            cause: "file_given_up".to_owned(),
+            detail: format!("file {} could not be read as a whole; what was readable is stored", link.name),
+            records: 0,
+            fetchable: false,
+        }
     }
 
     /// A file of which not a byte can be had any more: quarantined by name.
@@ -351,13 +382,14 @@ impl Hand {
     /// # Errors
     /// The store's.
     pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
-        let now = self.clock.now();
+        let now = self.account.server_now();
         let from = self.store.feed(&self.key).await?.cursor;
         let position = Position::open(self.feed, &from, now, self.lookback)?;
-        let lost = position.beyond_retention(self.feed, now);
+        let without = if position.beyond_retention(self.feed, now).is_some() { position } else { position.without_token() };
+        let lost = without.beyond_retention(self.feed, now);
         let after = match lost {
-            Some(span) => position.rewound(self.feed, span.to, now),
-            None => position.without_token(),
+            Some(span) => without.rewound(self.feed, span.to, now),
+            None => without,
         };
         let gap = lost.map(|span| Gap {
             span,

@@ -135,7 +135,7 @@ impl Sink {
     pub async fn probe(&self) -> Result<u8, Fault> {
         match self {
             Sink::Syslog(sink) => sink.probe().await,
-            Sink::Http(sink) => sink.probe().await,
+            Sink::Http(sink) => Ok(sink.probe()),
             Sink::File(sink) => sink.probe().await,
             Sink::Stdout(_) => Ok(stdout::LEVEL),
         }

@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "M10",
         surfaces: BOTH,
-        on: On::status(&[(401, 401), (200, 200)]).code(&["0010"]),
+        on: On::status(&[(401, 401), (200, 200)]).code(&["0010"]).attributed(),
         scope: Scope::Credential,
         verdict: LOCKOUT,
         harmful: true,
@@ -88,13 +88,15 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "M34",
         surfaces: TOKEN,
-        on: On::status(&[(400, 401), (403, 403)]).code(&[
-            "invalid_client",
-            "unauthorized_client",
-            "invalid_grant",
-            "access_denied",
-            "InvalidClientIdentifier",
-        ]),
+        on: On::status(&[(400, 401), (403, 403)])
+            .code(&[
+                "invalid_client",
+                "unauthorized_client",
+                "invalid_grant",
+                "access_denied",
+                "InvalidClientIdentifier",
+            ])
+            .attributed(),
         scope: Scope::Credential,
         verdict: CONFIRM,
         harmful: true,
@@ -370,7 +372,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H12",
         surfaces: TOKEN,
-        on: On::status(&[(400, 400)]).other_code(),
+        on: On::status(&[(400, 400)]).other_code().attributed(),
         scope: Scope::Credential,
         verdict: CONFIRM,
         harmful: true,

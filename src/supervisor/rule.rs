@@ -320,6 +320,10 @@ impl On {
     pub const fn unattributed(self) -> On {
         On { attributed: Some(false), ..self }
     }
+    /// ... in an answer that is in a form of Mimecast or OAuth.
+    pub const fn attributed(self) -> On {
+        On { attributed: Some(true), ..self }
+    }
     /// ... that names a field of this class.
     pub const fn field(self, class: FieldClass) -> On {
         On { field: Some(class), ..self }

@@ -66,6 +66,7 @@ fn reload_adds_a_sink_and_a_broken_file_keeps_the_old_configuration() {
     assert_eq!(metric_value(&daemon.admin(), "mimecollectd_config_last_reload_successful"), 0.0);
     let (status, _) = daemon.stop();
     assert!(status.success());
+    site.write(&simulator.url, ALL_FEEDS, &good);
     site.reconcile();
 }
 

@@ -26,7 +26,7 @@ pub struct Simulator {
 impl Simulator {
     pub fn start(args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mimecast-simulator"))
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--newest", &minutes_ago(5)])
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -45,6 +45,11 @@ impl Simulator {
     pub fn ledger(&self) -> Value {
         serde_json::from_str(&http("GET", &format!("{}/_sim/ledger", self.url), "").1)
             .expect("the ledger is JSON")
+    }
+    /// One of the counters the simulator keeps for the tenant under test.
+    pub fn counted(&self, name: &str) -> u64 {
+        let ledger = self.ledger();
+        ledger["tenants"]["demo"][name].as_u64().unwrap_or_else(|| panic!("{name} in the ledger: {ledger}"))
     }
     pub fn scenario(&self, text: &str) {
         let (status, body) = http("POST", &format!("{}/_sim/scenario", self.url), text);
@@ -69,11 +74,17 @@ impl Drop for Simulator {
     }
 }
 
-/// One HTTP exchange over a fresh connection: status and body.
+/// A time before now, RFC 3339: windows leave out the newest minute, in which rows may still appear.
+fn minutes_ago(minutes: i64) -> String {
+    let past = jiff::Timestamp::now().as_second() - minutes * 60;
+    jiff::Timestamp::from_second(past).expect("a time of this century").to_string()
+}
+
+/// One HTTP exchange over a fresh connection: status (0: nobody listens) and body.
 pub fn http(method: &str, url: &str, body: &str) -> (u16, String) {
     let rest = url.strip_prefix("http://").expect("an http URL");
     let (host, path) = rest.split_once('/').map_or((rest, String::from("/")), |(h, p)| (h, format!("/{p}")));
-    let mut stream = TcpStream::connect(host).unwrap_or_else(|e| panic!("connect {host}: {e}"));
+    let Ok(mut stream) = TcpStream::connect(host) else { return (0, format!("nobody listens on {host}")) };
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -164,7 +175,8 @@ impl Site {
         out
     }
     pub fn spawn(&self) -> Daemon {
-        Daemon::start(self.command(&["run"]), self.path("log"))
+        let number = std::fs::read_dir(self.dir.path()).map_or(0, |files| files.count());
+        Daemon::start(self.command(&["run"]), self.path(&format!("log.{number}")))
     }
     pub fn status(&self) -> Value {
         let out = self.output(&["status", "--json"]);

@@ -24,6 +24,8 @@ pub enum Process<'a> {
     Stopping { why: &'a str },
     /// Drained; `waiting` events stay in the store for the next start.
     Stopped { took: Duration, waiting: u64 },
+    /// An operator lifted what held this scope back.
+    Resumed { scope: &'a str },
     /// A new configuration is in force; `changes` says what is different.
     Reloaded { changes: &'a str },
     /// The new configuration is not used; the old one stays in force.
@@ -55,6 +57,9 @@ impl Process<'_> {
             Process::Stopped { took, waiting } => {
                 info!(target: "mimecollectd", waiting, took_ms = took.as_millis() as u64,
                     "stopped after {}; {waiting} events wait in the store for the next start", Span(*took));
+            }
+            Process::Resumed { scope } => {
+                info!(target: "mimecollectd", scope = %clean(scope), "{} may go on: `resume`", clean(scope));
             }
             Process::Reloaded { changes } => {
                 info!(target: "mimecollectd::config", "configuration reloaded: {}", clean(changes));
