@@ -214,12 +214,14 @@ impl Position {
         after
     }
 
-    /// After all files of a listing: the server's new token. Once caught up, all but the last day is behind us.
+    /// After all files of a listing: the server's new token. The files are remembered until the next listing
+    /// shows that they are not on it. Once caught up, all but the last day is behind us.
     #[must_use]
     pub(super) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
-        let Position::Batch { since, .. } = self else { return self.clone() };
+        let Position::Batch { since, done, .. } = self else { return self.clone() };
         let since = if caught_up { Day::of(now.minus(DAY)).max(*since) } else { *since };
-        Position::Batch { since, token: Some(next.to_owned()), done: Vec::new() }
+        // page edges overlap in the field: what was just read is known one listing longer
+        Position::Batch { since, token: Some(next.to_owned()), done: done.clone() }
     }
 
     /// With a window to read: the one begun, or a new one from the overlap to `server_now` less the feed's

@@ -236,8 +236,12 @@ impl Deciding<'_> {
             Verdict::Insist { quick, tries, over, wait } => {
                 self.insist(fault, rule, (quick, tries, over, wait))
             }
-            // a refused cursor is given up once; one that is too old always moves on to what is kept
-            Verdict::Rewind { probe } if self.s.rewound && fault.origin != Origin::Local => self.hold(probe, rule),
+            // a refused cursor is given up once; one that is too old may be moved once in every cycle
+            Verdict::Rewind { .. } if self.s.rewound && fault.origin == Origin::Local => {
+                self.s.rewound = false;
+                self.fail(fault, CYCLES, rule)
+            }
+            Verdict::Rewind { probe } if self.s.rewound => self.hold(probe, rule),
             Verdict::Rewind { .. } => {
                 self.s.rewound = true;
                 self.go(Phase::Rewinding, Step::Rewind, Some(rule))

@@ -114,6 +114,7 @@ fn feed_news<'a>(key: &'a FeedKey, incident: Incident<'a>) -> Vec<Notice<'a>> {
     let span = TimeSpan { from: Time(0), to: Time(3_600_000) };
     [
         Feed::Answered { status: None, code: "", took },
+        Feed::Committed { source: "f", events: 5, duplicate: 2, took },
         Feed::PageStored { events: 5, duplicate: 2, files: 1, bytes: 9, took, caught_up: true, newest: None },
         Feed::PollSkipped { why: Skip::Quota, wait: Duration::from_millis(1500) },
         Feed::FaultMet(incident),

@@ -83,8 +83,13 @@ fn readable_arrives_and_the_rest_is_kept(scenario: &str) {
 }
 
 #[test]
-fn wrong_crc() {
-    let case = Case::new("wrong-crc");
+fn a_wrong_checksum_that_passes() {
+    everything_arrives("wrong-crc");
+}
+
+#[test]
+fn a_wrong_checksum_that_stays() {
+    let case = Case::new("wrong-crc=1000000");
     let daemon =
         case.run_until("the damaged file to be given up", |_, daemon| Case::quarantined(daemon) >= 1);
     daemon.stop();

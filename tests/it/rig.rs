@@ -267,12 +267,25 @@ impl Arrived {
         assert_eq!(entry.2, digest, "one id, two contents");
         entry.0 += 1;
     }
+    /// The complete lines of a file sink; one that is being written has no line end yet.
     pub fn from_file(path: &Path) -> Self {
         let mut arrived = Arrived::default();
         if let Ok(text) = std::fs::read_to_string(path) {
-            text.split('\n').filter(|line| !line.is_empty()).for_each(|line| arrived.add(line));
+            text.split_inclusive('\n').filter(|line| line.ends_with('\n')).for_each(|line| arrived.add(line));
         }
         arrived
+    }
+    /// The same where the daemon was killed in the middle of lines: such a line ends where the kill came, and
+    /// its event stands whole further on. Says how many there are.
+    pub fn from_file_after_kills(path: &Path) -> (Self, u64) {
+        let (mut arrived, mut torn) = (Arrived::default(), 0);
+        for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+            match serde_json::from_str::<Envelope>(line) {
+                Ok(_) => arrived.add(line),
+                Err(_) => torn += 1,
+            }
+        }
+        (arrived, torn)
     }
     pub fn distinct(&self) -> u64 {
         self.events.len() as u64
