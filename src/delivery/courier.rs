@@ -164,16 +164,16 @@ impl Courier {
         let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
         while events < every && !self.wires.stop.is_cancelled() {
             let room = window.max_events.min(every - events);
-            let Some(load) = self.reader.next(room, window.max_bytes).await? else { break };
+            let Some(mut load) = self.reader.next(room, window.max_bytes).await? else { break };
             if !load.batch.is_empty() {
                 (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
                 self.sink.send(&load.batch).await?;
+                self.reader.reuse(std::mem::take(&mut load.batch));
             }
             match &mut sent {
                 Some(accounts) => accounts.add(load.account()),
                 None => sent = Some(load.account()),
             }
-            self.reader.reuse(load.batch);
         }
         let Some(accounts) = sent else { return Ok(Round::Nothing) };
         if events > 0 {
