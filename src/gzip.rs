@@ -12,16 +12,19 @@ use crate::limits::{CHUNK_MAX_BYTES, CHUNK_TARGET_BYTES};
 /// Header and footer around an empty body.
 const SMALLEST: usize = 18;
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+/// The first flag, in the byte behind the magic, that no header has.
+const RESERVED_FLAGS: u8 = 0x20;
 
 /// The inflated bytes of a stream with exactly one member and nothing behind it, if they are at most `most`.
 ///
 /// The size in the footer is a promise of the other side: memory is taken for no more than `most`, and the
 /// promise must come true to the byte. No second member can be overlooked: its header would begin with
-/// [`MAGIC`], which then occurs somewhere behind the first.
+/// [`MAGIC`] and flags below [`RESERVED_FLAGS`], which then occur somewhere behind the first.
 pub fn inflate_whole(packed: &[u8], most: usize) -> Option<Vec<u8>> {
     let (head, footer) = packed.split_last_chunk::<8>().filter(|_| packed.len() >= SMALLEST)?;
     let rest = head.strip_prefix(&MAGIC)?;
-    if memchr::memmem::find(rest, &MAGIC).is_some() {
+    let header = |at: usize| packed.get(at + 2 * MAGIC.len()).is_some_and(|flags| *flags < RESERVED_FLAGS);
+    if memchr::memmem::find_iter(rest, &MAGIC).any(header) {
         return None;
     }
     let [checksum, size] = footer.as_chunks::<4>().0 else { return None };
@@ -43,8 +46,8 @@ static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 fn spare(size: usize) -> Vec<u8> {
     let mut raw = {
         let mut kept = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        // Half-filled at least, so that what holds it counts nearly what it weighs.
-        if kept.capacity() / 2 > size { Vec::new() } else { std::mem::take(&mut *kept) }
+        // A small chunk must not hold the memory of a large one.
+        if kept.capacity() / 4 > size { Vec::new() } else { std::mem::take(&mut *kept) }
     };
     if raw.capacity() < size {
         drop(std::mem::take(&mut raw)); // before new memory is taken

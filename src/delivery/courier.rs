@@ -168,6 +168,7 @@ impl Courier {
             if !load.batch.is_empty() {
                 (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
                 self.sink.send(&load.batch).await?;
+                self.reader.reuse(std::mem::take(&mut load.batch));
             }
             self.reader.reuse(std::mem::take(&mut load.batch));
             match &mut sent {
