@@ -136,7 +136,12 @@ impl Daemon {
         };
         let status = self.board.status().await;
         let any = |state| status.tenants.iter().any(|tenant| tenant.credential.state == state);
-        let denied = [CredentialState::LockedOut, CredentialState::Expired, CredentialState::Revoked, CredentialState::Denied];
+        let denied = [
+            CredentialState::LockedOut,
+            CredentialState::Expired,
+            CredentialState::Revoked,
+            CredentialState::Denied,
+        ];
         if denied.into_iter().any(any) {
             return ExitCode::Permission;
         }
@@ -154,7 +159,9 @@ impl Daemon {
         let news = if self.fleet.resume(scope).await {
             Process::Resumed { scope }
         } else {
-            Process::ConfigWarning { words: "`resume` named something that does not run; see `status` for the names" }
+            Process::ConfigWarning {
+                words: "`resume` named something that does not run; see `status` for the names",
+            }
         };
         Notice::Process(news).emit();
     }

@@ -168,7 +168,8 @@ impl Fleet {
 
     async fn start_tenant(&mut self, ready: ReadyTenant) -> Result<(), SetupError> {
         // only now: while the old parts ran, the stored gate could still change
-        let account = Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
+        let account =
+            Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
         let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
         let mut feeds = Vec::new();
@@ -215,14 +216,13 @@ impl Fleet {
             let at = self.store.register_sink(&ready.settings.name, Start::Oldest).await.map_err(startup)?;
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
-            let wires =
-                Wires {
-                    state,
-                    wake: self.wake.subscribe(),
-                    stop: stop.clone(),
-                    drain: self.drain.clone(),
-                    failed: self.failed.clone(),
-                };
+            let wires = Wires {
+                state,
+                wake: self.wake.subscribe(),
+                stop: stop.clone(),
+                drain: self.drain.clone(),
+                failed: self.failed.clone(),
+            };
             let courier = Courier::new(
                 (ready.settings.name.clone(), ready.sink),
                 self.store.clone(),
@@ -258,12 +258,15 @@ impl Fleet {
     /// Wakes what an operator said may go on: `acme`, `acme/audit` or `sink:siem`. Says whether there is such.
     pub async fn resume(&mut self, scope: &str) -> bool {
         let name = scope.split('/').next().unwrap_or(scope);
-        let sink = scope.strip_prefix("sink:").is_some_and(|sink| self.sinks.iter().any(|s| s.settings.name == sink));
+        let sink = scope
+            .strip_prefix("sink:")
+            .is_some_and(|sink| self.sinks.iter().any(|s| s.settings.name == sink));
         let tenant = self.tenants.iter().find(|tenant| tenant.settings.name == name);
         if let Some(tenant) = tenant
             && let Err(fault) = tenant.account.resume().await
         {
-            Notice::Process(Process::ConfigWarning { words: &format!("failed to resume {scope}: {fault}") }).emit();
+            Notice::Process(Process::ConfigWarning { words: &format!("failed to resume {scope}: {fault}") })
+                .emit();
         }
         self.wake.send_modify(|count| *count += 1);
         sink || tenant.is_some()

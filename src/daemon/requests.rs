@@ -16,7 +16,10 @@ pub fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<(), SetupErro
     let directory = state_dir.join(DIRECTORY);
     let failed = |error: std::io::Error| {
         let why = "the daemon's user or group owns this directory; run the command as that user, and see that the daemon runs";
-        SetupError::new(ExitCode::Permission, format!("failed to write into {}: {error} ({why})", directory.display()))
+        SetupError::new(
+            ExitCode::Permission,
+            format!("failed to write into {}: {error} ({why})", directory.display()),
+        )
     };
     let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
     std::fs::write(&unfinished, scope).map_err(failed)?;
@@ -41,7 +44,8 @@ pub async fn next(state_dir: &Path) -> String {
         tokio::time::sleep(WATCH_EVERY).await;
         if let Some(file) = oldest(&state_dir.join(DIRECTORY)) {
             let size = std::fs::metadata(&file).map_or(0, |meta| meta.len());
-            let text = if size <= MAX_REQUEST_BYTES { std::fs::read_to_string(&file) } else { Ok(String::new()) };
+            let text =
+                if size <= MAX_REQUEST_BYTES { std::fs::read_to_string(&file) } else { Ok(String::new()) };
             let removed = std::fs::remove_file(&file).is_ok(); // else it would be carried out for ever
             if let (Ok(text), true) = (text, removed) {
                 return text.trim().to_owned();

@@ -96,7 +96,11 @@ impl ApiClient {
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
     ///
     /// Faults: as [`ApiClient::send`], and those of [`auth::answer`].
-    pub async fn token(&self, client_id: &str, client_secret: &Secret) -> Result<(Token, Option<i64>), Fault> {
+    pub async fn token(
+        &self,
+        client_id: &str,
+        client_secret: &Secret,
+    ) -> Result<(Token, Option<i64>), Fault> {
         let answer = self.call(Origin::Token, &auth::request(client_id, client_secret), None).await?;
         let now = self.clock.now();
         auth::answer(&answer.body, now).map(|token| (token, dialect::skew_ms(&answer.headers, now)))

@@ -170,7 +170,9 @@ fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault>
         Some(next) if Some(next.as_str()) == old => (Leads::Same, true),
         Some(next) => {
             let ended = said.unwrap_or(empty);
-            (Leads::Forward(position.forward(&next, ended, now).cursor()), ended)
+            // by the time the cursor moves there, every file of this listing is done
+            let after = listed.iter().fold(position.pruned(&listed), |after, key| after.with_done(*key));
+            (Leads::Forward(after.forward(&next, ended, now).cursor()), ended)
         }
     };
     Ok(Listing { files, position: position.pruned(&listed), leads, caught_up: ended })

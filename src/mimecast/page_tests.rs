@@ -105,14 +105,16 @@ fn fact_10_the_same_file_twice_in_a_page_is_fetched_once() {
 }
 
 #[test]
-fn files_already_read_are_left_out_and_forgotten_with_the_listing() {
+fn files_already_read_are_left_out_and_known_one_listing_longer() {
     let body = r#"{"value":[{"url":"https://x/1?s=1"},{"url":"https://x/2?s=1"}],"@nextPage":"n"}"#;
     let page = listing(None, body).unwrap();
     let one = page.position.with_done(page.files[0].key);
     let relisted = listing_at(&one, &body.replace("s=1", "s=9")).unwrap();
     assert_eq!(relisted.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["x/2"]);
     assert_eq!(relisted.position, one);
-    assert!(!forward(&relisted.leads).contains("done"));
+    // @nextPage may point at the very files it came with: they are not read a second time
+    let behind = Position::open(find("siem.av").unwrap(), &Cursor(forward(&relisted.leads)), NOW, DAY).unwrap();
+    assert!(page.files.iter().all(|file| behind.is_done(file.key)));
     let grown = listing_at(&one, r#"{"value":[{"url":"https://x/3"}]}"#).unwrap();
     assert_eq!(grown.position, at(None), "a file the listing no longer shows need not be remembered");
 }

@@ -165,7 +165,11 @@ impl Account {
         let now = self.clock.now();
         let skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
         let median = skews.get(skews.len() / 2).copied().unwrap_or(0);
-        if median.unsigned_abs() < CLOCK_SKEW_TOLERATED.as_millis() as u64 { now } else { Time(now.0.saturating_add(median)) }
+        if median.unsigned_abs() < CLOCK_SKEW_TOLERATED.as_millis() as u64 {
+            now
+        } else {
+            Time(now.0.saturating_add(median))
+        }
     }
 
     fn note_skew(&self, skew: i64) {

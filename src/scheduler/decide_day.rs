@@ -98,7 +98,6 @@ impl Day {
     fn local(&self, good: Outcome) -> Outcome {
         if self.is(Origin::Local) { Outcome::Fault(self.fault.clone()) } else { good }
     }
-    #[expect(clippy::result_large_err, reason = "the outcome is what the caller hands on")]
     fn token(&mut self) -> Result<u64, Outcome> {
         let shut = |until| Outcome::Shut { until, by: By::Gate };
         match self.gate.permit(self.now) {

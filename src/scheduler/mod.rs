@@ -5,8 +5,8 @@ pub mod account;
 pub mod decide;
 pub mod live;
 pub mod runner;
-mod steps;
 pub mod state;
+mod steps;
 
 #[cfg(test)]
 mod decide_day;

@@ -248,7 +248,9 @@ impl Hand {
         let read = match self.read_file(&link, salvaging).await {
             Ok(read) => read,
             // the server says for good that it has no such file; any other fault may pass, so the file stays due
-            Err(fault) if fault.status().is_some() && matches!(judge(&fault).verdict, Verdict::Insist { .. }) => {
+            Err(fault)
+                if fault.status().is_some() && matches!(judge(&fault).verdict, Verdict::Insist { .. }) =>
+            {
                 self.nothing_left(&link, &fault)
             }
             Err(fault) => return Err(fault),
@@ -385,7 +387,11 @@ impl Hand {
         let now = self.account.server_now();
         let from = self.store.feed(&self.key).await?.cursor;
         let position = Position::open(self.feed, &from, now, self.lookback)?;
-        let without = if position.beyond_retention(self.feed, now).is_some() { position } else { position.without_token() };
+        let without = if position.beyond_retention(self.feed, now).is_some() {
+            position
+        } else {
+            position.without_token()
+        };
         let lost = without.beyond_retention(self.feed, now);
         let after = match lost {
             Some(span) => without.rewound(self.feed, span.to, now),

@@ -141,7 +141,9 @@ fn no_secret_anywhere() {
     std::fs::write(site.path("secret"), CANARY).expect("written"); // a wrong secret: errors talk about it
     let daemon = site.spawn();
     let admin = daemon.admin();
-    eventually("the refusal", || http("GET", &format!("{admin}/status"), "").1.contains("\"suspended\"").then_some(()));
+    eventually("the refusal", || {
+        http("GET", &format!("{admin}/status"), "").1.contains("\"suspended\"").then_some(())
+    });
     let mut seen = vec![("log", daemon.log())];
     for path in ["/status", "/metrics", "/", "/readyz"] {
         seen.push((path, http("GET", &format!("{admin}{path}"), "").1));
@@ -158,5 +160,8 @@ fn no_secret_anywhere() {
     site.write(&simulator.url, &format!("{ALL_FEEDS}\n[log]\nlevel = \"trace\""), &file_sink(&file));
     let said = text(&site.run_once().stderr);
     assert!(said.contains("events stored"), "the log was at work:\n{said}");
-    assert!(!said.contains("X-Amz-Signature") && !said.contains("Bearer "), "signed links and tokens are secrets too");
+    assert!(
+        !said.contains("X-Amz-Signature") && !said.contains("Bearer "),
+        "signed links and tokens are secrets too"
+    );
 }

@@ -96,7 +96,11 @@ fn a_wrong_secret_is_tried_once_not_once_per_feed() {
     let simulator = Simulator::start(&["--events", "1000", "--seed", "24"]);
     let site = Site::new(&simulator.url, "", "");
     // a pace at which the one attempt to confirm lies beyond this test
-    site.write(&simulator.url, "feeds = [\"*\"]\npoll_interval = \"60s\"", &file_sink(&site.path("events.ndjson")));
+    site.write(
+        &simulator.url,
+        "feeds = [\"*\"]\npoll_interval = \"60s\"",
+        &file_sink(&site.path("events.ndjson")),
+    );
     std::fs::write(site.path("secret"), "wrong").expect("written");
     for _ in 0..3 {
         let out = site.output(&["run", "--once"]);
