@@ -163,7 +163,7 @@ impl Fleet {
     ) -> Result<ReadyTenant, SetupError> {
         let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
         let pace = Pace::new(interval, tenant.loopback, overrides.clone());
-        Ok(ReadyTenant { settings: tenant.clone(), identity: Identity::of(tenant, &self.clock)?, pace })
+        Ok(ReadyTenant { settings: tenant.clone(), identity: plan::identity(tenant, &self.clock)?, pace })
     }
 
     async fn start_tenant(&mut self, ready: ReadyTenant) -> Result<(), SetupError> {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::config::settings::{FormatName, Framing, Http, Protocol, SinkKind, shown};
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
 use crate::mimecast::catalogue;
+use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use crate::mimecast::feed::{Api, Ask};
+use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
 use crate::sink::{HttpPlan, Plan, Sink, SyslogPlan, TlsFiles};
@@ -31,6 +34,33 @@ pub fn overrides(settings: &Settings) -> Overrides {
     Overrides::new(
         changed.map(|o| Override { status: o.status, code: o.code.clone(), pause: o.pause }).collect(),
     )
+}
+
+/// Who a tenant is to Mimecast; reads its secret once, so that a missing one is found at start.
+///
+/// # Errors
+/// A secret, certificate or proxy that cannot be used.
+pub fn identity(tenant: &config::Tenant, clock: &Clock) -> Result<Identity, SetupError> {
+    let secret = tenant.client_secret.clone();
+    secret.read()?;
+    let outlet = Outlet {
+        base_url: tenant.base_url.clone(),
+        proxy: tenant.proxy.clone(),
+        tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
+        download_hosts: tenant.download_hosts.clone(),
+        timeouts: Timeouts::default(),
+        clock: clock.clone(),
+    };
+    Ok(Identity {
+        tenant: tenant.name.clone(),
+        client_id: tenant.client_id.clone(),
+        secret: Arc::new(move || secret.read()),
+        base_url: tenant.base_url.to_string(),
+        api: ApiClient::new(&outlet)?,
+        downloads: DownloadClient::new(&outlet)?,
+        feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
+        loopback: tenant.loopback,
+    })
 }
 
 /// The sink itself; reads its secrets and certificates.

@@ -71,7 +71,8 @@ impl Delivery {
         }
         let in_a_row = self.suspects.len() + 1 + if self.acknowledged { 0 } else { before };
         if in_a_row >= REFUSED_IN_A_ROW {
-            self.undecided = Vec::from([0..self.load.batch.len()]);
+            self.undecided.clear();
+            self.undecided.push(0..self.load.batch.len());
             self.suspects.clear();
             self.dead.clear();
             return Err(fault);

@@ -113,7 +113,13 @@ fn files_already_read_are_left_out_and_known_one_listing_longer() {
     assert_eq!(relisted.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["x/2"]);
     assert_eq!(relisted.position, one);
     // @nextPage may point at the very files it came with: they are not read a second time
-    let behind = Position::open(find("siem.av").unwrap(), &Cursor(forward(&relisted.leads)), NOW, DAY).unwrap();
+    let behind = Position::open(
+        find("siem.av").unwrap(),
+        &Cursor(forward(&relisted.leads).to_owned()),
+        NOW,
+        std::time::Duration::ZERO,
+    )
+    .unwrap();
     assert!(page.files.iter().all(|file| behind.is_done(file.key)));
     let grown = listing_at(&one, r#"{"value":[{"url":"https://x/3"}]}"#).unwrap();
     assert_eq!(grown.position, at(None), "a file the listing no longer shows need not be remembered");

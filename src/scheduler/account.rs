@@ -1,20 +1,18 @@
 //! What all feeds of one tenant share: the credential behind its gate, the token, the quota, the two clients.
 //! Token requests are single-flight (the lock is held across them), and the gate is written down before each.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::live::CredentialLive;
 use crate::clock::{Clock, Time};
-use crate::config;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_SAMPLES, CLOCK_SKEW_TOLERATED};
 use crate::mimecast::auth::Token;
-use crate::mimecast::catalogue;
-use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
 use crate::mimecast::quota::{Call, May, Quota};
 use crate::secret::Secret;
@@ -26,46 +24,22 @@ use crate::supervisor::rule::Rule;
 use crate::telemetry::label::CredentialState;
 use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
 
+/// Reads the secret from where the configuration keeps it; again and again, because its file may change.
+pub type SecretReader = Arc<dyn Fn() -> Result<Secret, SetupError> + Send + Sync>;
+
 /// Who we are to Mimecast.
 pub struct Identity {
     pub tenant: String,
-    client_id: String,
-    secret: config::SecretRef,
-    base_url: String,
-    api: ApiClient,
-    downloads: DownloadClient,
+    pub client_id: String,
+    pub secret: SecretReader,
+    /// Whom we talk to.
+    pub base_url: String,
+    pub api: ApiClient,
+    pub downloads: DownloadClient,
     /// The feeds that share the quota.
-    feeds: Vec<&'static Feed>,
+    pub feeds: Vec<&'static Feed>,
     /// The API is on this machine: nobody counts calls against a quota.
-    loopback: bool,
-}
-
-impl Identity {
-    /// From settings; reads the secret once, so that a missing one is found at start.
-    ///
-    /// # Errors
-    /// A secret, certificate or proxy that cannot be used.
-    pub fn of(tenant: &config::Tenant, clock: &Clock) -> Result<Self, SetupError> {
-        tenant.client_secret.read()?;
-        let outlet = Outlet {
-            base_url: tenant.base_url.clone(),
-            proxy: tenant.proxy.clone(),
-            tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
-            download_hosts: tenant.download_hosts.clone(),
-            timeouts: Timeouts::default(),
-            clock: clock.clone(),
-        };
-        Ok(Identity {
-            tenant: tenant.name.clone(),
-            client_id: tenant.client_id.clone(),
-            secret: tenant.client_secret.clone(),
-            base_url: tenant.base_url.to_string(),
-            api: ApiClient::new(&outlet)?,
-            downloads: DownloadClient::new(&outlet)?,
-            feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
-            loopback: tenant.loopback,
-        })
-    }
+    pub loopback: bool,
 }
 
 impl Identity {
@@ -118,7 +92,7 @@ impl Account {
     ) -> Result<Self, SetupError> {
         let startup =
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
-        let fingerprint = identity.fingerprint(&identity.secret.read()?, &store);
+        let fingerprint = identity.fingerprint(&(identity.secret)()?, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
@@ -139,6 +113,7 @@ impl Account {
         Ok(account)
     }
 
+    /// State of the credential, as it changes.
     pub fn live(&self) -> watch::Receiver<CredentialLive> {
         self.live.subscribe()
     }
@@ -259,7 +234,7 @@ impl Account {
 
     /// A changed secret file opens a gate that its old content closed.
     async fn offer_secret(&self, credential: &mut Credential) -> Result<(), Fault> {
-        let Ok(secret) = self.identity.secret.read() else { return Ok(()) }; // the old fault still says it all
+        let Ok(secret) = (self.identity.secret)() else { return Ok(()) }; // the old fault still says it all
         if credential.gate.offer(&self.identity.fingerprint(&secret, &self.store)) {
             self.keep(credential).await?;
             self.publish(credential, None);
@@ -312,7 +287,7 @@ impl Account {
 
     fn read_secret(&self) -> Result<Secret, Fault> {
         let unreadable = |error: SetupError| Fault::new(Origin::Local, Kind::SecretUnreadable, error.message);
-        self.identity.secret.read().map_err(unreadable)
+        (self.identity.secret)().map_err(unreadable)
     }
 
     /// An API function answered well.

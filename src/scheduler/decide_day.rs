@@ -65,10 +65,10 @@ impl Day {
     fn perform(&mut self) -> bool {
         self.now = self.now.plus(Duration::from_millis(50)); // nothing is free
         let outcome = match self.step {
-            Step::Wait { until, .. } => self.sleep(Some(until)),
-            Step::Hold { probe } => self.sleep(probe),
+            Step::Wait { until, .. } => self.pass_time(Some(until)),
+            Step::Hold { probe } => self.pass_time(probe),
             Step::AwaitGate => match self.gate.permit(self.now) {
-                Permit::Closed(closed) => match self.sleep(closed.until) {
+                Permit::Closed(closed) => match self.pass_time(closed.until) {
                     Some(_) => return true, // asks the gate again
                     None => None,
                 },
@@ -87,7 +87,7 @@ impl Day {
         };
         outcome.map(|outcome| self.answer(outcome)).is_some()
     }
-    fn sleep(&mut self, until: Option<Time>) -> Option<Outcome> {
+    fn pass_time(&mut self, until: Option<Time>) -> Option<Outcome> {
         self.now = self.now.max(until?);
         Some(Outcome::Ready)
     }

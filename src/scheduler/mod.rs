@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod decide;
+mod found;
 pub mod live;
 pub mod runner;
 pub mod state;

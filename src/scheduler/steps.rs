@@ -9,17 +9,18 @@ use tokio::time::Instant;
 
 use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
+use super::found::{Damage, Found};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::feed::{Feed, Identity};
 use crate::mimecast::links::FileLink;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
-use crate::mimecast::payload::{FileEnd, FileParser, Unreadable};
+use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, Gap, Intake, Quarantined, StagedChunk, Store};
+use crate::store::{Dedupe, Gap, Intake, StagedChunk, Store};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -464,40 +465,6 @@ impl Hand {
         let news =
             News::PageStored { events, duplicate, files, bytes, took: since.elapsed(), caught_up, newest };
         Notice::Feed(&self.key, news).emit();
-    }
-}
-
-/// Unreadable input of one file or page: for the store, and by kind for the log.
-struct Found {
-    items: Vec<Quarantined>,
-    kinds: Vec<Damage>,
-}
-
-struct Damage {
-    reason: &'static str,
-    lines: u64,
-    /// What the first of them looked like.
-    first: String,
-}
-
-impl Found {
-    fn new(unreadable: Vec<Unreadable>, source: &str) -> Self {
-        let mut kinds: Vec<Damage> = Vec::new();
-        for item in &unreadable {
-            match kinds.iter_mut().find(|kind| kind.reason == item.reason) {
-                Some(kind) => kind.lines += 1,
-                None => kinds.push(Damage { reason: item.reason, lines: 1, first: item.detail.clone() }),
-            }
-        }
-        let kept = |item: Unreadable| Quarantined {
-            source: if item.line > 0 { format!("{source}, line {}", item.line) } else { source.to_owned() },
-            reason: item.reason.to_owned(),
-            detail: item.detail,
-            bytes: item.bytes,
-            sha256: item.sha256,
-            len: item.len,
-        };
-        Found { items: unreadable.into_iter().map(kept).collect(), kinds }
     }
 }
 
