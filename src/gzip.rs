@@ -57,6 +57,13 @@ fn spare(size: usize) -> Vec<u8> {
     raw
 }
 
+/// Empty, with the room that is to spare: for what is inflated piece by piece.
+pub fn spare_room() -> Vec<u8> {
+    let mut raw = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
+    raw.clear();
+    raw
+}
+
 /// The bytes of a chunk; when the last holder lets go, the memory of a large one is kept for the next.
 pub fn lend(raw: Vec<u8>) -> Bytes {
     Bytes::from_owner(Lent(raw))

@@ -191,6 +191,7 @@ impl FileParser {
     /// The file is not to be inflated in one go: what was held is read piece by piece.
     fn let_go(&mut self) {
         self.unread = Bytes::copy_from_slice(&self.vendor);
+        self.lines.raw = gzip::spare_room();
         self.form = Form::Gzip { inflate: Box::new(Decompress::new_gzip(WINDOW_BITS)), between: false };
     }
 
