@@ -104,6 +104,7 @@ impl Daemon {
         Notice::Process(news).emit();
         fleet.guard("upkeep of the store", upkeep::store(board.clone(), stop_upkeep.clone()));
         fleet.guard("upkeep of metrics", upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
+        fleet.guard("reminder of ending secrets", upkeep::secrets(board.clone(), stop_upkeep.clone()));
         heard(service::ready(&fleet_words(&settings)));
         Ok(Daemon { config: config.to_owned(), settings, board, fleet, exporter, stop_upkeep })
     }

@@ -225,6 +225,8 @@ pub const BLOCKING_THREADS: usize = 2;
 pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
 /// `run --once` does not wait longer than this for a fault to pass.
 pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Days before `secret_expires` from which the log reminds of it, once a day.
+pub const SECRET_WARNING_DAYS: i64 = 30;
 /// How often delivered events past their retention are deleted.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).

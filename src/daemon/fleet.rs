@@ -23,6 +23,7 @@ use crate::scheduler::runner::{Ended, Runner, RunnerWires};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::{Start, Store};
 use crate::supervisor::backoff::{Overrides, Pace};
+use crate::telemetry::metrics;
 use crate::telemetry::notice::{Notice, Process};
 
 /// Everything that runs for one configuration.
@@ -177,6 +178,7 @@ impl Fleet {
             let Some(row) = catalogue::find(feed.name) else { continue }; // the configuration knows only these
             let key = FeedKey { tenant: ready.settings.name.clone(), feed: row.name };
             let live = watch::Sender::new(FeedLive::default());
+            metrics::begin_feed(&key, &[]);
             feeds.push((key.clone(), live.subscribe()));
             let pace = Pace::new(feed.poll_interval, ready.settings.loopback, self.overrides.clone());
             let wires = RunnerWires {
@@ -214,6 +216,7 @@ impl Fleet {
         for ready in ready {
             // everything still in the store is new to a new sink: nothing is skipped in silence
             let at = self.store.register_sink(&ready.settings.name, Start::Oldest).await.map_err(startup)?;
+            metrics::begin_sink(&ready.settings.name);
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
             let wires = Wires {

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use crate::clock::Time;
-use crate::limits::{SWEEP_EVERY, SWEEP_WHEN_FULL_EVERY, TELEMETRY_UPKEEP_EVERY};
+use crate::limits::{SECRET_WARNING_DAYS, SWEEP_EVERY, SWEEP_WHEN_FULL_EVERY, TELEMETRY_UPKEEP_EVERY};
 use crate::signals::service;
 use crate::supervisor::policy::judge;
 use crate::telemetry::exporter::Exporter;
-use crate::telemetry::notice::{Incident, Notice, Store as News};
+use crate::telemetry::notice::{Incident, Notice, Store as News, Tenant as TenantNews};
 
 /// Deletes what is past its retention, and tells when the store fills up and empties.
 pub async fn store(board: Arc<Board>, stop: CancellationToken) {
@@ -51,6 +51,31 @@ async fn tell_fullness(board: &Board, full_since: &mut Option<Time>) {
         *full_since = Some(now);
     }
 }
+
+/// Says once a day which secrets end soon, from 30 days before.
+pub async fn secrets(board: Arc<Board>, stop: CancellationToken) {
+    loop {
+        let now = board.clock.now();
+        let ends: Vec<(String, Time)> = board
+            .parts()
+            .tenants
+            .iter()
+            .filter_map(|view| Some((view.settings.name.clone(), view.settings.secret_expires?)))
+            .collect();
+        for (tenant, expires) in ends {
+            let days = (expires.0 - now.0).div_euclid(DAY.as_millis() as i64);
+            if days <= SECRET_WARNING_DAYS {
+                Notice::Tenant(&tenant, TenantNews::SecretExpiring { expires, days }).emit();
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(DAY) => {}
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Keeps histograms small and tells the service manager that the runtime turns.
 pub async fn telemetry(exporter: Exporter, stop: CancellationToken) {

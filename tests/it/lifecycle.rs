@@ -165,3 +165,35 @@ fn no_secret_anywhere() {
         "signed links and tokens are secrets too"
     );
 }
+
+#[test]
+fn once_with_a_dead_sink_ends_and_says_so() {
+    let (simulator, site, file) = small();
+    let dead = tcp_sink(Receiver::nobody());
+    site.write(&simulator.url, ALL_FEEDS, &(file_sink(&file) + &dead));
+    let out = site.output(&["run", "--once"]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert_complete(&simulator, &Arrived::from_file(&file), FEEDS);
+    site.reconcile();
+}
+
+#[test]
+fn resume_lifts_a_halt_after_the_cause_was_fixed() {
+    let simulator =
+        Simulator::start(&["--events", "500", "--seed", "43", "--scenario", "no_quota,password-expired"]);
+    let site = Site::new(&simulator.url, "", "");
+    let file = site.path("events.ndjson");
+    // a pace at which no probe comes by itself while this test runs
+    let slowly = "feeds = [\"*\"]\npoll_interval = \"60s\"";
+    site.write(&simulator.url, slowly, &file_sink(&file));
+    let daemon = site.spawn();
+    let admin = daemon.admin();
+    eventually("the halt", || {
+        http("GET", &format!("{admin}/status"), "").1.contains("\"expired\"").then_some(())
+    });
+    simulator.scenario("no_quota");
+    let out = site.output(&["resume", "acme"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    eventually("events after resume", || (Arrived::from_file(&file).distinct() > 0).then_some(()));
+    assert_eq!(site.output(&["resume", "nobody"]).status.code(), Some(2));
+}
