@@ -12,15 +12,19 @@ use serde::{Deserialize, Serialize};
 pub struct Time(pub i64);
 
 impl Time {
+    /// From Unix seconds; what does not fit is clamped.
     pub fn from_secs(secs: i64) -> Self {
         Time(secs.saturating_mul(1000))
     }
+    /// Whole Unix seconds, rounded towards the past.
     pub fn secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
+    /// Later by whole milliseconds of `by`; stops at the end of the range instead of wrapping.
     pub fn plus(self, by: Duration) -> Self {
         Time(self.0.saturating_add(millis(by)))
     }
+    /// Earlier by whole milliseconds of `by`; stops at the start of the range instead of wrapping.
     pub fn minus(self, by: Duration) -> Self {
         Time(self.0.saturating_sub(millis(by)))
     }
@@ -126,6 +130,7 @@ impl Clock {
             now.fetch_add(millis(by), Ordering::SeqCst);
         }
     }
+    /// The wall clock, or where a manual clock was last put.
     #[expect(clippy::disallowed_methods, reason = "this is the file the ban points to")]
     pub fn now(&self) -> Time {
         match self {
@@ -134,6 +139,7 @@ impl Clock {
             Clock::Manual(now) => Time(now.load(Ordering::SeqCst)),
         }
     }
+    /// The present and one fresh roll of the dice, for one decision of pure code.
     pub fn moment(&self) -> Moment {
         Moment { now: self.now(), dice: fastrand::u64(..) }
     }

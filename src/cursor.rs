@@ -27,6 +27,7 @@ impl Cursor {
     pub fn unset() -> Self {
         Cursor(String::new())
     }
+    /// Whether the feed was never polled, so that it starts at its lookback.
     pub fn is_unset(&self) -> bool {
         self.0.is_empty()
     }

@@ -152,12 +152,14 @@ impl Fault {
             detail: one_line(&detail.into()),
         }
     }
+    /// The HTTP status that was answered; `None` when the fault is of another kind.
     pub fn status(&self) -> Option<u16> {
         match self.kind {
             Kind::Status(status) => Some(status),
             _ => None,
         }
     }
+    /// The code as text, for logs and labels; empty when the answer gave none.
     pub fn code_str(&self) -> &str {
         self.code.as_ref().map_or("", Code::as_str)
     }

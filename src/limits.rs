@@ -22,6 +22,7 @@ pub const DOWNLOAD_READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub const MAX_FILES_PER_LISTING: usize = 1_000;
 /// Listing calls per window of 15 minutes and credential (mimecast-api.md §4).
 pub const BATCH_QUOTA_CALLS: u32 = 50;
+/// Length of the window that [`BATCH_QUOTA_CALLS`] counts in: Mimecast's own 15 minutes (mimecast-api.md §4).
 pub const BATCH_QUOTA_WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Pages without records in one cycle before the feed waits for its next poll (recovery row X12).
 pub const MAX_EMPTY_PAGES: u32 = 10;
@@ -279,14 +280,17 @@ pub const MIN_STORE_BYTES: u64 = 16 << 20;
 pub const MAX_RETENTION: Duration = Duration::from_secs(31_557_600);
 /// Events in one confirmed syslog batch: what is sent again when the confirmation is lost.
 pub const MAX_CONFIRM_EVERY: i64 = 1_000_000;
-/// Events and bytes of one HTTP batch, held in memory once per concurrent request.
+/// Most events that may be configured for one HTTP batch, held in memory once per concurrent request.
 pub const MAX_BATCH_EVENTS: i64 = 100_000;
+/// Smallest batch that may be configured, bytes: one event of usual size (1 KiB).
 pub const MIN_BATCH_BYTES: u64 = 1 << 10;
+/// Largest batch that may be configured, bytes: it is held in memory once per concurrent request.
 pub const MAX_BATCH_BYTES: u64 = 64 << 20;
 /// Longest time an incomplete HTTP batch waits for more events.
 pub const MAX_BATCH_WAIT: Duration = Duration::from_secs(300);
 /// Concurrent requests of one HTTP sink.
 pub const MAX_CONCURRENCY: i64 = 64;
-/// Time-out of one HTTP request to a sink.
+/// Shortest time-out that may be configured for a request to a sink, answer included.
 pub const MIN_SINK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time-out that may be configured for a request to a sink: 10 min, beyond which it is stuck.
 pub const MAX_SINK_TIMEOUT: Duration = Duration::from_secs(600);

@@ -44,9 +44,11 @@ impl SetupError {
     pub fn new(exit: ExitCode, message: impl Into<String>) -> Self {
         SetupError { exit, message: message.into() }
     }
+    /// A mistake in the configuration, exit code 78: nothing helps but editing it.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Configuration, message)
     }
+    /// A failure without an exit code of its own, exit code 1.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Failed, message)
     }

@@ -186,6 +186,7 @@ mod stamp {
         parse(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("not an RFC 3339 time"))
     }
 
+    /// An RFC 3339 time of any offset, cut to milliseconds; `None` for any other text.
     pub fn parse(text: &str) -> Option<Time> {
         text.parse::<jiff::Timestamp>().ok().map(|at| Time(at.as_millisecond()))
     }

@@ -6,6 +6,7 @@ use crate::supervisor::policy;
 use crate::supervisor::rule::Rule;
 use crate::supervisor::words::{as_json, what_happens};
 
+/// Answers with the rules that apply to a status, a code or a rule's id, or with all; fails when none does.
 pub fn explain(words: &[String], all: bool, common: &Common) -> Printed {
     let question = words.join(" ");
     let rules: Vec<&Rule> = if all {

@@ -6,6 +6,7 @@ use super::{Common, Printed, done};
 use crate::mimecast::catalogue::FEEDS;
 use crate::mimecast::feed::Feed;
 
+/// Lists every feed with API, permission and retention (days), as text or JSON; reads no configuration.
 pub fn feeds(common: &Common) -> Printed {
     if common.json {
         let rows: Vec<_> = FEEDS.iter().map(row).collect();

@@ -6,6 +6,8 @@ use super::{Common, Printed, block_on, load};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::{Account, Store};
 
+/// Prints the account of each feed; exits with [`ExitCode::Failed`] when one does not balance.
+/// Fails when configuration or store cannot be read; the store is never written.
 pub fn reconcile(common: &Common) -> Printed {
     let settings = load(common)?;
     let accounts = block_on(async {

@@ -6,6 +6,8 @@ use crate::daemon::requests;
 use crate::limits::WATCH_EVERY;
 use crate::setup_error::{ExitCode, SetupError};
 
+/// Leaves a request that the daemon finds within [`WATCH_EVERY`]; does not wait for its effect.
+/// Fails with [`ExitCode::Usage`] when the configuration has no such tenant or sink.
 pub fn resume(scope: &str, common: &Common) -> Printed {
     let settings = load(common)?;
     let name = scope.strip_prefix("sink:").unwrap_or_else(|| scope.split('/').next().unwrap_or(scope));

@@ -6,6 +6,8 @@ use super::Printed;
 use crate::daemon;
 use crate::setup_error::{ExitCode, SetupError};
 
+/// Blocks until the daemon has ended and passes on its exit code; with `once`, it ends when all is delivered.
+/// Fails when no runtime can be started or the daemon cannot begin.
 pub fn run(config: &Path, once: bool) -> Printed {
     // I/O on one thread; inflating and parsing go to the blocking pool, so two threads carry the whole load.
     let runtime = tokio::runtime::Builder::new_current_thread()

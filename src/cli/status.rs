@@ -22,6 +22,8 @@ use crate::store::Store;
 /// A daemon on this machine answers at once or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Shows what runs, waits and is behind, as text or JSON.
+/// Fails when the configuration cannot be read, or no daemon answers and the store cannot be opened.
 pub fn status(common: &Common) -> Printed {
     let settings = load(common)?;
     let status = match ask(&settings) {

@@ -3,6 +3,7 @@
 use super::{Common, Printed, done, load};
 use crate::config;
 
+/// Describes what the configuration amounts to, warnings after it; fails with all its mistakes at once.
 pub fn validate(common: &Common) -> Printed {
     let settings = load(common)?;
     let mut text = config::describe(&settings);

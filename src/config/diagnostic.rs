@@ -68,9 +68,11 @@ impl<'s> Book<'s> {
         let (problems, secrets, warnings) = Default::default();
         Book { files, problems, secrets, warnings }
     }
+    /// In the order that [`Place`] counts them.
     pub fn files(&self) -> &'s [SourceFile] {
         self.files
     }
+    /// Adds a mistake; any one makes [`Book::finish`] fail.
     pub fn report(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
@@ -78,9 +80,11 @@ impl<'s> Book<'s> {
     pub fn mark_secret(&self, place: Place) {
         self.secrets.borrow_mut().push(place);
     }
+    /// Adds a remark that does not stop the daemon, prefixed with where it applies.
     pub fn warn(&self, place: &Place, text: &str) {
         self.warnings.borrow_mut().push(format!("{}: {text}", self.position(place)));
     }
+    /// Adds a remark that belongs to no line of any file.
     pub fn warn_in_general(&self, text: String) {
         self.warnings.borrow_mut().push(text);
     }
@@ -95,6 +99,7 @@ impl<'s> Book<'s> {
         let (_, line) = line_at(&file.text, place.start);
         file.text.get(line.start..place.start).map_or(1, |before| before.chars().count() + 1)
     }
+    /// Whether a mistake was reported so far; warnings do not count.
     pub fn has_problems(&self) -> bool {
         !self.problems.borrow().is_empty()
     }

@@ -60,6 +60,7 @@ impl Settings {
     }
 }
 
+/// What the daemon says about itself, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// A level or a tracing filter, already parsed once.
@@ -67,6 +68,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// Form of the daemon's own log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// The journal under systemd, else text.
@@ -75,6 +77,7 @@ pub enum LogFormat {
     Json,
 }
 
+/// How much the store may hold, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
     /// Bytes of undelivered events at which collection pauses.
@@ -130,6 +133,7 @@ impl fmt::Debug for Tenant {
     }
 }
 
+/// One feed of a tenant, with its defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedSettings {
     pub name: &'static str,
@@ -162,6 +166,7 @@ impl Sink {
     }
 }
 
+/// Where a sink's events go, and by which protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkKind {
     Syslog(Syslog),
@@ -174,6 +179,7 @@ pub enum SinkKind {
     Stdout,
 }
 
+/// A syslog receiver, reached over a stream so that delivery can be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {
     /// Name or address, an IPv6 address without brackets.
@@ -190,24 +196,28 @@ pub struct Syslog {
     pub tls: Option<TlsFiles>,
 }
 
+/// What carries the syslog stream, in clear or encrypted; there is no UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Tcp,
     Tls,
 }
 
+/// Which syslog header precedes each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Rfc5424,
     Rfc3164,
 }
 
+/// How a syslog receiver tells where a message ends: by a length before it, or a newline after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     OctetCounting,
     Newline,
 }
 
+/// PEM files and the name that decide whom a TLS connection trusts and who we are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Trust only what this file holds; `None`: what the system trusts.
@@ -219,6 +229,7 @@ pub struct TlsFiles {
     pub server_name: Option<String>,
 }
 
+/// An HTTP endpoint that takes batches of events by POST.
 #[derive(Clone, PartialEq)]
 pub struct Http {
     /// https unless loopback or `allow_insecure`; its query may be secret, print it only with [`shown`].

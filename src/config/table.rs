@@ -42,6 +42,7 @@ impl<'b> Table<'b> {
         if self.title == TOP_LEVEL { format!("at {TOP_LEVEL}") } else { format!("in {}", self.title) }
     }
 
+    /// The value of `key`, if it is there; also notes that the key is a known one.
     pub fn get(&self, key: &'static str) -> Option<Value<'b>> {
         if !self.asked.borrow().contains(&key) {
             self.asked.borrow_mut().push(key);

@@ -33,9 +33,11 @@ pub(super) struct Value<'b> {
 }
 
 impl<'b> Value<'b> {
+    /// Where the value stands.
     pub fn place(&self) -> Place {
         Place::new(self.file, self.span.clone())
     }
+    /// Where the key before the value stands; for mistakes about the whole entry.
     pub fn key_place(&self) -> Place {
         Place::new(self.file, self.key.clone())
     }
@@ -66,9 +68,11 @@ impl<'b> Value<'b> {
         self.book.report(Problem::new(title).at(place, format!("this is {found}")).help(help));
     }
 
+    /// A text that is not blank; anything else is reported and `None`.
     pub fn text(&self) -> Option<&'b str> {
         self.text_like("a text", "write it in quotes")
     }
+    /// Like [`Value::text`]; `due` and `help` tell the reader which text is wanted and how to write it.
     pub fn text_like(&self, due: &str, help: &str) -> Option<&'b str> {
         match self.inner {
             DeValue::String(text) if !text.trim().is_empty() => Some(text),
@@ -86,6 +90,7 @@ impl<'b> Value<'b> {
             }
         }
     }
+    /// A TOML boolean; anything else, `"true"` in quotes included, is reported and `None`.
     pub fn flag(&self) -> Option<bool> {
         if let DeValue::Boolean(flag) = self.inner {
             return Some(*flag);
@@ -93,6 +98,7 @@ impl<'b> Value<'b> {
         self.wrong_type("true or false", "write true or false, without quotes");
         None
     }
+    /// A whole number in any TOML notation, both bounds allowed; anything else is reported and `None`.
     pub fn integer(&self, low: i64, high: i64) -> Option<i64> {
         let DeValue::Integer(number) = self.inner else {
             self.wrong_type(
@@ -110,6 +116,7 @@ impl<'b> Value<'b> {
         let show = |duration| humantime::format_duration(duration);
         self.within(Some(found).filter(|d| (low..=high).contains(d)), show(low), show(high))
     }
+    /// A duration such as `"5m"` of any length; anything else is reported and `None`.
     pub fn any_duration(&self) -> Option<Duration> {
         const HELP: &str = "write a number and a unit in quotes: \"30s\", \"5m\", \"24h\", \"7d\"";
         let text = self.text_like("a duration", HELP)?;
@@ -202,6 +209,7 @@ impl<'b> Value<'b> {
         }
         None
     }
+    /// Items of an array, types unchecked, named `key[0]` in messages; else it is reported and `None`.
     pub fn list(&self) -> Option<Vec<Value<'b>>> {
         let DeValue::Array(items) = self.inner else {
             self.wrong_type("a list of texts", &format!("write {} = [\"…\", \"…\"]", self.name));

@@ -20,6 +20,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Appends one envelope without a line end; `one_line` keeps line breaks inside the event out of it.
     pub fn write(&mut self, event: &Event<'_>, one_line: bool, out: &mut Vec<u8>) {
         self.learn(event);
         out.extend_from_slice(b"{\"event_id\":\"");

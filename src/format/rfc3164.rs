@@ -9,6 +9,7 @@ const MAX_HOSTNAME: usize = 255;
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
+/// Writes headers; keeps facility, host and the text of the last time between events.
 pub struct Header {
     facility: u16,
     /// ` HOSTNAME mimecollectd: `
@@ -24,6 +25,7 @@ impl Header {
         Header { facility: u16::from(syslog.facility), host, stamp: Stamp::default() }
     }
 
+    /// Appends the header up to and including the space before the message.
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         out.push(b'<');
         text::number(out, u64::from(self.facility * 8 + event.severity as u16));

@@ -9,6 +9,7 @@ use crate::event::Event;
 const MAX_HOSTNAME: usize = 255; // octets, RFC 5424 §6
 const MAX_MSGID: usize = 32; // octets, RFC 5424 §6
 
+/// Writes headers; keeps the part that names tenant and feed between events.
 pub struct Header {
     facility: u16,
     /// ` HOSTNAME mimecollectd - `
@@ -33,6 +34,7 @@ impl Header {
         }
     }
 
+    /// Appends the header up to and including the space before the message.
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         self.learn(event);
         out.push(b'<');

@@ -30,6 +30,7 @@ impl Token {
         let life = self.expires.since(self.issued);
         self.issued.plus((life / 5 * 4).max(life.saturating_sub(TOKEN_MARGIN)))
     }
+    /// Whether `now` is at or past [`Token::refresh_at`]; the token itself may still be good.
     pub fn refresh_due(&self, now: Time) -> bool {
         now >= self.refresh_at()
     }

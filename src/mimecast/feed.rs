@@ -71,11 +71,13 @@ impl Feed {
     pub fn endpoint(&self) -> String {
         format!("{} {}", self.method().as_str(), self.path)
     }
+    /// Whether a tenant that uses `api` can have this feed.
     pub fn offered_by(&self, api: Api) -> bool {
         self.apis.contains(&api)
     }
 }
 
+/// The HTTP methods that Mimecast's functions take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -155,6 +157,7 @@ impl SeverityRule {
     /// A record reader has room for the values of this many fields.
     pub const MAX_TESTS: usize = 2;
 
+    /// The same severity for every record, whatever its fields say.
     pub const fn always(severity: Severity) -> Self {
         SeverityRule { otherwise: severity, tests: &[] }
     }

@@ -38,6 +38,7 @@ impl Kinds {
         }
         index
     }
+    /// All type names so far; the position of each is the number [`Kinds::index`] gave out.
     pub fn names(&self) -> Vec<String> {
         self.0.clone()
     }
@@ -73,6 +74,7 @@ pub(super) struct Twins {
 }
 
 impl Twins {
+    /// Identity of a record; equal records of one file get different ones, in order of their appearance.
     pub fn identify(&mut self, tenant: &str, feed: &str, raw: &[u8]) -> EventId {
         let first = EventId::of(tenant, feed, raw, 0);
         let [half, ..] = first.0.as_chunks::<8>().0 else { return first };

@@ -27,6 +27,7 @@ impl FileKey {
         }
         FileKey(key)
     }
+    /// Reads what `Display` writes; `None` unless it is exactly 32 lower-case hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let plain = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let number = plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;

@@ -123,6 +123,7 @@ impl<'f, 'a> Reading<'f, 'a> {
         Reading { feed, facts, event_type: None }
     }
 
+    /// What this feed reads `key` as; most keys are [`Field::Other`] and their values are skipped.
     pub fn field(&self, key: &str) -> Field {
         if key == self.feed.time.0 {
             return Field::Time;
@@ -137,6 +138,7 @@ impl<'f, 'a> Reading<'f, 'a> {
         }
     }
 
+    /// Takes in one value; of several tested fields the gravest severity stays.
     pub fn learn(&mut self, field: Field, value: Scalar<'a>) {
         match field {
             Field::Other => {}
@@ -152,6 +154,7 @@ impl<'f, 'a> Reading<'f, 'a> {
         }
     }
 
+    /// The result once all fields were seen; `type` takes precedence over `eventType`.
     pub fn facts(self) -> Facts<'a> {
         Facts { kind: self.facts.kind.or(self.event_type), ..self.facts }
     }

@@ -22,6 +22,7 @@ pub struct Request {
     pub has_cursor: bool,
 }
 
+/// What a call sends; the variant decides its media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Json(String),

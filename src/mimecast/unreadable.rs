@@ -38,9 +38,11 @@ impl Passing {
         let room = keep.saturating_sub(self.head.len());
         self.head.extend_from_slice(part.get(..room).unwrap_or(part));
     }
+    /// Of all parts taken so far, kept or not.
     pub fn sha256(&self) -> [u8; 32] {
         self.hash.clone().finalize().into()
     }
+    /// Ends the piece: hash and length are of all of it, bytes only of its kept beginning.
     pub fn into_unreadable(self, reason: &'static str, detail: &str, line: u64) -> Unreadable {
         let (sha256, len) = (self.sha256(), self.len);
         Unreadable { reason, detail: one_line(detail), bytes: self.head, sha256, len, line }
@@ -59,6 +61,7 @@ pub(super) struct Unreadables {
 }
 
 impl Unreadables {
+    /// Adds a piece that is at hand as a whole; `line` counts from 1.
     pub fn add(&mut self, reason: &'static str, detail: &str, bytes: &[u8], line: u64) {
         let mut piece = Passing::default();
         piece.take(bytes, MAX_QUARANTINE_BYTES);
@@ -78,6 +81,7 @@ impl Unreadables {
         self.kept += item.bytes.len();
         self.items.push(item);
     }
+    /// All pieces in order of appearance; what was over the bound of number comes last, as one `too_many`.
     pub fn finish(mut self) -> Vec<Unreadable> {
         if self.rest_lines > 0 {
             let detail = format!("{} more lines of this file could not be read", self.rest_lines);

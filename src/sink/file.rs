@@ -17,6 +17,7 @@ use crate::limits;
 /// Stored.
 pub const LEVEL: u8 = 5;
 
+/// One batch at a time, sent without waiting for more; one fsync for [`limits::FILE_BATCH_EVENTS`] events.
 pub const WINDOW: Window = Window {
     max_events: limits::FILE_BATCH_EVENTS,
     max_bytes: limits::SINK_BATCH_BYTES,
@@ -45,6 +46,10 @@ impl FileSink {
         FileSink { target: Arc::new(Target { path, open: Mutex::default() }), waiting: AtomicU64::new(0) }
     }
 
+    /// Appends the batch; it is safe only after [`FileSink::confirm`].
+    ///
+    /// # Errors
+    /// The file cannot be opened or written, or the disk is full; nothing since the last receipt counts.
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         let bytes = batch.bytes.clone();
         self.on_disk(move |target| target.append(&bytes)).await?;
@@ -52,6 +57,10 @@ impl FileSink {
         Ok(Sent::Written)
     }
 
+    /// Syncs the file to disk and answers for all events since the last receipt.
+    ///
+    /// # Errors
+    /// The sync failed, or nothing was written since the last receipt.
     pub async fn confirm(&self) -> Result<Receipt, Fault> {
         // Taken first: events of a confirmation that is cancelled midway are in no later receipt.
         let events = self.waiting.swap(0, Ordering::Relaxed);
@@ -62,6 +71,10 @@ impl FileSink {
         Ok(Receipt::new(events, LEVEL))
     }
 
+    /// Opens the file for writing and adds no event; returns level 5.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
     pub async fn probe(&self) -> Result<u8, Fault> {
         self.on_disk(|target| target.append(b"")).await?;
         Ok(LEVEL)

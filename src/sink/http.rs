@@ -53,6 +53,7 @@ impl Http {
         Ok(Http { headers: headers(&plan, &peer)?, secrets: secrets(&plan), peer, client, plan })
     }
 
+    /// As configured; every answer acknowledges its own batch, so nothing is left to confirm.
     pub fn window(&self) -> Window {
         Window {
             max_events: self.plan.batch_events,
@@ -63,6 +64,10 @@ impl Http {
         }
     }
 
+    /// Posts one batch as NDJSON; a success status counts only if the body does not contradict it.
+    ///
+    /// # Errors
+    /// No answer in time, a status other than success, or a body that reports a failure.
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         let mut request = self.request(Method::POST).header(CONTENT_TYPE, "application/x-ndjson");
         let mut body = batch.bytes.clone();

@@ -29,6 +29,7 @@ fn io_text(err: &io::Error) -> String {
     }
 }
 
+/// The fault of a peer that took longer than `limit`; `doing` completes "failed to …".
 pub fn late(peer: &str, doing: &str, limit: std::time::Duration) -> Fault {
     Fault::new(Origin::Sink, Kind::Timeout, format!("{peer}: failed to {doing} within {limit:?}"))
 }
@@ -54,6 +55,7 @@ pub fn tls_kind(err: &rustls::Error) -> Kind {
     }
 }
 
+/// What rustls says, and which setting to look at where the cause is known.
 pub fn tls_text(err: &rustls::Error) -> String {
     let hint = match err {
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {

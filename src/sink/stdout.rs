@@ -12,6 +12,7 @@ use crate::limits;
 /// The kernel took it.
 pub const LEVEL: u8 = 1;
 
+/// One batch at a time, sent without waiting for more; nothing to confirm, each write is acknowledged.
 pub const WINDOW: Window = Window {
     max_events: limits::FILE_BATCH_EVENTS,
     max_bytes: limits::SINK_BATCH_BYTES,
@@ -39,6 +40,10 @@ impl Stdout {
         Stdout(Arc::new(Mutex::new(out)))
     }
 
+    /// Writes and flushes the batch, which the reader of a pipe may still lose (level 1).
+    ///
+    /// # Errors
+    /// The reader has gone, the disk behind it is full, or the write failed.
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         let (out, bytes) = (Arc::clone(&self.0), batch.bytes.clone());
         let work = tokio::task::spawn_blocking(move || {

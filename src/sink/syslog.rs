@@ -85,10 +85,12 @@ impl Syslog {
         })
     }
 
+    /// 3 when the peer answers `close_notify`, else 2; TLS counts as 3 until a probe finds otherwise.
     pub fn ack_level(&self) -> u8 {
         self.level.load(Ordering::Relaxed)
     }
 
+    /// One batch at a time, of as many events as the receiver is now trusted to confirm in time.
     pub fn window(&self) -> Window {
         let confirm_every = self.confirm_every.load(Ordering::Relaxed);
         Window {
@@ -100,6 +102,10 @@ impl Syslog {
         }
     }
 
+    /// Writes the batch to the open connection, or to a new one; [`Syslog::confirm`] must follow.
+    ///
+    /// # Errors
+    /// The peer cannot be reached or stopped reading; the connection is dropped, torn message and all.
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         let mut state = self.state.lock().await;
         // Taken out, and put back only when all went well: a send that fails or is cancelled leaves a torn
@@ -126,6 +132,10 @@ impl Syslog {
         Ok(Sent::Written)
     }
 
+    /// Ends the connection and takes the peer's clean close as its word for all that was written on it.
+    ///
+    /// # Errors
+    /// Nothing is open, the peer did not close in time, or it closed with less than its usual worth.
     pub async fn confirm(&self) -> Result<Receipt, Fault> {
         let mut state = self.state.lock().await;
         let Some(open) = state.open.take() else { return Err(nothing_to_confirm()) };
@@ -150,6 +160,10 @@ impl Syslog {
         Ok(Receipt::new(open.events, level))
     }
 
+    /// Opens and closes a connection without events; returns the level its end is worth.
+    ///
+    /// # Errors
+    /// The peer cannot be reached, its certificate is refused, or it does not close in time.
     pub async fn probe(&self) -> Result<u8, Fault> {
         self.learn_level(&mut *self.state.lock().await).await?;
         Ok(self.ack_level())

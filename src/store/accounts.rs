@@ -84,6 +84,7 @@ pub struct Usage {
     pub sinks: Vec<SinkUsage>,
 }
 
+/// What waits in the store for one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkUsage {
     pub sink: String,

@@ -70,6 +70,10 @@ impl Store {
         tx.finish(done.map(|_| ()).map_err(Fault::from)).await
     }
 
+    /// The text last kept by [`Store::save_gate`]; `None` for a tenant without one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn load_gate(&self, tenant: &str) -> Result<Option<String>, Fault> {
         let sql = "SELECT gate FROM tenant WHERE name = ?1";
         let mut conn = self.inner.status.lock().await;
@@ -91,6 +95,10 @@ impl Store {
         tx.finish(outcome).await
     }
 
+    /// The text last kept by [`Store::save_feed_state`]; `None` for a feed without one, registered or not.
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn load_feed_state(&self, feed: &FeedKey) -> Result<Option<String>, Fault> {
         let sql = "SELECT state FROM feed WHERE tenant = ?1 AND feed = ?2";
         let mut conn = self.inner.status.lock().await;

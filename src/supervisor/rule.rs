@@ -101,6 +101,7 @@ impl Scope {
     }
 }
 
+/// How loudly a rule is told to the operator, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     Info,
@@ -178,6 +179,7 @@ pub struct Last {
     pub end: End,
 }
 
+/// Where a row of failed tries ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Halt { probe: Option<Duration> },
@@ -301,6 +303,7 @@ impl On {
     pub const fn status(ranges: &'static [(u16, u16)]) -> On {
         On { what: What::Status(ranges), ..On::ANYTHING }
     }
+    /// Faults that are no HTTP status: of transport, disk, content.
     pub const fn kinds(kinds: &'static [Kind]) -> On {
         On { what: What::Kinds(kinds), ..On::ANYTHING }
     }
@@ -370,8 +373,11 @@ impl On {
 
 // --- timers shared by many rows -----------------------------------------------------------------------------
 
+/// 60 s; also the jitter of [`LOCKOUT`].
 pub const MINUTE: Duration = Duration::from_secs(60);
+/// 3,600 s; also the span in which logins without a success are counted.
 pub const HOUR: Duration = Duration::from_secs(3_600);
+/// 86,400 s; the last attempt of [`CONFIRM`] comes this late.
 pub const DAY: Duration = Duration::from_secs(86_400);
 /// 300 s x2, cap 30 min: the wait of nearly everything Mimecast can do to us; 300 s is the floor between polls.
 pub const CYCLES: Ladder = Ladder { first: Duration::from_secs(300), cap: Duration::from_secs(1_800) };
@@ -380,10 +386,12 @@ pub(super) const SINKS: Ladder = Ladder { first: Duration::from_secs(1), cap: Du
 /// Mimecast's pages say 15 and 30 minutes; configuration may not go below the shorter one.
 pub(super) const LOCKOUT_FLOOR: Duration = Duration::from_secs(15 * 60);
 
+/// 31 min, 61 min, 4 h, each plus up to 1 min: the first outlasts the 30 minutes that Mimecast's pages say.
 pub const LOCKOUT: Verdict = Verdict::Lockout {
     rungs: [Duration::from_secs(31 * 60), Duration::from_secs(61 * 60), Duration::from_secs(4 * 3_600)],
     jitter: MINUTE,
 };
+/// One attempt after 15 min and a last one after a day: a secret refused at both is taken to be wrong.
 pub const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
 pub(super) const LATER: Verdict = Verdict::Backoff { wait: CYCLES, quick: 0, last: None };
 pub(super) const HALT: Verdict = Verdict::Halt { probe: None };
