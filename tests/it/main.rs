@@ -10,6 +10,7 @@
 mod bad_input;
 mod counterparts;
 mod crash;
+mod http_sink;
 mod lifecycle;
 mod main_job;
 mod rig;
