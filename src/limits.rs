@@ -218,7 +218,7 @@ pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
 pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);
 /// Answers whose clock is remembered; the median counts, so that one odd answer moves nothing.
 pub const CLOCK_SKEW_SAMPLES: usize = 5;
-/// Files downloaded and inflated at once, over all tenants: bounds memory at about 12 MiB each.
+/// Files downloaded and inflated at once, over all tenants: bounds memory at about 8 MiB each.
 pub const FILES_AT_ONCE: usize = 1;
 /// Threads for work that must not hold up I/O.
 pub const BLOCKING_THREADS: usize = 2;
