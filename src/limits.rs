@@ -145,8 +145,9 @@ pub const STORE_RECENT_BYTES: usize = 8 << 20;
 /// How long collection waits, for each MiB it has just stored, until the foremost courier has taken it from memory:
 /// collection of a backlog never falls below 40 MiB/s (50,000 events/s) because of a sink.
 pub const COURIER_GRACE_PER_MIB: Duration = Duration::from_millis(25);
-/// Page cache of the writing connection: inner pages of the tables; blobs pass through.
-pub const STORE_PAGE_CACHE_KIB: u32 = 1 << 10;
+/// Page cache of the writing connection: inner pages of the tables; blobs pass through. With half of it, giving
+/// pages back on a nearly full disk spills changed pages into the WAL and finds no room.
+pub const STORE_PAGE_CACHE_KIB: u32 = 2 << 10;
 /// The WAL file is cut to this after a checkpoint that follows an unusually large transaction.
 pub const STORE_JOURNAL_BYTES: u32 = 64 << 20;
 /// Collection paused by the size limit resumes at this part of it (recovery row L01).

@@ -195,7 +195,7 @@ fn reading(file: &Path) -> SqliteConnectOptions {
     common(file)
         .thread_name(|_| "store-reader".into())
         .read_only(true)
-        .pragma("cache_size", format!("-{}", STORE_PAGE_CACHE_KIB / 4))
+        .pragma("cache_size", format!("-{}", STORE_PAGE_CACHE_KIB / 8))
         .pragma("temp_store", "MEMORY")
 }
 
