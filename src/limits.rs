@@ -161,10 +161,11 @@ pub const STORE_PAGE_BYTES: u32 = 16 << 10;
 /// WAL pages after which they are copied into the database: 4 MiB. A long WAL saves no CPU (measured) and
 /// needs its size in free space once more, which matters on a full disk.
 pub const STORE_CHECKPOINT_PAGES: u32 = 256;
-/// Database pages given back to the file system in one statement: 4 MiB, so that commits wait milliseconds.
-pub const VACUUM_PAGES: i64 = 256;
+/// Database pages given back to the file system in one statement: 1 MiB of the write-ahead log, which a full disk
+/// still has, and milliseconds that commits wait.
+pub const VACUUM_PAGES: i64 = 64;
 /// Such statements in one sweep.
-pub const VACUUM_STEPS: usize = 64;
+pub const VACUUM_STEPS: usize = 256;
 /// Free database pages kept for the next commits (16 MiB): giving all back would mean growing again at once.
 pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 /// Rows a listing of quarantine, gaps or dead letters returns at most.

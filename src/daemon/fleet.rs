@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, SinkView, TenantView};
@@ -15,7 +15,7 @@ use crate::config::{self, Settings};
 use crate::cursor::FeedKey;
 use crate::delivery::{Courier, SinkState, Wires};
 use crate::fault::Fault;
-use crate::limits::{FILES_AT_ONCE, MIN_POLL_INTERVAL, WATCH_EVERY};
+use crate::limits::{DRAIN_TIMEOUT, FILES_AT_ONCE, MIN_POLL_INTERVAL, WATCH_EVERY};
 use crate::mimecast::catalogue;
 use crate::scheduler::account::{Account, Identity};
 use crate::scheduler::live::FeedLive;
@@ -57,6 +57,7 @@ struct RunningSink {
     settings: config::Sink,
     stop: CancellationToken,
     courier: JoinHandle<()>,
+    abort: AbortHandle,
 }
 
 /// A part that is ready to run but does not yet.
@@ -122,12 +123,25 @@ impl Fleet {
         self.overrides = overrides;
         self.stop_tenants(|name| kept.iter().any(|kept| kept == name)).await;
         self.stop_sinks(|name| kept_sinks.iter().any(|kept| kept == name)).await;
+        let started = self.start(sinks, tenants, settings).await;
+        if started.is_err() {
+            self.failed.cancel(); // half of a configuration must not go on: a restart tries the whole
+        }
+        self.wake.send_modify(|count| *count += 1);
+        started.map(|()| words)
+    }
+
+    async fn start(
+        &mut self,
+        sinks: Vec<ReadySink>,
+        tenants: Vec<ReadyTenant>,
+        settings: &Settings,
+    ) -> Result<(), SetupError> {
         self.start_sinks(sinks, settings).await?;
         for tenant in tenants {
             self.start_tenant(tenant).await?;
         }
-        self.wake.send_modify(|count| *count += 1);
-        Ok(words)
+        Ok(())
     }
 
     fn words(
@@ -235,14 +249,18 @@ impl Fleet {
                 wires,
             );
             let (failed, name) = (self.failed.clone(), ready.settings.name.clone());
+            let task = tokio::spawn(courier.run());
+            let abort = task.abort_handle();
             let courier = tokio::spawn(async move {
-                if let Err(error) = tokio::spawn(courier.run()).await {
+                if let Err(error) = task.await
+                    && error.is_panic()
+                {
                     report_panic(&format!("courier of sink {name}"), &error.to_string());
                     failed.cancel();
                 }
             });
             self.board.parts().sinks.push(view);
-            self.sinks.push(RunningSink { settings: ready.settings, stop, courier });
+            self.sinks.push(RunningSink { settings: ready.settings, stop, courier, abort });
         }
         Ok(())
     }
@@ -282,7 +300,10 @@ impl Fleet {
         self.board.parts().tenants.retain(|view| keep(&view.settings.name));
         gone.iter().for_each(|tenant| tenant.stop.cancel());
         for mut tenant in gone {
-            while tenant.runners.join_next().await.is_some() {}
+            let ended = async { while tenant.runners.join_next().await.is_some() {} };
+            if tokio::time::timeout(DRAIN_TIMEOUT, ended).await.is_err() {
+                tenant.runners.shutdown().await; // a download that takes too long is read again
+            }
         }
     }
 
@@ -292,8 +313,11 @@ impl Fleet {
         self.sinks = kept;
         self.board.parts().sinks.retain(|view| keep(&view.settings.name));
         gone.iter().for_each(|sink| sink.stop.cancel());
-        for sink in gone {
-            let _ = sink.courier.await; // the wrapper reports a panic and ends well
+        for mut sink in gone {
+            if tokio::time::timeout(DRAIN_TIMEOUT, &mut sink.courier).await.is_err() {
+                sink.abort.abort(); // what it had not confirmed goes out again, under the same ids
+                let _ = sink.courier.await; // the wrapper reports a panic and ends well
+            }
         }
     }
 

@@ -66,16 +66,23 @@ impl Store {
         for _ in 0..VACUUM_STEPS {
             let mut tx = self.begin("give unused pages back").await?;
             let outcome = vacuum_step(tx.conn(), keep).await;
-            if !tx.finish(outcome).await? {
+            let more = tx.finish(outcome).await?;
+            drop(tx);
+            if disk_full {
+                self.shorten().await?; // each step's WAL takes room that the next one needs
+            }
+            if !more {
                 break;
             }
         }
-        if disk_full {
-            // Outside of a transaction: the file shrinks only when the WAL has been copied into it.
-            let mut tx = self.begin("shorten the store").await?;
-            tx.finish(Ok(())).await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(tx.conn()).await?;
-        }
+        Ok(())
+    }
+
+    /// Outside of a transaction: the file shrinks only when the WAL has been copied into it.
+    async fn shorten(&self) -> Result<(), Fault> {
+        let mut tx = self.begin("shorten the store").await?;
+        tx.finish(Ok(())).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(tx.conn()).await?;
         Ok(())
     }
 
@@ -128,7 +135,7 @@ async fn vacuum_step(conn: &mut SqliteConnection, keep: i64) -> Result<bool, Fau
         return Ok(false);
     }
     // PRAGMA takes no parameters; the bound is VACUUM_PAGES.
-    const { assert!(VACUUM_PAGES == 256) };
-    sqlx::query("PRAGMA incremental_vacuum(256)").execute(conn).await?;
+    const { assert!(VACUUM_PAGES == 64) };
+    sqlx::query("PRAGMA incremental_vacuum(64)").execute(conn).await?;
     Ok(free - VACUUM_PAGES > keep)
 }
