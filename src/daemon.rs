@@ -146,7 +146,16 @@ impl Daemon {
         if denied.into_iter().any(any) {
             return ExitCode::Permission;
         }
-        if any(CredentialState::Suspended) {
+        let down: Vec<&str> = status
+            .sinks
+            .iter()
+            .filter(|sink| sink.up == Some(false))
+            .map(|sink| sink.name.as_str())
+            .collect();
+        if any(CredentialState::Suspended) || !down.is_empty() {
+            let words =
+                format!("not everything is done; sinks that could not be reached: {}", down.join(", "));
+            Notice::Process(Process::Unfinished { words: &words }).emit();
             return ExitCode::Unreachable;
         }
         let waiting = match self.board.store.usage().await {
@@ -173,11 +182,16 @@ impl Daemon {
         match self.try_reload().await {
             Ok(changes) => {
                 Notice::Process(Process::Reloaded { changes: &changes }).emit();
-                self.board.parts().config_ok = true;
+                let mut parts = self.board.parts();
+                (parts.config_ok, parts.refused) = (true, None);
             }
             Err(error) => {
-                Notice::Process(Process::ReloadRefused { why: &error.message }).emit();
-                self.board.parts().config_ok = false;
+                let lines: Vec<&str> =
+                    error.message.lines().map(str::trim).filter(|line| line.len() > 1).collect();
+                let why = lines.join("; ");
+                Notice::Process(Process::ReloadRefused { why: &why }).emit();
+                let mut parts = self.board.parts();
+                (parts.config_ok, parts.refused) = (false, Some(why));
             }
         }
         heard(service::ready(&fleet_words(&self.settings)));

@@ -145,6 +145,9 @@ pub const STORE_RECENT_BYTES: usize = 8 << 20;
 /// How long collection waits, for each MiB it has just stored, until the foremost courier has taken it from memory:
 /// collection of a backlog never falls below 40 MiB/s (50,000 events/s) because of a sink.
 pub const COURIER_GRACE_PER_MIB: Duration = Duration::from_millis(25);
+/// Looks at a lock of this very process that is just being let go, half a second in all.
+pub const LOCK_LOOKS: u32 = 25;
+pub const LOCK_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Page cache of the writing connection: inner pages of the tables; blobs pass through. With half of it, giving
 /// pages back on a nearly full disk spills changed pages into the WAL and finds no room.
 pub const STORE_PAGE_CACHE_KIB: u32 = 2 << 10;

@@ -86,6 +86,9 @@ enum Verb {
         /// What may go on, as `status` names it.
         scope: String,
     },
+    /// Anything else.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
     /// Prove from the store that every event listed is accounted for, per feed and sink.
     Reconcile {
         #[command(flatten)]
@@ -125,6 +128,7 @@ fn perform(verb: Verb) -> Printed {
         Verb::Feeds { common } => feeds::feeds(&common),
         Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::Other(words) => Err(unknown(words.first().map_or("", String::as_str))),
         Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
 }
@@ -133,6 +137,26 @@ fn perform(verb: Verb) -> Printed {
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Verbs of later versions.
+const TO_COME: [&str; 10] = [
+    "check",
+    "init",
+    "cursor",
+    "gaps",
+    "replay",
+    "quarantine",
+    "dead-letters",
+    "support-bundle",
+    "completions",
+    "man",
+];
+
+fn unknown(verb: &str) -> SetupError {
+    let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };
+    let text = format!("`{verb}` {why}; `mimecollectd --help` lists the verbs");
+    SetupError::new(setup_error::ExitCode::Usage, text)
 }
 
 fn load(common: &Common) -> Result<Settings, SetupError> {

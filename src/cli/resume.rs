@@ -1,9 +1,9 @@
 //! `resume`: lifts a pause or halt in the running daemon.
 
-use super::{Common, Printed, done, load};
+use super::{Common, Printed, block_on, done, load};
 use crate::clock::Clock;
+use crate::config::Tenant;
 use crate::daemon::requests;
-use crate::limits::WATCH_EVERY;
 use crate::setup_error::{ExitCode, SetupError};
 
 /// Leaves a request that the daemon finds within [`WATCH_EVERY`]; does not wait for its effect.
@@ -14,12 +14,26 @@ pub fn resume(scope: &str, common: &Common) -> Printed {
     let known = if scope.starts_with("sink:") {
         settings.sinks.iter().any(|sink| sink.name == name)
     } else {
-        settings.tenants.iter().any(|tenant| tenant.name == name)
+        let feed = scope.split_once('/').map(|(_, feed)| feed);
+        let has =
+            |tenant: &Tenant| feed.is_none_or(|feed| tenant.feeds.iter().any(|known| known.name == feed));
+        settings.tenants.iter().any(|tenant| tenant.name == name && has(tenant))
     };
     if !known {
         let hint = "name a tenant (acme), a feed (acme/audit) or a sink (sink:siem) of the configuration; `status` shows them";
         return Err(SetupError::new(ExitCode::Usage, format!("{scope:?} is not configured: {hint}")));
     }
-    requests::resume(&settings.state_dir, scope, &format!("resume-{}", Clock::System.now().0))?;
-    done(format!("asked the daemon to go on with {scope}; it looks every {} s\n", WATCH_EVERY.as_secs()))
+    let taken = block_on(requests::resume(
+        &settings.state_dir,
+        scope,
+        &format!("resume-{}", Clock::System.now().0),
+    ))??;
+    if !taken {
+        let hint = "see whether it runs, and with this state_dir";
+        return Err(SetupError::new(
+            ExitCode::TryLater,
+            format!("no daemon took the request for {scope}: {hint}"),
+        ));
+    }
+    done(format!("the daemon tries {scope} again now; `status` shows what comes of it\n"))
 }

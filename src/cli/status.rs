@@ -68,6 +68,7 @@ fn read(settings: &Settings) -> Result<Status, SetupError> {
         }
         board.parts().config_ok = true;
         let mut status = board.status().await;
+        status.store.limit_bytes = settings.store.max_size;
         status.ready.ok = false;
         status.ready.reasons = vec![
             "the daemon does not run, or its admin listener is off; this is what the store holds".to_owned(),

@@ -1,12 +1,25 @@
 //! `validate`: what the configuration says, without touching the network.
 
 use super::{Common, Printed, done, load};
-use crate::config;
+use crate::config::{self, SecretRef};
+use crate::setup_error::SetupError;
 
 /// Describes what the configuration amounts to, warnings after it; fails with all its mistakes at once.
 pub fn validate(common: &Common) -> Printed {
     let settings = load(common)?;
     let mut text = config::describe(&settings);
+    for (what, secret) in settings.secrets() {
+        match (secret.read(), secret) {
+            (Ok(_), _) => {}
+            (Err(error), SecretRef::File(_) | SecretRef::Literal(_)) => {
+                return Err(SetupError::new(error.exit, format!("{what}: {}", error.message)));
+            }
+            // the environment and systemd's credentials are the service's, not this shell's
+            (Err(error), _) => {
+                text.push_str(&format!("warning: {what}, as seen from here: {}\n", error.message))
+            }
+        }
+    }
     for warning in &settings.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }

@@ -44,7 +44,7 @@ fn read(path: &Path) -> Result<SourceFile, SetupError> {
     File::open(path).and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)).map_err(|error| {
         match error.kind() {
             std::io::ErrorKind::NotFound => failed(
-                "there is no such file; write one with `mimecollectd init`, or name another with --config PATH".into(),
+                "there is no such file; copy the commented reference (config/mimecollectd.toml), or name another with --config PATH".into(),
                 ExitCode::Configuration,
             ),
             std::io::ErrorKind::PermissionDenied => failed(

@@ -15,7 +15,7 @@ use crate::fault::{Code, Fault};
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
 use crate::supervisor::policy;
-use crate::supervisor::rule::Rule;
+use crate::supervisor::rule::{Rule, Scope};
 use crate::supervisor::words;
 use crate::telemetry::label::{FeedState, Grade};
 
@@ -38,6 +38,8 @@ pub struct Parts {
     pub tenants: Vec<TenantView>,
     pub sinks: Vec<SinkView>,
     pub config_ok: bool,
+    /// Why the configuration on disk is not the one in force.
+    pub refused: Option<String>,
 }
 
 /// Everything `status` is made from.
@@ -81,7 +83,10 @@ impl Board {
         let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &mut alerts)).collect();
         let sinks = parts.sinks.iter().map(|view| sink(view, told, &mut alerts)).collect();
         alerts.extend(told.usage.as_ref().and_then(store_alert));
-        let working = |feed: &status::Feed| feed.last_success.is_some() && feed.state != FeedState::Halted;
+        alerts.extend(parts.refused.as_deref().map(refused_alert));
+        let working = |feed: &status::Feed| {
+            matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
+        };
         if !tenants.iter().flat_map(|tenant| &tenant.feeds).any(working) {
             reasons.push("no feed works: none has answered yet, or all are held back".to_owned());
         }
@@ -128,7 +133,7 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential.rule.map(|rule| format!("{}: {}", rule.meaning, rule.remedy)),
+            words: credential.rule.map(|rule| format!("{} {}", rule.meaning, rule.remedy)),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
@@ -139,8 +144,10 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
 
 fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) -> status::Feed {
     let row = told.rows.iter().find(|row| row.key == *key);
+    // what holds the whole credential is told once, with the tenant
     if let Some(rule) = live.rule
         && rule.alert
+        && !matches!(rule.scope, Scope::Credential | Scope::Tenant)
     {
         alerts.push(alert(
             key.to_string(),
@@ -216,6 +223,18 @@ fn store_alert(usage: &Usage) -> Option<Alert> {
     let rule = policy::by_id("L01")?;
     let words = if usage.disk_full { "the disk is full" } else { "the store is at [store] max_size" };
     (usage.disk_full || usage.over_limit).then(|| alert("store".to_owned(), "", rule, None, words.to_owned()))
+}
+
+fn refused_alert(why: &str) -> Alert {
+    Alert {
+        scope: "configuration".to_owned(),
+        tenant: String::new(),
+        rule: "reload_refused".to_owned(),
+        severity: Grade::Error,
+        since: None,
+        words: why.to_owned(),
+        remedy: "Mend the file and reload; until then the old configuration stays in force.".to_owned(),
+    }
 }
 
 fn alert(scope: String, tenant: &str, rule: &'static Rule, since: Option<Time>, words: String) -> Alert {

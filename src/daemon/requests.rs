@@ -8,11 +8,12 @@ use crate::setup_error::{ExitCode, SetupError};
 
 const DIRECTORY: &str = "requests";
 
-/// Asks the daemon to lift what holds `scope` back. `name` keeps requests apart.
+/// Asks the daemon to lift what holds `scope` back, and says whether it took the request. `name` keeps requests
+/// apart.
 ///
 /// # Errors
 /// The directory is not there (no daemon ever ran) or may not be written to.
-pub fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<(), SetupError> {
+pub async fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<bool, SetupError> {
     let directory = state_dir.join(DIRECTORY);
     let failed = |error: std::io::Error| {
         let why = "the daemon's user or group owns this directory; run the command as that user, and see that the daemon runs";
@@ -23,8 +24,19 @@ pub fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<(), SetupErro
     };
     let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
     std::fs::write(&unfinished, scope).map_err(failed)?;
-    std::fs::rename(unfinished, finished).map_err(failed)
+    std::fs::rename(unfinished, &finished).map_err(failed)?;
+    for _ in 0..LOOKS {
+        tokio::time::sleep(WATCH_EVERY / 4).await;
+        if !finished.exists() {
+            return Ok(true);
+        }
+    }
+    std::fs::remove_file(finished).map_err(failed)?; // nobody is there: it must not be carried out some other day
+    Ok(false)
 }
+
+/// Looks at a request, four in each of the daemon's rounds: two rounds and a half are patience enough.
+const LOOKS: u32 = 10;
 
 /// Makes the directory, for the daemon's user and group only.
 ///

@@ -307,7 +307,9 @@ impl Courier {
             Verdict::Bisect | Verdict::DeadLetter => SINK_PROBE_EVERY,
             _ => self.pace.after(LOCAL_TROUBLE, nth, moment),
         };
-        self.say_down(fault, rule, wait);
+        let usage = self.store.usage().await.ok();
+        let mine = usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == self.name);
+        self.say_down(fault, rule, wait, mine.map_or(0, |sink| sink.events_waiting));
         if let Verdict::Exit(_) = rule.verdict {
             self.wires.failed.cancel();
         }
@@ -327,10 +329,9 @@ impl Courier {
         }
     }
 
-    fn say_down(&self, fault: &Fault, rule: &'static Rule, wait: Duration) {
+    fn say_down(&self, fault: &Fault, rule: &'static Rule, wait: Duration, waiting: u64) {
         let incident = Incident::of(fault, rule, Some(wait));
         let attempt = if fault.status().is_some() { Attempt::Refused } else { Attempt::Failed };
-        let waiting = self.under_way.iter().map(|delivery| delivery.load.batch.len() as u64).sum();
         let news = match (rule.verdict, self.failures) {
             (Verdict::Halt { .. } | Verdict::Bisect | Verdict::DeadLetter, _) => {
                 News::Halted { incident, attempt, waiting, clears: rule.clears.as_str() }

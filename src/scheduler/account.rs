@@ -197,7 +197,7 @@ impl Account {
         let mut credential = self.credential.lock().await;
         credential.gate.resume();
         self.keep(&mut credential).await?;
-        self.publish(&mut credential, None);
+        self.publish_as(&mut credential, None, false);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Account {
         let Ok(secret) = (self.identity.secret)() else { return Ok(()) }; // the old fault still says it all
         if credential.gate.offer(&self.identity.fingerprint(&secret, &self.store)) {
             self.keep(credential).await?;
-            self.publish(credential, None);
+            self.publish_as(credential, None, false);
         }
         Ok(())
     }
@@ -327,12 +327,22 @@ impl Account {
 
     /// Tells everybody: status, log, and feeds that wait.
     fn publish(&self, credential: &mut Credential, cause: Option<(&Fault, &'static Rule)>) {
+        self.publish_as(credential, cause, true);
+    }
+
+    fn publish_as(
+        &self,
+        credential: &mut Credential,
+        cause: Option<(&Fault, &'static Rule)>,
+        answered: bool,
+    ) {
         let now = self.clock.now();
         let (state, holding) = (credential.gate.state(now), credential.gate.holding());
         let name = &self.identity.tenant;
         match (credential.closed_since, &holding) {
             (None, Some(_)) => credential.closed_since = Some(now),
-            (Some(since), None) => {
+            // a new secret or `resume` only opens the way; that it works is shown by an answer
+            (Some(since), None) if answered => {
                 credential.closed_since = None;
                 Notice::Tenant(name, News::CredentialOpened { closed_for: now.since(since) }).emit();
             }

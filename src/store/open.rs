@@ -17,8 +17,8 @@ use super::{Inner, Live, Store, ballast};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::limits::{
-    BALLAST_BYTES, BUSY_TIMEOUT, STORE_CHECKPOINT_PAGES, STORE_JOURNAL_BYTES, STORE_PAGE_BYTES,
-    STORE_PAGE_CACHE_KIB,
+    BALLAST_BYTES, BUSY_TIMEOUT, LOCK_LOOK_EVERY, LOCK_LOOKS, STORE_CHECKPOINT_PAGES, STORE_JOURNAL_BYTES,
+    STORE_PAGE_BYTES, STORE_PAGE_CACHE_KIB,
 };
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -54,7 +54,7 @@ impl Store {
     /// program (nothing is touched). Exit 1: anything else.
     pub async fn open(dir: &Path, options: &Options) -> Result<Store, SetupError> {
         create_dir(dir)?;
-        let lock = lock(dir)?;
+        let lock = lock(dir).await?;
         let file = dir.join("store.db");
         create_file(&file)?;
         refuse_newer_schema(&file).await?;
@@ -137,8 +137,21 @@ fn create_file(file: &Path) -> Result<(), SetupError> {
     made.map(|_| ()).map_err(|error| unusable(file, &error))
 }
 
-/// One daemon per store. The lock goes with the process, however it ends.
-fn lock(dir: &Path) -> Result<File, SetupError> {
+/// One daemon per store. The lock goes with the process, however it ends. A store that this very process has just
+/// closed may still be locked for a moment, by a child that is being started and shares the lock until its own
+/// program is loaded: it is waited for.
+async fn lock(dir: &Path) -> Result<File, SetupError> {
+    let ours = format!("process {};", std::process::id());
+    for _ in 0..LOCK_LOOKS {
+        match lock_once(dir) {
+            Err(refused) if refused.message.contains(&ours) => tokio::time::sleep(LOCK_LOOK_EVERY).await,
+            outcome => return outcome,
+        }
+    }
+    lock_once(dir)
+}
+
+fn lock_once(dir: &Path) -> Result<File, SetupError> {
     let path = dir.join("store.lock");
     let failed = |error: io::Error| SetupError::failed(format!("failed to lock {}: {error}", path.display()));
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -148,8 +161,8 @@ fn lock(dir: &Path) -> Result<File, SetupError> {
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut pid); // unreadable: we still know enough to refuse
-            let holder =
-                pid.trim().parse::<u32>().map_or("another process".into(), |pid| format!("process {pid}"));
+            let pid = pid.trim().parse::<u32>();
+            let holder = pid.map_or("another process".into(), |pid| format!("process {pid}"));
             let text = format!(
                 "{} is in use by {holder}; stop it or give this one its own state_dir",
                 dir.display()

@@ -172,7 +172,8 @@ fn once_with_a_dead_sink_ends_and_says_so() {
     let dead = tcp_sink(Receiver::nobody());
     site.write(&simulator.url, ALL_FEEDS, &(file_sink(&file) + &dead));
     let out = site.output(&["run", "--once"]);
-    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert_eq!(out.status.code(), Some(69), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("could not be reached: tcp"), "{}", text(&out.stderr));
     assert_complete(&simulator, &Arrived::from_file(&file), FEEDS);
     site.reconcile();
 }

@@ -176,7 +176,7 @@ impl Feed<'_> {
             return;
         };
         let (tenant, feed, took_ms) = (key.tenant.as_str(), key.feed, took.as_millis() as u64);
-        if *events == 0 && *duplicate == 0 {
+        if *events == 0 {
             debug!(target: "mimecollectd::feed", tenant, feed, took_ms, caught_up, "{key}: nothing new");
             return;
         }

@@ -24,6 +24,8 @@ pub enum Process<'a> {
     Stopping { why: &'a str },
     /// Drained; `waiting` events stay in the store for the next start.
     Stopped { took: Duration, waiting: u64 },
+    /// `run --once` ends although something is left to do.
+    Unfinished { words: &'a str },
     /// An operator lifted what held this scope back.
     Resumed { scope: &'a str },
     /// A new configuration is in force; `changes` says what is different.
@@ -58,8 +60,9 @@ impl Process<'_> {
                 info!(target: "mimecollectd", waiting, took_ms = took.as_millis() as u64,
                     "stopped after {}; {waiting} events wait in the store for the next start", Span(*took));
             }
+            Process::Unfinished { words } => error!(target: "mimecollectd", "{}", clean(words)),
             Process::Resumed { scope } => {
-                info!(target: "mimecollectd", scope = %clean(scope), "{} may go on: `resume`", clean(scope));
+                info!(target: "mimecollectd", scope = %clean(scope), "`resume {}`: tried again now", clean(scope));
             }
             Process::Reloaded { changes } => {
                 info!(target: "mimecollectd::config", "configuration reloaded: {}", clean(changes));
