@@ -153,8 +153,11 @@ impl Daemon {
             .map(|sink| sink.name.as_str())
             .collect();
         if any(CredentialState::Suspended) || !down.is_empty() {
-            let words =
-                format!("not everything is done; sinks that could not be reached: {}", down.join(", "));
+            let words = if down.is_empty() {
+                "not everything is collected: no token could be had; the lines above say why".to_owned()
+            } else {
+                format!("not everything is delivered; sinks that could not be reached: {}", down.join(", "))
+            };
             Notice::Process(Process::Unfinished { words: &words }).emit();
             return ExitCode::Unreachable;
         }
