@@ -261,6 +261,40 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
 pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+
+// --- alerts and heartbeats --------------------------------------------------------------------------------
+
+/// Alerts known at once; a thousand tenants in trouble are one incident.
+pub const MAX_ALERTS: usize = 1_000;
+/// How long a condition must be gone before its alert counts as over; doubled each time it came back soon.
+pub const ALERT_HOLD: Duration = Duration::from_secs(30);
+/// The longest such time: what comes and goes all day is told at most once an hour.
+pub const ALERT_MAX_HOLD: Duration = Duration::from_secs(3_600);
+/// What comes back within this time after it was over counts as flapping.
+pub const ALERT_FLAP_MEMORY: Duration = Duration::from_secs(2 * 3_600);
+/// How long what passes by itself (a server error, a lost connection) may last before anybody is told.
+pub const ALERT_PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// The same for a sink (recovery row S08).
+pub const ALERT_SINK_PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// An alert that lasts is told again once a day (reliability.md §2.4 rule 9).
+pub const ALERT_REPEAT: Duration = Duration::from_secs(24 * 3_600);
+/// An alert that gets worse and worse is told anew no more often than this.
+pub const ALERT_UPDATE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How often the state of credentials, feeds and sinks is looked at for alerts: it is in memory and costs nothing.
+pub const ALERT_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the store is asked for what only it knows: gaps, quarantine, dead letters, room, balance.
+pub const ALERT_STORE_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// What was put aside (quarantine, dead letters) stays an alert for this long after the last of it.
+pub const ALERT_ASIDE_MEMORY: Duration = Duration::from_secs(24 * 3_600);
+/// Share of `max_size`, in percent, from which the store is said to fill up.
+pub const ALERT_STORE_PERCENT: u64 = 70;
+/// Events are said to be in danger of being lost when less than this is left.
+pub const ALERT_LOSS_NEAR: Duration = Duration::from_secs(24 * 3_600);
+/// Polling intervals without an answer after which a feed is said to be silent.
+pub const ALERT_SILENT_INTERVALS: u32 = 2;
+/// Added to them: the length of a slow cycle.
+pub const ALERT_SILENT_SLACK: Duration = Duration::from_secs(5 * 60);
+
 // --- config -----------------------------------------------------------------------------------------------
 
 /// One configuration file; thousands of tenants fit.
