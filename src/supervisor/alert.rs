@@ -213,9 +213,8 @@ impl Book {
             changes.extend(self.see(finding, now));
         }
         let missing = self.entries.iter().filter(|(key, _)| !seen.contains(*key));
-        let missing = missing.filter(|(key, alert)| {
-            alert.standing == Standing::Over || !unsettled.contains(&key.scope)
-        });
+        let missing = missing
+            .filter(|(key, alert)| alert.standing == Standing::Over || !unsettled.contains(&key.scope));
         let missing: Vec<Key> = missing.map(|(key, _)| key.clone()).collect();
         for key in missing {
             changes.extend(self.miss(key, now));

@@ -28,7 +28,8 @@ fn nobody() -> BTreeSet<String> {
 
 /// The book after its texts went through the store.
 fn restarted(book: &Book) -> Book {
-    let texts: Vec<String> = book.entries.values().map(|alert| serde_json::to_string(alert).unwrap()).collect();
+    let texts: Vec<String> =
+        book.entries.values().map(|alert| serde_json::to_string(alert).unwrap()).collect();
     Book::restore(texts.iter().map(String::as_str))
 }
 
@@ -49,7 +50,11 @@ fn told_once_then_daily_then_cleared_with_its_length() {
     let later = now.plus(ALERT_HOLD);
     let changes = book.look(vec![], &nobody(), later);
     let [Change::Cleared(alert, over)] = &changes[..] else { panic!("{changes:?}") };
-    assert_eq!((alert.since, *over), (START, now), "what counts is when it was gone, not when that was believed");
+    assert_eq!(
+        (alert.since, *over),
+        (START, now),
+        "what counts is when it was gone, not when that was believed"
+    );
     assert_eq!(book.active().count(), 0);
 }
 
@@ -59,7 +64,10 @@ fn what_passes_by_itself_is_not_told_before_its_time() {
     let patient = || Finding { patience: Duration::from_secs(300), ..finding("S08") };
     assert!(book.look(vec![patient()], &nobody(), START).is_empty());
     assert!(book.look(vec![], &nobody(), START.plus(Duration::from_secs(200))).is_empty());
-    assert!(book.look(vec![patient()], &nobody(), START.plus(Duration::from_secs(400))).is_empty(), "a new one");
+    assert!(
+        book.look(vec![patient()], &nobody(), START.plus(Duration::from_secs(400))).is_empty(),
+        "a new one"
+    );
     assert_eq!(book.look(vec![patient()], &nobody(), START.plus(Duration::from_secs(700))).len(), 1);
 }
 
@@ -72,7 +80,10 @@ fn it_is_told_again_when_it_gets_worse_but_not_when_only_the_words_change() {
     let other = Finding { words: "other words".into(), ..ends(1, Severity::Warn) };
     assert!(book.look(vec![other], &nobody(), soon).is_empty());
     let changes = book.look(vec![ends(2, Severity::Error)], &nobody(), soon);
-    assert!(matches!(&changes[..], [Change::Updated(alert)] if alert.severity == Severity::Error), "{changes:?}");
+    assert!(
+        matches!(&changes[..], [Change::Updated(alert)] if alert.severity == Severity::Error),
+        "{changes:?}"
+    );
     assert!(book.look(vec![ends(2, Severity::Error)], &nobody(), soon.plus(HOUR)).is_empty());
     let worse = book.look(vec![ends(3, Severity::Error)], &nobody(), soon.plus(HOUR));
     assert!(matches!(worse[..], [Change::Updated(_)]), "{worse:?}");
