@@ -294,6 +294,10 @@ pub const ALERT_LOSS_NEAR: Duration = Duration::from_secs(24 * 3_600);
 pub const ALERT_SILENT_INTERVALS: u32 = 2;
 /// Added to them: the length of a slow cycle.
 pub const ALERT_SILENT_SLACK: Duration = Duration::from_secs(5 * 60);
+/// Messages that wait for all alert targets together: every alert once for ten targets.
+pub const MAX_ALERTS_DUE: usize = 10 * MAX_ALERTS;
+/// Newest rows of quarantine and dead letters that are counted for alerts: more are one incident.
+pub const ALERT_COUNTED_ROWS: u32 = 1_000;
 /// Shortest interval of heartbeats: each is an event in the store.
 pub const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest interval of heartbeats: a SIEM that waits a day for silence waits for nothing.

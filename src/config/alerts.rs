@@ -96,7 +96,7 @@ fn read_url(
         value.refuse(
             format!("`{}` cannot be used", value.name),
             why,
-            "write https://, or allow_insecure = true",
+            "write https:// without user and password; allow_insecure = true allows http://",
         );
         return None;
     }
