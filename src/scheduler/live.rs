@@ -47,6 +47,8 @@ pub struct CredentialLive {
     pub token_expires: Option<Time>,
     /// Listing calls left in the present window.
     pub quota_remaining: Option<u64>,
+    /// Mimecast's clock minus this machine's, milliseconds, while they differ by more than is tolerated.
+    pub skew_ms: Option<i64>,
 }
 
 impl Default for CredentialLive {
@@ -59,6 +61,7 @@ impl Default for CredentialLive {
             since: None,
             token_expires: None,
             quota_remaining: None,
+            skew_ms: None,
         }
     }
 }

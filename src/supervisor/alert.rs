@@ -134,6 +134,10 @@ impl Alert {
     pub fn is_active(&self) -> bool {
         self.standing == Standing::Raised
     }
+    /// It is over, and only remembered.
+    pub fn is_over(&self) -> bool {
+        self.standing == Standing::Over
+    }
     /// How long it has to be gone before it counts as over.
     fn hold(&self) -> Duration {
         ALERT_HOLD.saturating_mul(1_u32.checked_shl(self.flaps).unwrap_or(u32::MAX)).min(ALERT_MAX_HOLD)
