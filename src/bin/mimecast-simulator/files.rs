@@ -249,7 +249,8 @@ mod tests {
                     assert_eq!(value["type"], feed.label);
                     assert!(value["timestamp"].as_i64().unwrap() >= order.run.from);
                 } else {
-                    let times = ["eventTime", "date", "created", "createTime", "viewed", "released", "datetime"];
+                    let times =
+                        ["eventTime", "date", "created", "createTime", "viewed", "released", "datetime"];
                     timed += usize::from(times.iter().any(|name| value[*name].is_string()));
                 }
             }
