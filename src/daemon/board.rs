@@ -168,6 +168,7 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
         name: key.feed.to_owned(),
         state: live.state,
         why: live.why.clone(),
+        rule: live.rule.map(|rule| rule.id.to_owned()),
         last_success: live.last_success.or(row.and_then(|row| row.last_success)),
         next_attempt: live.next_attempt,
         cursor_time: row.and_then(|row| row.last_event_time),

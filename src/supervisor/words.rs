@@ -189,6 +189,9 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
             )
         }
         Verdict::Relist { at_once, wait, patience } => relists(at_once, &grows(wait), patience, pace),
+        Verdict::Insist { tries, over: Duration::ZERO, .. } => {
+            format!("tries again later, and after {tries} refusals keeps the event as a dead letter")
+        }
         Verdict::Insist { tries, over, .. } => format!(
             "fetches the file again; when it failed the same way {tries} times over {}, saves the readable lines, \
              quarantines the rest and records a gap",
