@@ -39,7 +39,7 @@ fn every_event_of_every_feed_reaches_every_sink_once() {
     site.write(&simulator.url, ALL_FEEDS, &(file_sink(&file) + &tcp_sink(receiver.address)));
     site.run_once();
 
-    let published: usize = FEEDS.iter().map(|feed| simulator.truth(feed).len()).sum();
+    let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
     for arrived in [Arrived::from_file(&file), receiver.arrived()] {
         assert_complete(&simulator, &arrived, FEEDS);
         assert_eq!(arrived.repeats(), 0);
