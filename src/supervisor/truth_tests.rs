@@ -75,6 +75,44 @@ fn kinds(word: &str) -> Vec<Kind> {
 /// One answer: HTTP status, headers, body.
 type Sent = (u16, Vec<(String, String)>, String);
 
+/// The four forms of Mimecast: nested and flat `fail`, `error`, and a failure inside a 200.
+fn mimecasts(status: u16, word: &str, message: &str) -> Vec<Sent> {
+    let plain = |body: String| (status, Vec::new(), body);
+    let error = format!("{{{word}\"message\":\"{message}\"}}");
+    let nested = format!(
+        "{{\"meta\":{{\"status\":{status}}},\"data\":[],\"fail\":[{{\"key\":{{}},\"errors\":[{error}]}}]}}"
+    );
+    let mut all = vec![
+        plain(nested.clone()),
+        plain(format!("{{\"fail\":[{error}]}}")),
+        plain(format!("{{\"error\":[{error}]}}")),
+    ];
+    if status >= 400 {
+        all.push((200, Vec::new(), nested));
+    }
+    all
+}
+
+/// Four forms that are neither Mimecast's nor OAuth's.
+fn foreigners(status: u16, code: &str) -> Vec<Sent> {
+    let plain = |body: String| (status, Vec::new(), body);
+    let typed = |kind: &str, body: String| (status, vec![("Content-Type".to_owned(), kind.to_owned())], body);
+    let named = |name: &str| if code.is_empty() { String::new() } else { format!("\"{name}\":\"{code}\",") };
+    let kind = if code.is_empty() { "about:blank".to_owned() } else { format!("https://example.com/{code}") };
+    vec![
+        typed(
+            "application/problem+json",
+            format!("{{\"type\":\"{kind}\",\"title\":\"Words\",\"status\":{status}}}"),
+        ),
+        typed(
+            "application/vnd.api+json",
+            format!("{{\"errors\":[{{{}\"status\":\"{status}\",\"title\":\"Words\"}}]}}", named("code")),
+        ),
+        plain(format!("{{{}\"message\":\"words\"}}", named("errorCode"))),
+        typed("text/plain", "plain words".to_owned()),
+    ]
+}
+
 /// Answers of that form which say `status` and `code`; a form that cannot say it gives none.
 fn answers(form: &str, status: u16, code: &str) -> Vec<Sent> {
     let plain = |body: String| (status, Vec::new(), body);
@@ -83,49 +121,12 @@ fn answers(form: &str, status: u16, code: &str) -> Vec<Sent> {
     let message = if digits { format!("{code} Words for people") } else { "Words for people".to_owned() };
     let word = if digits || code.is_empty() { String::new() } else { format!("\"code\":\"{code}\",") };
     match form {
-        "mimecast" => {
-            let error = format!("{{{word}\"message\":\"{message}\"}}");
-            let nested = format!(
-                "{{\"meta\":{{\"status\":{status}}},\"data\":[],\"fail\":[{{\"key\":{{}},\"errors\":[{error}]}}]}}"
-            );
-            let mut all = vec![
-                plain(nested.clone()),
-                plain(format!("{{\"fail\":[{error}]}}")),
-                plain(format!("{{\"error\":[{error}]}}")),
-            ];
-            if status >= 400 {
-                all.push((200, Vec::new(), nested));
-            }
-            all
-        }
+        "mimecast" => mimecasts(status, &word, &message),
         "oauth" => vec![
             plain(format!("{{\"error\":\"{code}\"}}")),
             plain(format!("{{\"error\":\"{code}\",\"error_description\":\"words\"}}")),
         ],
-        "foreign" => {
-            let named =
-                |name: &str| if code.is_empty() { String::new() } else { format!("\"{name}\":\"{code}\",") };
-            let kind = if code.is_empty() {
-                "about:blank".to_owned()
-            } else {
-                format!("https://example.com/{code}")
-            };
-            vec![
-                typed(
-                    "application/problem+json",
-                    format!("{{\"type\":\"{kind}\",\"title\":\"Words\",\"status\":{status}}}"),
-                ),
-                typed(
-                    "application/vnd.api+json",
-                    format!(
-                        "{{\"errors\":[{{{}\"status\":\"{status}\",\"title\":\"Words\"}}]}}",
-                        named("code")
-                    ),
-                ),
-                plain(format!("{{{}\"message\":\"words\"}}", named("errorCode"))),
-                typed("text/plain", "plain words".to_owned()),
-            ]
-        }
+        "foreign" => foreigners(status, code),
         "rackspace" => {
             let root = match (code, status) {
                 ("", 400) => "badRequestFault",

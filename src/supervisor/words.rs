@@ -36,7 +36,9 @@ pub fn as_json(rule: &Rule) -> Value {
 /// As [`as_json`], with the surfaces for which this row answers the question that was asked.
 pub fn answer_json(from: &[Origin], rule: &Rule) -> Value {
     let mut row = as_json(rule);
-    row["from"] = from.iter().map(|origin| origin.as_str()).collect();
+    if let Some(members) = row.as_object_mut() {
+        members.insert("from".to_owned(), from.iter().map(|origin| origin.as_str()).collect());
+    }
     row
 }
 
@@ -165,12 +167,8 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
     match rule.verdict {
         Verdict::Proceed => "goes on".into(),
         Verdict::Backoff { wait, quick, last } => {
-            let soon = match quick {
-                0 => String::new(),
-                1 => "tries once more within seconds, then ".to_owned(),
-                times => format!("tries {times} times more within seconds, then "),
-            };
-            format!("{soon}{}{}", grows(wait), last.map(|last| ends(last, pace)).unwrap_or_default())
+            let end = last.map(|last| ends(last, pace)).unwrap_or_default();
+            format!("{}{}{end}", soon(quick), grows(wait))
         }
         Verdict::BackoffThenShrink { wait, after } => {
             format!("{}; after {} it asks for half as much each time", grows(wait), span(after))
@@ -178,16 +176,7 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
         Verdict::PauseFor(wait) => {
             format!("waits as long as the service says; if it does not say, {}", grows(wait))
         }
-        Verdict::Refresh { wait, generations } => {
-            let end = match generations {
-                Some(most) => format!(", and takes the secret to be refused after {most} tokens in a row"),
-                None => String::new(),
-            };
-            format!(
-                "asks for a new token and sends the request once more; refused again, {}{end}",
-                grows(wait)
-            )
-        }
+        Verdict::Refresh { wait, generations } => refreshes(&grows(wait), generations),
         Verdict::Relist { at_once, wait, patience } => relists(at_once, &grows(wait), patience, pace),
         Verdict::Insist { tries, over: Duration::ZERO, .. } => {
             format!("tries again later, and after {tries} refusals keeps the event as a dead letter")
@@ -233,6 +222,22 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
         }
         Verdict::Exit(code) => format!("ends with exit code {code}"),
     }
+}
+
+fn soon(quick: u8) -> String {
+    match quick {
+        0 => String::new(),
+        1 => "tries once more within seconds, then ".to_owned(),
+        times => format!("tries {times} times more within seconds, then "),
+    }
+}
+
+fn refreshes(then: &str, generations: Option<u8>) -> String {
+    let end = match generations {
+        Some(most) => format!(", and takes the secret to be refused after {most} tokens in a row"),
+        None => String::new(),
+    };
+    format!("asks for a new token and sends the request once more; refused again, {then}{end}")
 }
 
 fn ends(last: Last, pace: &Pace) -> String {
@@ -317,7 +322,7 @@ mod tests {
         for rule in policy::RULES.iter().filter(|rule| !matches!(rule.verdict, Verdict::Relist { .. })) {
             for text in [rule.meaning, rule.remedy] {
                 let timed =
-                    ["minute", "hour", " second", "every 1", "every six"].iter().any(|w| text.contains(w));
+                    ["minutes", " hour ", "every 1", "every six", "15 min"].iter().any(|w| text.contains(w));
                 assert!(!timed || text.contains("15 or 30 minutes"), "{}: {text}", rule.name());
             }
         }
