@@ -52,7 +52,8 @@ fn page(command: Command) -> Result<String, SetupError> {
     let mut text = Vec::new();
     let source = format!("mimecollectd {}", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command).section(SECTION).manual("mimecollectd").source(source);
-    man.render(&mut text).map_err(|error| SetupError::failed(format!("failed to make a man page: {error}")))?;
+    man.render(&mut text)
+        .map_err(|error| SetupError::failed(format!("failed to make a man page: {error}")))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -61,4 +62,31 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf, SetupError> {
     let failed = |error| SetupError::failed(format!("failed to write {}: {error}", path.display()));
     std::fs::write(&path, text).map_err(failed)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_is_in_every_completion_and_has_a_page_with_its_whole_name() {
+        let verbs: Vec<_> = program().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        assert!(verbs.len() > 8, "{verbs:?}");
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let (script, _) = completions(shell).unwrap();
+            for verb in &verbs {
+                assert!(script.contains(verb.as_str()), "{shell} lacks {verb}");
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, _) = man(Some(dir.path())).unwrap();
+        assert_eq!(paths.lines().count(), verbs.len() + 1);
+        for verb in &verbs {
+            let page = std::fs::read_to_string(dir.path().join(format!("mimecollectd-{verb}.8"))).unwrap();
+            assert!(page.contains(&format!("mimecollectd {verb}").replace('-', "\\-")), "{verb}: {page}");
+        }
+        let (whole, _) = man(None).unwrap();
+        assert!(whole.contains("Exit codes"));
+        assert!(man(Some(Path::new("/nowhere/at/all"))).unwrap_err().message.contains("/nowhere/at/all"));
+    }
 }

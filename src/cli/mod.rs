@@ -151,16 +151,8 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 8] = [
-    "check",
-    "init",
-    "cursor",
-    "gaps",
-    "replay",
-    "quarantine",
-    "dead-letters",
-    "support-bundle",
-];
+const TO_COME: [&str; 8] =
+    ["check", "init", "cursor", "gaps", "replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };
