@@ -67,6 +67,8 @@ pub enum Framing {
     OctetCounting,
     /// A line feed ends the message, so none may occur inside.
     Newline,
+    /// The transport keeps messages apart (RELP, UDP): the message alone, any byte may occur in it.
+    Bare,
 }
 
 /// The constant part of every syslog message.
@@ -147,7 +149,7 @@ impl Writer {
 pub struct Encoder {
     body: Writer,
     header: Header,
-    octets: bool,
+    framing: Framing,
     /// The last octet count as it went out, with its space.
     count: Vec<u8>,
 }
@@ -159,12 +161,7 @@ impl Encoder {
             Wire::Syslog3164(syslog) => (Header::Rfc3164(rfc3164::Header::new(syslog)), syslog.framing),
             Wire::Line => (Header::None, Framing::Newline),
         };
-        Encoder {
-            body: Writer::new(shape.body),
-            header,
-            octets: framing == Framing::OctetCounting,
-            count: Vec::new(),
-        }
+        Encoder { body: Writer::new(shape.body), header, framing, count: Vec::new() }
     }
 
     /// Mimecast's own bytes go along as one more field of those formats that do not carry them anyway.
@@ -192,11 +189,13 @@ impl Encoder {
 
     /// Appends exactly one record to `out`. Cannot fail: every event has a form.
     pub fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        if self.octets {
-            self.counted(event, out);
-        } else {
-            self.message(event, true, out);
-            out.push(b'\n');
+        match self.framing {
+            Framing::OctetCounting => self.counted(event, out),
+            Framing::Bare => self.message(event, false, out),
+            Framing::Newline => {
+                self.message(event, true, out);
+                out.push(b'\n');
+            }
         }
     }
 
