@@ -299,7 +299,7 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES), original: false }
+        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "mimecast", DROPPED), original: false }
     }
 }
 
@@ -309,6 +309,6 @@ impl Writer {
         let record = self.reader.read(event);
         let original = self.original || !record.whole;
         let context = Context::new(event, record, record.kind as u32, original);
-        self.tree.write(&context, "mimecast", DROPPED, out);
+        self.tree.write(&context, out);
     }
 }

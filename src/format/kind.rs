@@ -138,13 +138,15 @@ pub static ROWS: &[Row] = &[
         ["threat_feed_grid", "Threat indicator", "threat_intel_malware_grid", "threat_feed"],
     ),
     row(Type::Collector, "collector", ["collector", "Collector event", "collector", "collector"]),
-    row(Type::Other, "", ["event", "Event", "siem_logs", "unknown"]),
+    OTHER,
 ];
+
+const OTHER: Row = row(Type::Other, "", ["event", "Event", "siem_logs", "unknown"]);
 
 impl Type {
     /// Its row.
     pub fn row(self) -> &'static Row {
-        ROWS.get(self as usize).unwrap_or(&ROWS[0])
+        ROWS.get(self as usize).unwrap_or(&OTHER)
     }
 
     /// Some names mean something else in it.

@@ -294,7 +294,7 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES), original: false }
+        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "unmapped", DROPPED), original: false }
     }
 }
 
@@ -305,6 +305,6 @@ impl Writer {
         let class = Class::of(&record);
         let original = self.original || !record.whole;
         let context = Context::new(event, record, class as u32, original);
-        self.tree.write(&context, "unmapped", DROPPED, out);
+        self.tree.write(&context, out);
     }
 }

@@ -18,8 +18,11 @@ fn each_line(body: Body, mut take: impl FnMut(&str, Json)) {
     }
 }
 
-/// Attributes of every class, and whether one is required.
-const BASE: &[(&str, bool, Check)] = &[
+/// Name, whether it is required, what it must be.
+type Attribute = (&'static str, bool, Check);
+
+/// Attributes of every class.
+const BASE: &[Attribute] = &[
     ("activity_id", true, Json::is_u64),
     ("activity_name", false, Json::is_string),
     ("category_uid", true, Json::is_u64),
@@ -37,7 +40,9 @@ const BASE: &[(&str, bool, Check)] = &[
 ];
 
 /// Class, category, its activities beyond 0 and 99, its own attributes.
-const CLASSES: &[(u64, u64, &[u64], &[(&str, bool, Check)])] = &[
+type Class = (u64, u64, &'static [u64], &'static [Attribute]);
+
+const CLASSES: &[Class] = &[
     (0, 0, &[], &[]),
     (
         3002,

@@ -63,6 +63,10 @@ impl<'a> Context<'a> {
 
 /// A table of leaves, made ready.
 pub struct Tree {
+    /// Group of what has no place in the table; the table's last group may be the same.
+    rest: &'static str,
+    /// Fields that are known from elsewhere.
+    dropped: &'static [Field],
     leaves: Vec<(&'static Leaf, usize)>,
     /// Keys written into the open group, as places in the output.
     keys: Vec<(usize, usize)>,
@@ -110,7 +114,7 @@ impl Pen {
 }
 
 impl Tree {
-    pub fn new(table: &'static [Leaf]) -> Self {
+    pub fn new(table: &'static [Leaf], rest: &'static str, dropped: &'static [Field]) -> Self {
         let mut before: &[&str] = &[];
         let mut leaves = Vec::new();
         for leaf in table {
@@ -118,11 +122,11 @@ impl Tree {
             leaves.push((leaf, before.iter().zip(groups).take_while(|(a, b)| a == b).count()));
             before = groups;
         }
-        Tree { leaves, keys: Vec::new() }
+        Tree { rest, dropped, leaves, keys: Vec::new() }
     }
 
-    /// Appends the object. What has no place is carried in the group `rest`, which is the last.
-    pub fn write(&mut self, context: &Context<'_>, rest: &'static str, dropped: &[Field], out: &mut Vec<u8>) {
+    /// Appends the object.
+    pub fn write(&mut self, context: &Context<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         let mut pen = Pen { fresh: true, ..Pen::default() };
         let mut shared = 0;
@@ -143,33 +147,26 @@ impl Tree {
                 pen = before;
             }
         }
-        self.rest(context, rest, dropped, &mut pen, shared, out);
+        self.others(context, &mut pen, shared, out);
         pen.close_to(0, out);
         out.push(b'}');
     }
 
-    fn rest(
-        &mut self,
-        context: &Context<'_>,
-        group: &'static str,
-        dropped: &[Field],
-        pen: &mut Pen,
-        shared: usize,
-        out: &mut Vec<u8>,
-    ) {
+    /// What has no place, under its own name.
+    fn others(&mut self, context: &Context<'_>, pen: &mut Pen, shared: usize, out: &mut Vec<u8>) {
         let (start, before) = (out.len(), *pen);
         // the table's last group may be this one already
         let inside =
-            self.leaves.last().is_some_and(|(leaf, _)| leaf.path.first() == Some(&group)) && shared >= 1;
+            self.leaves.last().is_some_and(|(leaf, _)| leaf.path.first() == Some(&self.rest)) && shared >= 1;
         pen.close_to(usize::from(inside), out);
         if !inside {
-            pen.open(group, out);
+            pen.open(self.rest, out);
         }
         let from = out.len();
         self.keys.clear();
         for field in Field::ALL {
             if !context.has_used(*field)
-                && !dropped.contains(field)
+                && !self.dropped.contains(field)
                 && let (Some(name), Some(value)) = (context.record.name(*field), context.record.get(*field))
             {
                 if *field == Field::SpamDetail {
@@ -237,7 +234,11 @@ impl Tree {
 
 /// The first of the fields, as a string; of a list its texts, joined.
 pub fn text(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
-    context.take(leaf, |value| Some(json::limited(value, usize::MAX, out))).is_some()
+    let write = |value| {
+        json::limited(value, usize::MAX, out);
+        Some(())
+    };
+    context.take(leaf, write).is_some()
 }
 
 /// All of the fields, as a list of strings without repeats.
