@@ -3,6 +3,7 @@
 
 mod explain;
 mod feeds;
+mod generated;
 mod reconcile;
 mod resume;
 mod run;
@@ -86,6 +87,14 @@ enum Verb {
         /// What may go on, as `status` names it.
         scope: String,
     },
+    /// Print the completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page; with --dir, write it and one page per verb.
+    Man {
+        /// Write the pages as files into this directory.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Anything else.
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -128,6 +137,8 @@ fn perform(verb: Verb) -> Printed {
         Verb::Feeds { common } => feeds::feeds(&common),
         Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::Completions { shell } => generated::completions(shell),
+        Verb::Man { dir } => generated::man(dir.as_deref()),
         Verb::Other(words) => Err(unknown(words.first().map_or("", String::as_str))),
         Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
@@ -140,18 +151,8 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 10] = [
-    "check",
-    "init",
-    "cursor",
-    "gaps",
-    "replay",
-    "quarantine",
-    "dead-letters",
-    "support-bundle",
-    "completions",
-    "man",
-];
+const TO_COME: [&str; 8] =
+    ["check", "init", "cursor", "gaps", "replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };
