@@ -63,6 +63,9 @@ pub const MAX_QUICK_TRIES: u8 = 2;
 pub const MAX_HALVINGS: u8 = 5;
 /// Smallest page asked for.
 pub const MIN_PAGE_SIZE: u32 = 10;
+/// Good pages at a reduced size before the next larger one is tried: a page that is too large must not cost a wait
+/// every other time.
+pub const PAGES_BEFORE_GROWING: u8 = 8;
 /// First polls of feeds are spread over at most this, so that a start is not a burst.
 pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
@@ -115,6 +118,8 @@ pub const MAX_REDACTED_CHARS: usize = 2_000;
 pub const SECRET_RUN_CHARS: usize = 32;
 /// Characters of a request id or a field name; UUIDs have 36, S3's second id 76.
 pub const MAX_NAME_CHARS: usize = 128;
+/// A saved answer that `explain` decodes: a head of any size and more of a body than is ever looked at.
+pub const MAX_SAVED_ANSWER_BYTES: u64 = 1 << 20;
 /// Headers of an answer that are looked at.
 pub const MAX_HEADERS_READ: usize = 256;
 /// Shortest wait a server can ask for: 0 would make a loop without rest (recovery rows H10, H11).
@@ -205,6 +210,18 @@ pub const ANSWER_EXCERPT_CHARS: usize = 200;
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// RELP messages without an answer at a time: what receivers of the protocol use as well. Bounds what is sent again
+/// after a reset.
+pub const RELP_WINDOW: usize = 128;
+/// Data of one RELP answer: a code, 80 characters for people, and what `open` negotiates.
+pub const MAX_RELP_ANSWER_BYTES: usize = 4 << 10;
+/// A RELP receiver that neither answers nor reads for this long is gone (recovery row S15).
+pub const RELP_ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// A RELP session that stood idle for longer is opened anew: firewalls forget silent connections after minutes.
+pub const RELP_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of events whose answers are booked in one transaction of the store.
+pub const RELP_BATCH_BYTES: usize = 1 << 20;
+
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
@@ -214,6 +231,10 @@ pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
 pub const REFUSED_IN_A_ROW: usize = 8;
+
+/// Fields of one record that have no name of ours and are carried under their own; real records have about 20.
+/// Beyond it they are counted in the event itself.
+pub const MAX_OTHER_FIELDS: usize = 256;
 
 // --- daemon -----------------------------------------------------------------------------------------------
 
@@ -272,10 +293,6 @@ pub const ALERT_HOLD: Duration = Duration::from_secs(30);
 pub const ALERT_MAX_HOLD: Duration = Duration::from_secs(3_600);
 /// What comes back within this time after it was over counts as flapping.
 pub const ALERT_FLAP_MEMORY: Duration = Duration::from_secs(2 * 3_600);
-/// How long what passes by itself (a server error, a lost connection) may last before anybody is told.
-pub const ALERT_PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// The same for a sink (recovery row S08).
-pub const ALERT_SINK_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// An alert that lasts is told again once a day (reliability.md §2.4 rule 9).
 pub const ALERT_REPEAT: Duration = Duration::from_secs(24 * 3_600);
 /// An alert that gets worse and worse is told anew no more often than this.

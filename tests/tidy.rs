@@ -33,7 +33,8 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["telemetry"]),
     // tells people over HTTP: the book's changes, the sinks' TLS and reading of answers, what is due in the store
     ("alerting", &["supervisor", "sink", "store", "telemetry"]),
-    ("config", &["mimecast::catalogue", "mimecast::feed"]),
+    // what `[recovery]` may change is the recovery table's own business
+    ("config", &["mimecast::catalogue", "mimecast::feed", "supervisor::overrides"]),
     ("signals", &[]),
     ("daemon", &["*"]),
     ("cli", &["*"]),

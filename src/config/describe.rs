@@ -8,10 +8,11 @@ use humantime::format_duration;
 
 use super::secret_ref::SecretRef;
 use super::settings::{
-    AlertForm, AlertSeverity, AlertTarget, Api, COLLECTOR_FEED, FormatName, Framing, Http, LogFormat, Preset,
-    Protocol, Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
+    AlertForm, AlertSeverity, AlertTarget, Api, COLLECTOR_FEED, Framing, Http, LogFormat, Preset, Protocol,
+    Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
 };
 use super::sink::facility_name;
+use crate::supervisor::overrides::{Action, Override};
 
 /// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
 pub fn describe(settings: &Settings) -> String {
@@ -69,12 +70,20 @@ fn of_daemon(settings: &Settings) -> Rows {
         let takers = if takers.is_empty() { "nobody".to_owned() } else { takers.join(", ") };
         rows.push(("heartbeat", format!("every {}, for {takers}", format_duration(every))));
     }
-    for change in &settings.recovery {
-        let code = change.code.as_ref().map(|code| format!("/{code}")).unwrap_or_default();
-        let pause = format_duration(change.pause);
-        rows.push(("recovery", format!("pause {pause} after {}{code}", change.status)));
-    }
+    rows.extend(settings.recovery.iter().map(|change| ("recovery", of_recovery(change))));
     rows
+}
+
+fn of_recovery(change: &Override) -> String {
+    let code = change.code.as_ref().map(|code| format!("/{code}")).unwrap_or_default();
+    let pause = change.pause.map(|pause| format_duration(pause).to_string());
+    let does = match (change.action, pause) {
+        (Some(Action::Halt), Some(pause)) => format!("halt, look again every {pause},"),
+        (Some(Action::Halt), None) => "halt".to_owned(),
+        (Some(Action::Pause) | None, pause) => format!("pause {}", pause.unwrap_or_default()),
+    };
+    let harm = if change.allow_harmful { " (harmful attempts allowed)" } else { "" };
+    format!("{does} after {}{code}{harm}", change.status)
 }
 
 fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
@@ -120,10 +129,8 @@ fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
 }
 
 fn of_sink(sink: &Sink) -> Rows {
-    let format = match sink.format {
-        FormatName::Json => "JSON envelopes",
-        FormatName::Raw => "Mimecast's bytes alone",
-    };
+    let format = sink.format.words();
+    let original = if sink.original { ", Mimecast's own bytes with them" } else { "" };
     let feeds: Vec<&str> = sink.feeds.iter().map(|glob| glob.as_str()).collect();
     let tenants = if sink.tenants.is_empty() { "all tenants".to_owned() } else { sink.tenants.join(", ") };
     let mut rows = match &sink.kind {
@@ -132,7 +139,7 @@ fn of_sink(sink: &Sink) -> Rows {
         SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
         SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
     };
-    rows.push(("events", format!("{} of {tenants}, as {format}", feeds.join(", "))));
+    rows.push(("events", format!("{} of {tenants}, as {format}{original}", feeds.join(", "))));
     rows
 }
 
@@ -140,6 +147,8 @@ fn of_syslog(syslog: &Syslog) -> Rows {
     let transport = match syslog.transport {
         Transport::Tcp => "TCP, unencrypted",
         Transport::Tls => "TLS",
+        Transport::Relp if syslog.tls.is_some() => "RELP and TLS",
+        Transport::Relp => "RELP, unencrypted",
     };
     let protocol = match syslog.protocol {
         Protocol::Rfc5424 => "RFC 5424",
@@ -150,10 +159,17 @@ fn of_syslog(syslog: &Syslog) -> Rows {
         Framing::Newline => "one event per line",
     };
     let host = if syslog.host.contains(':') { format!("[{}]", syslog.host) } else { syslog.host.clone() };
+    let facility = facility_name(syslog.facility);
+    let (protocol, confirmed) = match syslog.transport {
+        Transport::Tcp | Transport::Tls => {
+            (format!("{protocol}, {framing}"), format!("every {} events", syslog.confirm_every))
+        }
+        Transport::Relp => (protocol.to_owned(), "every event, by the receiver's answer".to_owned()),
+    };
     let mut rows = vec![
         ("syslog", format!("{host}:{} over {transport}", syslog.port)),
-        ("protocol", format!("{protocol}, {framing}, facility {}", facility_name(syslog.facility))),
-        ("confirmed", format!("every {} events", syslog.confirm_every)),
+        ("protocol", format!("{protocol}, facility {facility}")),
+        ("confirmed", confirmed),
     ];
     if let Some(tls) = &syslog.tls {
         let trust = tls

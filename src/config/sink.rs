@@ -64,10 +64,9 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         return None;
     };
     let kind = kind.choice(&TYPES, &[])?;
-    let formats = [("json", FormatName::Json), ("raw", FormatName::Raw)];
-    let format = table.get("format");
-    let format =
-        format.map_or(Some(FormatName::Json), |v| v.choice(&formats, &["cef", "leef", "ecs", "ocsf"]));
+    let formats = FormatName::ALL.map(|(name, format, _)| (name, format));
+    let format = table.get("format").map_or(Some(FormatName::Json), |v| v.choice(&formats, &[]));
+    let original = read_original(&table, format);
     let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, true));
     let tenants = table.get("tenants").map_or(Some(Vec::new()), |v| read_tenants(&v, tenants));
     let (kind, a_kind) = match kind {
@@ -80,7 +79,27 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         Type::Stdout => (Some(SinkKind::Stdout), "a stdout sink"),
     };
     table.finish(a_kind);
-    Some(Sink { name: name?, kind: kind?, format: format?, feeds: feeds?, tenants: tenants? })
+    Some(Sink {
+        name: name?,
+        kind: kind?,
+        format: format?,
+        original: original?,
+        feeds: feeds?,
+        tenants: tenants?,
+    })
+}
+
+/// `original = true`, which only formats that leave Mimecast's own bytes out have a use for.
+fn read_original(table: &Table<'_>, format: Option<FormatName>) -> Option<bool> {
+    let Some(value) = table.get("original") else { return Some(false) };
+    let original = value.flag()?;
+    if original && let Some(format) = format.filter(|format| format.has_original()) {
+        let title = format!("`{}` is of no use here", value.name);
+        let why = format!("{} hold Mimecast's own bytes anyway", format.words());
+        value.refuse(title, &why, "remove it");
+        return None;
+    }
+    Some(original)
 }
 
 pub(super) fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<String>> {
@@ -112,18 +131,21 @@ pub(super) fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<St
 }
 
 fn read_syslog(table: &Table<'_>) -> Option<Syslog> {
-    let transports = [("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    let transports = [("tcp", Transport::Tcp), ("tls", Transport::Tls), ("relp", Transport::Relp)];
     let protocols = [("rfc5424", Protocol::Rfc5424), ("rfc3164", Protocol::Rfc3164)];
     let framings = [("octet-counting", Framing::OctetCounting), ("newline", Framing::Newline)];
     let address =
         table.require("address", "address = \"siem.example.com:6514\"").and_then(|v| read_address(&v));
-    let transport =
-        table.get("transport").map_or(Some(Transport::Tls), |v| v.choice(&transports, &["udp", "relp"]));
+    let transport = table.get("transport").map_or(Some(Transport::Tls), |v| v.choice(&transports, &["udp"]));
     let protocol = table.get("protocol").map_or(Some(Protocol::Rfc5424), |v| v.choice(&protocols, &[]));
     let framing = table.get("framing").map_or(Some(Framing::OctetCounting), |v| v.choice(&framings, &[]));
     let confirm_every = table
         .get("confirm_every")
         .map_or(Some(CONFIRM_EVERY), |v| v.integer(1, MAX_CONFIRM_EVERY).and_then(|n| u32::try_from(n).ok()));
+    if transport == Some(Transport::Relp) {
+        let why = "RELP counts octets and answers every message by itself";
+        table.has_no_effect(&["framing", "confirm_every"], why);
+    }
     let facility = table.get("facility").map_or(Some(MAIL), |v| read_facility(&v));
     let tls_key = table.get("tls");
     let tls = match (&tls_key, transport) {

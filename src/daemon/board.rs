@@ -217,7 +217,9 @@ fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential.rule.map(|rule| format!("{} {}", rule.meaning, rule.remedy)),
+            words: credential
+                .rule
+                .map(|rule| format!("{} {} {}", rule.meaning, rule.remedy, words::key(rule))),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
@@ -233,6 +235,7 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
         why: live.why.clone(),
+        rule: live.rule.map(|rule| rule.id.to_owned()),
         last_success: live.last_success.or(row.and_then(|row| row.last_success)),
         next_attempt: live.next_attempt,
         cursor_time: row.and_then(|row| row.last_event_time),
@@ -337,7 +340,7 @@ impl Source for Board {
     }
     fn error(&self, status: u16, code: &str) -> Option<serde_json::Value> {
         let rules = policy::explain(Some(status), Code::new(code).as_ref());
-        let rows: Vec<_> = rules.into_iter().map(words::as_json).collect();
+        let rows: Vec<_> = rules.iter().map(|(from, rule)| words::answer_json(from, rule)).collect();
         (!rows.is_empty()).then(|| rows.into())
     }
 }

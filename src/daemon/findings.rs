@@ -47,14 +47,14 @@ pub fn find(parts: &Parts, facts: &Facts, full: bool, (started, now): (Option<Ti
         tenant(view, (started, now), &mut found);
     }
     for view in &parts.sinks {
-        sink(view, facts, &mut found);
+        sink(view, facts, now, &mut found);
     }
     for view in &parts.targets {
         let (scope, live) = (format!("{}{}", outbox::SCOPE, view.name), view.state.borrow().clone());
-        match live.rule {
+        match live.rule.filter(|rule| tells(rule)) {
             Some(rule) => {
                 let words = live.why.unwrap_or_default();
-                let finding = by_rule(rule, key("", &scope, rule.id), live.since, words);
+                let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
                 found.findings.push(Finding { waiting: 0, ..finding });
             }
             None if live.up.is_none() => drop(found.unsettled.insert(scope)),
@@ -76,16 +76,17 @@ fn key(tenant: &str, scope: &str, alert: &str) -> Key {
 }
 
 /// What a row of the recovery table says about a fault.
-fn by_rule(rule: &Rule, key: Key, since: Option<Time>, words: String) -> Finding {
+fn by_rule(rule: &Rule, key: Key, (since, now): (Option<Time>, Time), words: String) -> Finding {
+    let lasting = since.map_or(Duration::ZERO, |since| now.since(since));
     Finding {
         key,
-        severity: rule.severity,
+        severity: rule.severity_after(lasting),
         title: rule.title.to_owned(),
         words: if words.is_empty() { rule.meaning.to_owned() } else { words },
         remedy: rule.remedy.to_owned(),
         clears: rule.clears.as_str().to_owned(),
         since,
-        patience: patience(rule),
+        patience: patience(rule).unwrap_or_default(),
         stage: 0,
         waiting: 0,
     }
@@ -107,15 +108,16 @@ fn by_word(key: Key, severity: Severity, words: String, (remedy, clears): (&str,
     }
 }
 
+/// It is worth telling, now or when it lasts.
 fn tells(rule: &Rule) -> bool {
-    rule.alert || matches!(rule.verdict, Verdict::Halt { .. } | Verdict::Lockout { .. })
+    patience(rule).is_some() || matches!(rule.verdict, Verdict::Halt { .. } | Verdict::Lockout { .. })
 }
 
 fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut Found) {
     let (name, credential) = (view.settings.name.as_str(), view.credential.borrow().clone());
     if let Some(rule) = credential.rule {
         let words = credential.words.clone().unwrap_or_default();
-        found.findings.push(by_rule(rule, key(name, name, rule.id), credential.since, words));
+        found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
     }
     for (feed, live) in &view.feeds {
         let live = live.borrow().clone();
@@ -127,7 +129,7 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
         if live.rule.is_none() && !matches!(live.state, FeedState::CaughtUp | FeedState::Collecting) {
             found.unsettled.insert(feed.to_string()); // what held it before a restart may hold it still
         }
-        found.findings.extend(of_feed(feed, &live));
+        found.findings.extend(of_feed(feed, &live, now));
     }
     let unknown = |live: &FeedLive| {
         live.rule.is_none() && matches!(live.state, FeedState::Starting | FeedState::BackingOff)
@@ -143,12 +145,14 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
     {
         let words = format!("this machine's clock differs from Mimecast's by {:.0} s", skew as f64 / 1000.0);
         let clears = "a clock that agrees with Mimecast's within a minute".to_owned();
-        found.findings.push(Finding { clears, ..by_rule(rule, key(name, name, rule.id), None, words) });
+        found
+            .findings
+            .push(Finding { clears, ..by_rule(rule, key(name, name, rule.id), (None, now), words) });
     }
 }
 
 /// What holds one feed back; what holds the whole credential, tenant or store is told once, with them.
-fn of_feed(feed: &FeedKey, live: &FeedLive) -> Option<Finding> {
+fn of_feed(feed: &FeedKey, live: &FeedLive, now: Time) -> Option<Finding> {
     let rule = live.rule.filter(|rule| tells(rule))?;
     let scope = match rule.scope {
         Scope::Credential | Scope::Tenant => return None,
@@ -157,7 +161,7 @@ fn of_feed(feed: &FeedKey, live: &FeedLive) -> Option<Finding> {
         Scope::Item | Scope::File | Scope::Feed | Scope::Sink => feed.to_string(),
     };
     let words = live.why.clone().unwrap_or_default();
-    Some(by_rule(rule, key(&feed.tenant, &scope, rule.id), live.since, words))
+    Some(by_rule(rule, key(&feed.tenant, &scope, rule.id), (live.since, now), words))
 }
 
 /// A feed that nothing holds back, and that has not answered for too long.
@@ -197,7 +201,7 @@ fn secret_ends(tenant: &str, ends: Time, now: Time) -> Option<Finding> {
     Some(Finding { stage, ..by_word(key(tenant, tenant, "secret_expiring"), severity, words, remedy) })
 }
 
-fn sink(view: &SinkView, facts: &Facts, found: &mut Found) {
+fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
     let (scope, live) = (format!("sink:{}", view.settings.name), view.state.borrow().clone());
     let usage =
         facts.usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == view.settings.name);
@@ -205,7 +209,7 @@ fn sink(view: &SinkView, facts: &Facts, found: &mut Found) {
         Some(rule) => {
             let waiting = usage.map_or(0, |usage| usage.events_waiting);
             let words = live.why.unwrap_or_default();
-            let finding = by_rule(rule, key("", &scope, rule.id), live.since, words);
+            let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
             found.findings.push(Finding { waiting, ..finding });
         }
         None if live.up.is_none() => drop(found.unsettled.insert(scope)),
@@ -220,7 +224,7 @@ fn store(facts: &Facts, full: bool) -> Vec<Finding> {
     if full && let Some(rule) = policy::by_id("L01") {
         let disk = usage.is_some_and(|usage| usage.disk_full);
         let words = if disk { "the disk is full" } else { "the store is at [store] max_size" };
-        findings.push(by_rule(rule, at(rule.id), None, words.to_owned()));
+        findings.push(by_rule(rule, at(rule.id), (None, Time(0)), words.to_owned()));
     } else if let Some(usage) = usage
         && u128::from(usage.bytes_used) * 100 > u128::from(usage.limit) * u128::from(ALERT_STORE_PERCENT)
     {

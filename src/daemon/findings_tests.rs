@@ -145,6 +145,7 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
             name: "siem".into(),
             kind: config::settings::SinkKind::Stdout,
             format: config::settings::FormatName::Json,
+            original: false,
             feeds: vec![],
             tenants: vec![],
         },
@@ -152,7 +153,7 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
     };
     let down = Parts { sinks: vec![sink(Some(false), policy::by_id("S08"))], ..Parts::default() };
     let found = find(&down, &Facts::default(), false, (None, NOW));
-    assert_eq!(found.findings[0].patience, crate::limits::ALERT_SINK_PATIENCE);
+    assert_eq!(found.findings[0].patience, Duration::from_secs(300));
     let new = Parts { sinks: vec![sink(None, None)], ..Parts::default() };
     let found = find(&new, &Facts::default(), false, (None, NOW));
     assert!(found.findings.is_empty() && found.unsettled.contains("sink:siem"), "{found:?}");

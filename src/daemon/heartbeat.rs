@@ -63,6 +63,7 @@ mod tests {
             name: "siem.receipt".into(),
             state: if n == 7 { FeedState::Halted } else { FeedState::CaughtUp },
             why: None,
+            rule: None,
             last_success: (n != 7).then(|| Time::from_secs(990)),
             next_attempt: None,
             cursor_time: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::settings::{FormatName, Framing, Http, Protocol, SinkKind, shown};
+use crate::config::settings::{FormatName, Framing, Http, Protocol, SinkKind, Syslog, Transport, shown};
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
@@ -13,8 +13,8 @@ use crate::mimecast::feed::{Api, Ask};
 use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
-use crate::sink::{HttpPlan, Plan, Sink, SyslogPlan, TlsFiles};
-use crate::supervisor::backoff::{Override, Overrides};
+use crate::sink::{HttpPlan, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
+use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
 pub fn known_feeds() -> Vec<KnownFeed> {
@@ -30,10 +30,7 @@ pub fn known_feeds() -> Vec<KnownFeed> {
 
 /// What the configuration changes in the recovery table.
 pub fn overrides(settings: &Settings) -> Overrides {
-    let changed = settings.recovery.iter();
-    Overrides::new(
-        changed.map(|o| Override { status: o.status, code: o.code.clone(), pause: o.pause }).collect(),
-    )
+    Overrides::new(settings.recovery.clone())
 }
 
 /// Who a tenant is to Mimecast; reads its secret once, so that a missing one is found at start.
@@ -69,19 +66,24 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
         SinkKind::File { path } => Plan::File { path: path.clone() },
         SinkKind::Stdout => Plan::Stdout,
         SinkKind::Http(http) => Plan::Http(http_plan(http)?),
-        SinkKind::Syslog(syslog) => {
-            let plan = SyslogPlan::tcp(syslog.host.clone(), syslog.port, syslog.confirm_every);
-            Plan::Syslog(match &syslog.tls {
-                None => plan,
-                Some(tls) => plan.with_tls(TlsFiles {
-                    ca_file: tls.ca_file.clone(),
-                    cert_file: tls.cert_file.clone(),
-                    key_file: tls.key_file.clone(),
-                    server_name: tls.server_name.clone(),
-                }),
-            })
-        }
+        SinkKind::Syslog(syslog) => syslog_plan(syslog),
     })
+}
+
+fn syslog_plan(syslog: &Syslog) -> Plan {
+    let tls = syslog.tls.as_ref().map(|tls| TlsFiles {
+        ca_file: tls.ca_file.clone(),
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        server_name: tls.server_name.clone(),
+    });
+    match syslog.transport {
+        Transport::Relp => Plan::Relp(RelpPlan { tls, ..RelpPlan::new(&syslog.host, syslog.port) }),
+        Transport::Tcp | Transport::Tls => Plan::Syslog(SyslogPlan {
+            tls,
+            ..SyslogPlan::tcp(&syslog.host, syslog.port, syslog.confirm_every)
+        }),
+    }
 }
 
 fn http_plan(http: &Http) -> Result<HttpPlan, SetupError> {
@@ -108,15 +110,22 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
     let body = match settings.format {
         FormatName::Json => Body::Envelope,
         FormatName::Raw => Body::Raw,
+        FormatName::Cef => Body::Cef,
+        FormatName::Leef1 => Body::Leef1,
+        FormatName::Leef2 => Body::Leef2,
+        FormatName::Ecs => Body::Ecs,
+        FormatName::Ocsf => Body::Ocsf,
+        FormatName::Gelf => Body::Gelf,
     };
     let wire = match &settings.kind {
         SinkKind::Syslog(syslog) => {
             let header = SyslogHeader {
                 facility: syslog.facility,
                 host: host.to_owned(),
-                framing: match syslog.framing {
-                    Framing::OctetCounting => format::Framing::OctetCounting,
-                    Framing::Newline => format::Framing::Newline,
+                framing: match (syslog.transport, syslog.framing) {
+                    (Transport::Relp, _) => format::Framing::Bare,
+                    (_, Framing::OctetCounting) => format::Framing::OctetCounting,
+                    (_, Framing::Newline) => format::Framing::Newline,
                 },
             };
             match syslog.protocol {
@@ -126,7 +135,7 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
         }
         SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
     };
-    Encoder::new(&Shape { body, wire })
+    Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host)
 }
 
 /// Which events the sink wants.

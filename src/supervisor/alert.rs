@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{Rule, Scope, Severity, Verdict};
+use super::rule::{Rule, Severity};
 use crate::clock::Time;
 use crate::limits::{
-    ALERT_FLAP_MEMORY, ALERT_HOLD, ALERT_MAX_HOLD, ALERT_PATIENCE, ALERT_REPEAT, ALERT_SINK_PATIENCE,
-    ALERT_UPDATE_EVERY, MAX_ALERTS,
+    ALERT_FLAP_MEMORY, ALERT_HOLD, ALERT_MAX_HOLD, ALERT_REPEAT, ALERT_UPDATE_EVERY, MAX_ALERTS,
 };
 
 /// What tells one alert from another.
@@ -58,22 +57,10 @@ pub struct Finding {
     pub waiting: u64,
 }
 
-/// How long a fault that this row answers has to last before anybody is told: what passes by itself gets time to
-/// do so, what stands still until somebody acts is told at once.
-pub fn patience(rule: &Rule) -> Duration {
-    match (rule.verdict, rule.scope) {
-        (
-            Verdict::Backoff { .. } | Verdict::PauseFor(_) | Verdict::Shrink { .. } | Verdict::Relist { .. },
-            scope,
-        ) => {
-            if scope == Scope::Sink {
-                ALERT_SINK_PATIENCE
-            } else {
-                ALERT_PATIENCE
-            }
-        }
-        _ => Duration::ZERO,
-    }
+/// How long a fault that this row answers has to last before anybody is told; `None`: it is never told. What stands
+/// still until somebody acts is told at once, what passes by itself gets time to do so.
+pub fn patience(rule: &Rule) -> Option<Duration> {
+    if rule.alert { Some(Duration::ZERO) } else { rule.lasting.iter().map(|(from, _)| *from).min() }
 }
 
 /// How an entry of the book stands.
