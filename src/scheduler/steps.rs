@@ -130,7 +130,14 @@ impl Hand {
         if let Some(until) = self.account.quota(self.feed, call) {
             return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
         }
-        let (token, generation) = match self.account.access().await? {
+        let access = match self.account.access().await {
+            Ok(access) => access,
+            Err(fault) => {
+                self.account.met(self.key.feed, &fault).await?;
+                return Err(fault);
+            }
+        };
+        let (token, generation) = match access {
             Access::Go { token, generation } => (token, generation),
             Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
         };
@@ -148,6 +155,7 @@ impl Hand {
         match page {
             Err(fault) => {
                 self.account.call_fault(&fault, generation).await?;
+                self.account.met(self.key.feed, &fault).await?;
                 Err(fault)
             }
             Ok(page) => {
