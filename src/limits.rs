@@ -175,6 +175,13 @@ pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 pub const MAX_LISTED_ROWS: u32 = 1_000;
 /// Feed names one process learns from a database; the catalogue has about thirty.
 pub const MAX_FEED_NAMES: usize = 256;
+/// How long a read file is remembered: longer than Mimecast lists it, so that no listing shows a forgotten one.
+pub const FILES_KEPT: Duration = Duration::from_secs(9 * 86_400);
+/// Files remembered of one feed: 9 days of 100 files in each quarter of an hour, 5 MiB. Beyond it the oldest go,
+/// and would be read twice, under the same event ids.
+pub const MAX_FILES_REMEMBERED: usize = 100_000;
+/// Rows of remembered files deleted in one sweep, and identities forgotten in one statement on request.
+pub const FILES_PER_SWEEP: usize = 5_000;
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 

@@ -20,7 +20,7 @@ use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, Gap, Intake, StagedChunk, Store};
+use crate::store::{Dedupe, Gap, Intake, Lane, StagedChunk, Store};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -433,6 +433,10 @@ impl Hand {
             dedupe: Dedupe::None,
             collected: self.clock.now(),
             newest: None,
+            lane: Lane::Main,
+            complete: None,
+            file: None,
+            closes: Vec::new(),
         }
     }
 
