@@ -68,6 +68,21 @@ pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
 pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
 
+/// How often a log that is asked for by time is read again over [`SWEEP_SPAN`], for rows that appeared later than
+/// its overlap reaches (reliability.md §1.6).
+pub const WINDOW_SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// How far back such a sweep reaches.
+pub const SWEEP_SPAN: Duration = Duration::from_secs(48 * 3_600);
+/// Requests of a sweep or a backfill in one cycle of a feed: 25,000 records in five minutes, and a poll of what
+/// happens now is never more than a minute away.
+pub const MAX_SIDE_REQUESTS: u8 = 50;
+/// After a fault, a sweep or a backfill leaves the feed alone for so long.
+pub const SIDE_WAIT: Duration = Duration::from_secs(3_600);
+/// How often a feed that has nothing new writes down that it is up to date.
+pub const COMPLETE_EVERY: Duration = Duration::from_secs(600);
+/// An event may be ahead of Mimecast's clock by so much (recovery row X16).
+pub const FUTURE_TOLERATED: Duration = Duration::from_secs(3_600);
+
 // --- mimecast: file contents ------------------------------------------------------------------------------
 
 /// A line longer than this is quarantined (recovery row X13): real events are about 1 KiB.

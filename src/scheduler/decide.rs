@@ -15,7 +15,9 @@ pub use super::state::{By, Decision, Leads, Outcome, State, Step, Why};
 use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT};
+use crate::limits::{
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_SIDE_REQUESTS, MAX_START_SPREAD, MIN_QUOTA_WAIT,
+};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::{by_id, judge};
 use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Rule, Verdict};
@@ -30,6 +32,7 @@ pub fn decide(state: State, outcome: Outcome, at: Moment, pace: &Pace) -> Decisi
         (Outcome::Ready, phase) => d.ready(phase),
         (Outcome::Listed { files, leads, caught_up }, Phase::Asking) => d.listed(files, leads, caught_up),
         (Outcome::Stored { records, leads, caught_up }, Phase::Asking) => d.stored(records, leads, caught_up),
+        (Outcome::Nothing, Phase::Asking) => d.finish(true, None),
         (Outcome::Took, Phase::Taking(file)) | (Outcome::GaveUp, Phase::GivingUp(file)) => d.file_done(file),
         (Outcome::Turned, Phase::Turning) => d.turned(),
         (Outcome::Refreshed, Phase::Refreshing) | (Outcome::Rewound, Phase::Rewinding) => d.ask(),
@@ -57,13 +60,16 @@ impl Deciding<'_> {
     fn stop(self, rule: Option<&'static Rule>) -> Decision {
         self.go(Phase::Stopped, Step::Stop, rule)
     }
-    fn ask(mut self) -> Decision {
-        self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, None)
+    fn ask(self) -> Decision {
+        self.ask_as(None)
     }
-    fn ask_because(mut self, rule: &'static Rule) -> Decision {
+    fn ask_because(self, rule: &'static Rule) -> Decision {
+        self.ask_as(Some(rule))
+    }
+    fn ask_as(mut self, rule: Option<&'static Rule>) -> Decision {
         self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, Some(rule))
+        let step = if self.s.aside > 0 { Step::Aside } else { Step::Ask };
+        self.go(Phase::Asking, step, rule)
     }
     /// Waits and then goes on with the same phase.
     fn pause(mut self, until: Time, why: Why, rule: Option<&'static Rule>) -> Decision {
@@ -76,6 +82,7 @@ impl Deciding<'_> {
     fn begin_cycle(mut self) -> Decision {
         self.s.cycle = Some(self.at.now);
         (self.s.quick, self.s.relisted, self.s.empty, self.s.refreshed) = (0, 0, 0, false);
+        self.s.aside = 0;
         self.ask()
     }
     fn start_over(mut self) -> Decision {
@@ -86,7 +93,23 @@ impl Deciding<'_> {
     fn next_poll(&self) -> Time {
         self.s.cycle.map_or(self.at.now, |began| began.plus(self.pace.interval)).max(self.at.now)
     }
+    /// Once the main position has nothing more to read, the side has its turn.
     fn end_cycle(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
+        if !caught_up || self.s.aside > 0 || rule.is_some() {
+            return self.finish(caught_up, rule);
+        }
+        self.s.caught_up = true;
+        self.s.rewound = false;
+        self.aside()
+    }
+    fn aside(mut self) -> Decision {
+        if self.s.aside >= MAX_SIDE_REQUESTS {
+            return self.finish(true, None);
+        }
+        self.s.aside += 1;
+        self.ask()
+    }
+    fn finish(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
         self.s.caught_up = caught_up;
         self.s.rewound &= !caught_up;
         self.s.page = None;
@@ -130,7 +153,8 @@ impl Deciding<'_> {
 
     fn progress(&mut self) {
         self.s.failures = 0;
-        self.s.trouble = None;
+        // what is found up to date says nothing about a file that cannot be read beside it
+        self.s.trouble = self.s.trouble.filter(|trouble| trouble.aside != (self.s.aside > 0));
     }
     fn listed(mut self, files: u16, leads: Leads, caught_up: bool) -> Decision {
         self.s.page = Some(Listing { files, leads, caught_up });
@@ -152,6 +176,7 @@ impl Deciding<'_> {
     /// All files of the listing are stored; its stop rules are those of mimecast-api.md §2.5.
     fn page_done(self) -> Decision {
         match self.s.page {
+            Some(page) if self.s.aside > 0 && page.leads != Leads::Forward => self.aside(),
             Some(Listing { leads: Leads::Forward, .. }) => self.go(Phase::Turning, Step::Turn, None),
             Some(page) => self.page_leads_nowhere(page.files > 0, page.leads, page.caught_up),
             None => self.end_cycle(false, None),
@@ -173,6 +198,9 @@ impl Deciding<'_> {
     }
     /// The cursor moved: on to the next page, unless this was the last or the tenth empty one.
     fn moved_on(mut self, had_data: bool, caught_up: bool) -> Decision {
+        if self.s.aside > 0 {
+            return self.aside();
+        }
         if caught_up {
             return self.end_cycle(true, None);
         }
@@ -222,6 +250,7 @@ impl Deciding<'_> {
                     return self.quickly(rule);
                 }
                 match last.filter(|last| self.s.failures >= last.after).map(|last| last.end) {
+                    Some(End::Halt { .. }) if self.s.aside > 0 => self.finish(true, Some(rule)),
                     Some(End::Halt { probe }) => self.hold(probe, rule),
                     Some(End::Exit(_)) => self.stop(Some(rule)),
                     None => self.fail(fault, wait, rule),
@@ -237,6 +266,10 @@ impl Deciding<'_> {
                 self.insist(fault, rule, (quick, tries, over, wait))
             }
             // a refused cursor is given up once; one that is too old may be moved once in every cycle
+            // what may wait must not keep the feed from what may not
+            Verdict::Rewind { .. } | Verdict::Shrink { .. } | Verdict::Halt { .. } if self.s.aside > 0 => {
+                self.finish(true, Some(rule))
+            }
             Verdict::Rewind { .. } if self.s.rewound && fault.origin == Origin::Local => {
                 self.s.rewound = false;
                 self.fail(fault, CYCLES, rule)
@@ -253,7 +286,10 @@ impl Deciding<'_> {
             }
             Verdict::Halt { probe } => self.hold(probe, rule),
             Verdict::Quarantine | Verdict::SkipWithGap => self.give_up(fault, rule),
-            Verdict::StopPaging => self.end_cycle(rule.title == "nothing_there", Some(rule)),
+            Verdict::StopPaging => {
+                let read = rule.title == "nothing_there" || self.s.aside > 0;
+                self.finish(read, Some(rule))
+            }
             Verdict::PauseIntake { check } => {
                 let until = self.at.now.plus(self.pace.scaled(check));
                 self.pause(until, Why::Paused, Some(rule))
@@ -316,7 +352,8 @@ impl Deciding<'_> {
     ) -> Decision {
         let mark = mark(fault, rule);
         let known = self.s.trouble.filter(|known| known.mark == mark);
-        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
+        let aside = self.s.aside > 0;
+        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now, aside });
         let known = Trouble { count: known.count.saturating_add(1), ..known };
         self.s.trouble = Some(known);
         if known.count >= tries && self.at.now.since(known.since) >= self.pace.scaled(over) {
