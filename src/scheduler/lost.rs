@@ -2,15 +2,16 @@
 //! Mimecast's memory, files given up.
 
 use super::decide::Outcome;
-use super::steps::{Hand, known};
+use super::steps::Hand;
 use crate::clock::Time;
 use crate::cursor::{Span, TimeSpan};
 use crate::fault::Fault;
-use crate::limits::{FUTURE_TOLERATED, SWEEP_SPAN};
+use crate::limits::{COMPLETE_EVERY, FUTURE_TOLERATED, SWEEP_SPAN};
 use crate::mimecast::feed::Identity;
 use crate::mimecast::links::FileLink;
 use crate::mimecast::position::Position;
-use crate::store::{Dedupe, Gap, Intake};
+use crate::mimecast::reach::Known;
+use crate::store::{Dedupe, FeedRow, FileMark, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 impl Hand {
@@ -87,4 +88,23 @@ impl Hand {
         Notice::Feed(&self.key, News::Rewound { to: &after.describe(), why }).emit();
         Ok(Outcome::Rewound)
     }
+
+    /// A feed in which nothing happens leaves no trace of being read, and must not look forgotten after a week.
+    pub(super) async fn note_complete(&mut self) {
+        let now = self.clock.now();
+        if self.noted.is_none_or(|noted| now.since(noted) >= COMPLETE_EVERY || now < noted)
+            && self.store.note_complete(&self.key, self.asked).await.is_ok()
+        {
+            self.noted = Some(now); // a store that fails says so where it matters: at the next commit
+        }
+    }
+}
+
+/// What the store tells about how far the feed is read.
+pub(super) fn known(row: &FeedRow) -> Known {
+    Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success }
+}
+
+pub(super) fn mark(link: &FileLink) -> FileMark {
+    FileMark { name: link.key.bytes(), size: link.size }
 }

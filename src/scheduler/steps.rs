@@ -10,19 +10,19 @@ use tokio::time::Instant;
 use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
+use super::lost::{known, mark};
 use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::COMPLETE_EVERY;
 use crate::mimecast::feed::Feed;
 use crate::mimecast::links::FileLink;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::payload::{FileEnd, FileParser};
-use crate::mimecast::position::{Known, Position};
+use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, FeedRow, FileMark, Gap, Intake, Lane, StagedChunk, Store};
+use crate::store::{Dedupe, FileMark, Gap, Intake, Lane, StagedChunk, Store};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -45,9 +45,9 @@ pub struct Hand {
     /// The last fault may be about a position inside the side's span.
     pub(super) side_refused: bool,
     /// When the page in hand was asked for, by Mimecast's clock.
-    asked: Time,
+    pub(super) asked: Time,
     /// When the store was last told that nothing is new.
-    noted: Option<Time>,
+    pub(super) noted: Option<Time>,
     pub(super) tally: PageTally,
     /// The next request is the first of its cycle.
     first: bool,
@@ -233,16 +233,6 @@ impl Hand {
         self.last_success = Some(self.clock.now());
         self.page = Some((listing, cursor));
         Ok(outcome)
-    }
-
-    /// A feed in which nothing happens leaves no trace of being read, and must not look forgotten after a week.
-    async fn note_complete(&mut self) {
-        let now = self.clock.now();
-        if self.noted.is_none_or(|noted| now.since(noted) >= COMPLETE_EVERY || now < noted)
-            && self.store.note_complete(&self.key, self.asked).await.is_ok()
-        {
-            self.noted = Some(now); // a store that fails says so where it matters: at the next commit
-        }
     }
 
     async fn store_records(
@@ -488,15 +478,6 @@ impl Hand {
             News::PageStored { events, duplicate, files, bytes, took: since.elapsed(), caught_up, newest };
         Notice::Feed(&self.key, news).emit();
     }
-}
-
-/// What the store tells about how far the feed is read.
-pub(super) fn known(row: &FeedRow) -> Known {
-    Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success }
-}
-
-fn mark(link: &FileLink) -> FileMark {
-    FileMark { name: link.key.bytes(), size: link.size }
 }
 
 fn leads(leads: &PageLeads) -> Leads {

@@ -120,12 +120,15 @@ async fn what_is_forgotten_is_new_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = ready(dir.path()).await;
     let dedupe = super::Dedupe::Exact { horizon: Time(0) };
-    let file = Some(FileMark { name: [7; 16], size: None });
-    store.commit(Intake { dedupe, file, ..intake(&key("audit"), "", "c1", &["a"]) }).await.unwrap();
+    let file = FileMark { name: [7; 16], size: None };
+    store
+        .commit(Intake { dedupe, file: Some(file), ..intake(&key("audit"), "", "c1", &["a"]) })
+        .await
+        .unwrap();
     let again = Intake { dedupe, ..intake(&key("audit"), "c1", "c2", &["a"]) };
     assert_eq!(store.commit(again).await.unwrap().stored, 0);
     store.forget(&key("audit")).await.unwrap();
-    assert!(store.known_files(&key("audit"), &[file.unwrap()]).await.unwrap().is_empty());
+    assert!(store.known_files(&key("audit"), &[file]).await.unwrap().is_empty());
     let again = Intake { dedupe, ..intake(&key("audit"), "c2", "c3", &["a"]) };
     assert_eq!(store.commit(again).await.unwrap().stored, 1);
     assert_balanced(&store).await;
