@@ -271,6 +271,12 @@ pub const SECRET_WARNING_DAYS: i64 = 30;
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// Looks for the answer to an operator's request, 250 ms apart: a minute, in which a store of any size is moved.
+pub const ANSWER_LOOKS: u32 = 240;
+/// How often a position is looked at to be set while its feed moves it.
+pub const SET_LOOKS: u32 = 5;
+/// What two generations of the API both read when one takes over from the other, at least.
+pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
 /// A request of an operator is one name; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 1024;
 /// How often the daemon looks after its parts, and for what operators ask of it.

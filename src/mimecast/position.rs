@@ -217,7 +217,7 @@ impl Position {
     /// After all files of a listing: the server's new token. The files are remembered until the next listing
     /// shows that they are not on it. Once caught up, all but the last day is behind us.
     #[must_use]
-    pub(super) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
+    pub(crate) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
         let Position::Batch { since, done, .. } = self else { return self.clone() };
         let since = if caught_up { Day::of(now.minus(DAY)).max(*since) } else { *since };
         // page edges overlap in the field: what was just read is known one listing longer

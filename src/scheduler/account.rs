@@ -159,6 +159,11 @@ impl Account {
         }
     }
 
+    /// Whether any answer has told Mimecast's time yet.
+    pub fn knows_time(&self) -> bool {
+        !self.skews.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn note_skew(&self, skew: i64) {
         let mut skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
         let large = |skew: i64| skew.unsigned_abs() >= CLOCK_SKEW_TOLERATED.as_millis() as u64;

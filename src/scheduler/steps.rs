@@ -143,6 +143,9 @@ impl Hand {
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
         self.room()?;
         (self.page, self.side) = (None, None);
+        if !self.account.knows_time() && self.account.closed().await.is_none() {
+            self.account.access().await?; // a login tells the time that the first window is made of
+        }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
         let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
