@@ -4,11 +4,13 @@
 use crate::dates;
 use crate::feeds::{Api, FEEDS, Feed, glob};
 use crate::files::{Order, Spoil};
+use crate::quota::{Counted, LISTINGS, Quota};
 use crate::rows::Rows;
 use crate::runs::Run;
 use crate::world::{FeedState, Tenant, World, hold};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -229,15 +231,17 @@ async fn tenant_entry(world: &World, tenant: &Tenant, drawn: &Drawn<'_>) -> io::
     }
     totals.remove("most_often");
     let account = hold(&tenant.account);
-    let quota = hold(&tenant.quota);
+    let quotas = hold(&tenant.quotas);
+    let listings = quotas.get(&LISTINGS);
     Ok(json!({
         "account_id": tenant.code(),
         "apis": apis.iter().map(|api| if *api == Api::One { "1.0" } else { "2.0" }).collect::<Vec<_>>(),
         "feeds": feeds,
         "totals": totals,
         "requests": *hold(&tenant.requests),
-        "max_listing_calls_per_window": quota.max_calls,
-        "listing_calls_over_quota": quota.refused,
+        "quotas": quota_entries(&quotas),
+        "max_listing_calls_per_window": listings.map_or(0, |quota| quota.max_calls),
+        "listing_calls_over_quota": listings.map_or(0, |quota| quota.refused),
         "token_requests": account.token_requests,
         "tokens_issued": account.tokens_issued,
         "failed_logins": account.failed_logins,
@@ -248,6 +252,15 @@ async fn tenant_entry(world: &World, tenant: &Tenant, drawn: &Drawn<'_>) -> io::
         "calls_while_locked": account.calls_while_locked,
         "bearer_leaks": *hold(&tenant.bearer_leaks),
     }))
+}
+
+fn quota_entries(quotas: &BTreeMap<Counted, Quota>) -> Map<String, Value> {
+    let entry = |(counted, quota): (&Counted, &Quota)| {
+        let entry = json!({"window_seconds": counted.window / dates::SECOND, "calls_this_window": quota.calls,
+            "max_calls_per_window": quota.max_calls, "refused": quota.refused});
+        (counted.name.to_owned(), entry)
+    };
+    quotas.iter().map(entry).collect()
 }
 
 /// What of the ledger is wanted.

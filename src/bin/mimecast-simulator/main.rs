@@ -3,8 +3,10 @@
 //! It is a second opinion: it shares no code with the collector, so that a misreading of the API would have to be
 //! made twice to go unnoticed. The map, in reading order:
 //!
-//! * the truth: `feeds` → `message` → `records`, `window_records` (by `json`) → `runs` → `files`
-//! * the surfaces: `server` → `token`, `listing`, `download`, `window`; the rules they keep: `accounts`, `quota`
+//! * the truth: `feeds` → `message` → `records`, `window_records`, `mta_records`, `threat_records` (by `json`) → `runs`
+//!   → `files`
+//! * the surfaces: `server` → `caller` (`token`, `signature`) → `listing` and `download`, `stream`, `window` (by
+//!   `functions`), `mta`, `threat_feed`; the rules they keep: `accounts`, `quota`
 //! * the mischief: `scenario` ← `scenario_text` ← `presets`; `answers` has every form of failure
 //! * the books: `world` remembers, `ledger` adds up, `control` is the way in
 
@@ -15,6 +17,8 @@ mod clock;
 mod control;
 mod dates;
 mod download;
+#[cfg(test)]
+mod feed_tests;
 mod feeds;
 mod files;
 mod functions;
@@ -22,6 +26,7 @@ mod json;
 mod ledger;
 mod listing;
 mod message;
+mod mta;
 mod mta_records;
 mod presets;
 mod query;
@@ -35,6 +40,8 @@ mod server;
 #[cfg(test)]
 mod server_tests;
 mod signature;
+mod stream;
+mod threat_feed;
 mod threat_records;
 mod token;
 mod window;
@@ -42,6 +49,7 @@ mod window_records;
 #[cfg(test)]
 mod window_tests;
 mod world;
+mod zip;
 
 use crate::clock::Clock;
 use crate::scenario::Scenario;

@@ -35,8 +35,13 @@ SCENARIO TEXT
                         content-encoding
             on records: next-object next-null next-always next-never same-next empty-page
                         empty-list no-meta no-pagination no-data partial (rows and fail[])
+            on siem.mta: cut not-a-zip traversal unknown-prefix zero-bytes-member broken-member
+                        no-siem-token same-token
+            on stream:  no-value no-next-page same-token caught-up
             on content: bad-line long-line invalid-utf8 (which files: file=N or every=N)
-  OPTIONS   token_life=20s token_uses=20 quota=50|off no_quota lock_after=5 lock_period=30m
+  OPTIONS   token_life=20s token_uses=20 lock_after=5 lock_period=30m
+            quota=50|off (listings in 15m) stream_quota=300|off (in 1h) no_quota (neither)
+            api_quota=off|N (each /api function in 15m)
             lock=30m link_life=15m first_links_dead=true quiet=true page_cap=100 skew_tolerance=5m
             late=60s behind=20m future=2h hostile=some|none|all|separators|surrogates (these four
             concern events that are published from then on, everything else works at once)
@@ -124,6 +129,10 @@ fn span(name: &str, value: &str) -> Result<i64, String> {
     parse_span(value).ok_or_else(|| format!("`{name}` wants a length of time like 30s or 15m, not `{value}`"))
 }
 
+fn limit(name: &str, value: &str) -> Result<Option<u64>, String> {
+    if matches!(value, "off" | "false") { Ok(None) } else { number(name, value).map(Some) }
+}
+
 fn flag(name: &str, value: &str) -> Result<bool, String> {
     match value {
         "" | "true" | "on" => Ok(true),
@@ -152,9 +161,13 @@ fn option(o: &mut Options, name: &str, value: &str) -> Result<bool, String> {
     match name {
         "token_life" => o.token_life = span(name, value)? / 1000,
         "token_uses" => o.token_uses = Some(number(name, value)?),
-        "quota" if matches!(value, "off" | "false") => o.quota = None,
-        "quota" => o.quota = Some(number(name, value)?),
-        "no_quota" => o.quota = if flag(name, value)? { None } else { Some(50) },
+        "quota" => o.quota = limit(name, value)?,
+        "stream_quota" => o.stream_quota = limit(name, value)?,
+        "api_quota" => o.api_quota = limit(name, value)?,
+        "no_quota" => {
+            let on = !flag(name, value)?;
+            (o.quota, o.stream_quota) = (on.then_some(50), on.then_some(300));
+        }
         "lock_after" => o.lock_after = usize::try_from(number(name, value)?).unwrap_or(usize::MAX),
         "lock_period" => o.lock_period = span(name, value)?,
         "lock" => o.lock = span(name, value)?,

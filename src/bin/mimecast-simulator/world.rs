@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::feeds::{self, Api, FEEDS, Feed, Kind};
 use crate::files::{Cache, Key, Made, Order, Spoil};
 use crate::message::mix;
-use crate::quota::Quota;
+use crate::quota::{Counted, Quota};
 use crate::rows::Rows;
 use crate::runs::Run;
 use crate::scenario::{Call, Options, Scenario, Stage, Verdict};
@@ -89,7 +89,7 @@ pub struct Tenant {
     pub signatures: Mutex<Signatures>,
     /// The generations of the API that it has used.
     pub used: Mutex<BTreeSet<Api>>,
-    pub quota: Mutex<Quota>,
+    pub quotas: Mutex<BTreeMap<Counted, Quota>>,
     feeds: Vec<Mutex<FeedState>>,
     /// Surface → status → requests.
     pub requests: Mutex<BTreeMap<&'static str, BTreeMap<u16, u64>>>,
@@ -104,7 +104,7 @@ impl Tenant {
             account: Mutex::default(),
             signatures: Mutex::default(),
             used: Mutex::default(),
-            quota: Mutex::default(),
+            quotas: Mutex::default(),
             feeds: FEEDS.iter().map(|_| Mutex::default()).collect(),
             requests: Mutex::default(),
             bearer_leaks: Mutex::default(),
