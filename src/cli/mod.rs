@@ -10,6 +10,7 @@ mod generated;
 mod reconcile;
 mod resume;
 mod run;
+mod saved_answer;
 mod status;
 mod validate;
 
@@ -72,13 +73,18 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
-    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`.
+    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`,
+    /// `explain M12`, `explain --response saved.txt`.
     Explain {
         #[command(flatten)]
         common: Common,
         /// HTTP status with or without a code, a code alone, or the id of a rule.
-        #[arg(value_name = "CODE", required_unless_present = "all")]
+        #[arg(value_name = "CODE", required_unless_present_any = ["all", "response"])]
         code: Vec<String>,
+        /// Decode a saved HTTP answer, with or without status line and headers; `-` reads standard input. The
+        /// status, where the file does not have it, is given as CODE.
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        response: Option<PathBuf>,
         /// Print the whole recovery table.
         #[arg(long)]
         all: bool,
@@ -153,9 +159,11 @@ fn perform(verb: Verb) -> Printed {
         Verb::Validate { common } => validate::validate(&common),
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
-        Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
         Verb::Cursor { verb } => cursor::cursor(&verb),
         Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
+        Verb::Explain { code, all, response, common } => {
+            explain::explain(&code, all, response.as_deref(), &common)
+        }
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
         Verb::Completions { shell } => generated::completions(shell),
         Verb::Man { dir } => generated::man(dir.as_deref()),
