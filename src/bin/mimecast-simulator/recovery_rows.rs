@@ -28,7 +28,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "M03",
-        "on data status=400 form=meta code=0001\non token status=400 code=0001",
+        "on data status=400 form=meta code=0001 message=\"Credentials Missing\"\non token status=400 code=0001 message=\"Credentials Missing\"",
         "400 0001: no credentials arrived",
         "",
     ),
@@ -73,7 +73,12 @@ pub const ROWS: &[Row] = &[
     ),
     row("M13", "on data status=401 form=meta code=0013", "401 0013: the binding is unknown", ""),
     row("M14", "on data status=403 form=meta code=0002", "403 0002: forbidden operation", ""),
-    row("M15", "on data status=403 form=meta code=0003", "403 0003: forbidden operation", ""),
+    row(
+        "M15",
+        "on data status=403 form=meta code=0003 message=\"Forbidden Operation\"",
+        "403 0003: forbidden operation",
+        "",
+    ),
     row("M16", "on data status=403 form=meta code=0007", "403 0007: one message may not be read", ""),
     row(
         "M17",
@@ -81,8 +86,18 @@ pub const ROWS: &[Row] = &[
         "403 0009: the password has expired",
         "",
     ),
-    row("M18", "on data status=403 form=meta code=0011", "403 0011: one message has expired", ""),
-    row("M19", "on token status=403 code=0012", "403 0012: too many bindings", ""),
+    row(
+        "M18",
+        "on data status=403 form=meta code=0011 message=\"Message Expired\"",
+        "403 0011: one message has expired",
+        "",
+    ),
+    row(
+        "M19",
+        "on token status=403 code=0012 message=\"Too Many Bindings\"",
+        "403 0012: too many bindings",
+        "",
+    ),
     row(
         "M20",
         "on token status=403 code=0016\non data status=403 form=meta code=0016",
@@ -93,7 +108,7 @@ pub const ROWS: &[Row] = &[
     row("M22", "on data status=405 form=empty", "405", ""),
     row(
         "M23",
-        "on token status=404 code=0003\non data status=404 form=meta code=0003",
+        "on token status=404 code=0003 message=\"Domain Not Managed\"\non data status=404 form=meta code=0003 message=\"Domain Not Managed\"",
         "404 0003: the domain is not managed here",
         "",
     ),
@@ -103,7 +118,7 @@ pub const ROWS: &[Row] = &[
     row("M27", "on data status=418 form=meta-status", "418 of another kind", ""),
     row(
         "M28",
-        "on data status=429 form=meta code=0008 wait=2s wait_as=reset-ms",
+        "on data status=429 form=meta code=0008 message=\"Too Many Requests\" wait=2s wait_as=reset-ms",
         "429 0008, the wait in milliseconds",
         "x-ratelimit-reset: 2000",
     ),
