@@ -13,7 +13,7 @@ use crate::chunk::{Chunk, Record};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::event::{EventId, Severity};
-use crate::store::{Dedupe, GapRow, Intake};
+use crate::store::{Dedupe, GapRow, Intake, Lane};
 use crate::telemetry::label::Grade;
 
 /// How many events there were, and the last gap among them: the feed's position.
@@ -139,6 +139,10 @@ pub fn intake(feed: &FeedKey, from: Position, events: &[Event], now: Time) -> Op
         listed,
         dedupe: Dedupe::None,
         collected: now,
+        lane: Lane::Main,
+        complete: None,
+        file: None,
+        closes: Vec::new(),
     };
     Some((intake, to))
 }

@@ -17,11 +17,13 @@ use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
-use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, STANDS_STILL_AFTER};
+use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
 use crate::mimecast::catalogue;
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
+use crate::supervisor::backoff::{Overrides, Pace};
+use crate::supervisor::spread::UnknownCode;
 use crate::supervisor::{self, policy, words};
 use crate::telemetry::label::{FeedState, Grade};
 
@@ -111,7 +113,7 @@ impl Board {
         let now = self.clock.now();
         let usage = self.store.usage().await?;
         let aside = self.store.put_aside_since(now.minus(ALERT_ASIDE_MEMORY)).await?;
-        let gaps = self.store.gaps_open().await?;
+        let gaps = self.store.newest_gaps().await?;
         let due = self.alerts().books_due.is_none_or(|due| now >= due);
         let unbalanced = match due {
             true => Some(self.store.accounts().await?.iter().flat_map(Account::differences).collect()),
@@ -217,15 +219,25 @@ fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential
-                .rule
-                .map(|rule| format!("{} {} {}", rule.meaning, rule.remedy, words::key(rule))),
+            words: credential.rule.map(|rule| words::held(rule, &pace(view))),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
         quota_remaining: credential.quota_remaining,
+        unknown_codes: credential.unknown_codes.iter().map(unknown_code).collect(),
         feeds,
     }
+}
+
+/// The pace at which the tenant's waits run, for telling them.
+fn pace(view: &TenantView) -> Pace {
+    let interval = view.settings.feeds.iter().map(|feed| feed.poll_interval).min();
+    Pace::new(interval.unwrap_or(MIN_POLL_INTERVAL), view.settings.loopback, Overrides::default())
+}
+
+fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
+    let UnknownCode { from, status, code, first, last, count } = known.clone();
+    status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
 }
 
 fn feed(key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {

@@ -9,13 +9,15 @@ use crate::alerting::outbox;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::limits::{
-    ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT, SECRET_WARNING_DAYS,
+    ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
+    SECRET_WARNING_DAYS,
 };
 use crate::scheduler::live::FeedLive;
 use crate::store::{Aside, Usage};
 use crate::supervisor::alert::{Finding, Key, patience};
 use crate::supervisor::policy;
 use crate::supervisor::rule::{Rule, Scope, Severity, Verdict};
+use crate::supervisor::spread::UnknownCode;
 use crate::telemetry::label::FeedState;
 use crate::telemetry::notice::Span;
 
@@ -115,7 +117,7 @@ fn tells(rule: &Rule) -> bool {
 
 fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut Found) {
     let (name, credential) = (view.settings.name.as_str(), view.credential.borrow().clone());
-    if let Some(rule) = credential.rule {
+    if let Some(rule) = credential.rule.filter(|rule| tells(rule)) {
         let words = credential.words.clone().unwrap_or_default();
         found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
     }
@@ -140,6 +142,7 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
     if let Some(ends) = view.settings.secret_expires {
         found.findings.extend(secret_ends(name, ends, now));
     }
+    found.findings.extend(unknown_codes(name, &credential.unknown_codes, now));
     if let Some(skew) = credential.skew_ms
         && let Some(rule) = policy::by_id("L06")
     {
@@ -149,6 +152,20 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
             .findings
             .push(Finding { clears, ..by_rule(rule, key(name, name, rule.id), (None, now), words) });
     }
+}
+
+/// Codes of Mimecast that the recovery table does not name (recovery row H12), for a day after the newest.
+fn unknown_codes(tenant: &str, known: &[UnknownCode], now: Time) -> Option<Finding> {
+    let recent = known.iter().filter(|code| now.since(code.first) < ALERT_ASIDE_MEMORY);
+    let names: Vec<String> = recent.map(|code| format!("{}/{}", code.status, code.code)).collect();
+    let words = match names.len() {
+        0 => return None,
+        1 => format!("Mimecast answered with a code that this version does not know: {}", names.join(", ")),
+        _ => format!("Mimecast answered with codes that this version does not know: {}", names.join(", ")),
+    };
+    let remedy = ("Please report it: it was treated like its status alone.", "a day without another one");
+    let stage = names.len() as u64;
+    Some(Finding { stage, ..by_word(key(tenant, tenant, "unknown_code"), Severity::Warn, words, remedy) })
 }
 
 /// What holds one feed back; what holds the whole credential, tenant or store is told once, with them.

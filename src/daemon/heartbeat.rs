@@ -84,6 +84,7 @@ mod tests {
                 secret_expires: None,
             },
             quota_remaining: None,
+            unknown_codes: vec![],
             feeds: (0..feeds).map(feed).collect(),
         };
         Status {

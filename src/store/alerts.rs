@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// Open gaps of each feed that has any: how many, and the number of the newest.
-    pub async fn gaps_open(&self) -> Result<Vec<(FeedKey, u64, Option<Time>)>, Fault> {
+    pub async fn newest_gaps(&self) -> Result<Vec<(FeedKey, u64, Option<Time>)>, Fault> {
         let sql = "SELECT f.tenant, f.feed, count(*) AS gaps, max(g.found) AS newest FROM gap AS g \
                    JOIN feed AS f ON f.id = g.feed WHERE g.closed IS NULL GROUP BY f.id";
         let mut conn = self.inner.status.lock().await;
