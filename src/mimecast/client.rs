@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS,
-    MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
+    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT,
+    IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -74,23 +74,38 @@ pub struct ApiClient {
     http: reqwest::Client,
     base: Url,
     clock: Clock,
+    /// Longest silence inside of an answer that is a file.
+    silence: Duration,
 }
 
 impl ApiClient {
     /// Errors: the proxy cannot be used.
     pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
         let http = builder(outlet)?.timeout(outlet.timeouts.call);
-        Ok(ApiClient { http: finish(http)?, base: outlet.base_url.clone(), clock: outlet.clock.clone() })
+        let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
+        Ok(ApiClient { http: finish(http)?, base, clock, silence: outlet.timeouts.silence })
     }
 
     /// One call of a function.
     ///
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
     pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
-            .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
-        bearer.set_sensitive(true);
-        self.call(Origin::Api, request, Some(bearer)).await
+        self.call(Origin::Api, request, Some(bearer(token)?)).await
+    }
+
+    /// One call of a function whose answer is a file of any size. `accept` as for every other function: an answer
+    /// that is no file is JSON.
+    ///
+    /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
+    pub async fn open(&self, request: &Request, token: &Token) -> Result<Incoming, Fault> {
+        let response =
+            self.respond(Origin::Api, request, Some(bearer(token)?), Some(ARCHIVE_TIMEOUT)).await?;
+        Ok(Incoming {
+            headers: plain(response.headers()),
+            response,
+            held: Bytes::new(),
+            silence: self.silence,
+        })
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -112,6 +127,20 @@ impl ApiClient {
         request: &Request,
         bearer: Option<HeaderValue>,
     ) -> Result<Answer, Fault> {
+        let response = self.respond(origin, request, bearer, None).await?;
+        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+        let body = read_bounded(origin, response).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// `limit`: for the whole exchange, instead of the usual one.
+    async fn respond(
+        &self,
+        origin: Origin,
+        request: &Request,
+        bearer: Option<HeaderValue>,
+        limit: Option<Duration>,
+    ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
         })?;
@@ -131,11 +160,51 @@ impl ApiClient {
         if let Some(bearer) = bearer {
             call = call.header(AUTHORIZATION, bearer);
         }
+        if let Some(limit) = limit {
+            call = call.timeout(limit);
+        }
         let response = call.send().await.map_err(|error| fault(origin, error))?;
-        let response = succeeded(origin, response, &self.clock).await?;
-        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        let body = read_bounded(origin, response).await?;
-        Ok(Answer { status, headers, body })
+        succeeded(origin, response, &self.clock).await
+    }
+}
+
+fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
+        .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// An answer on its way that is a file.
+#[derive(Debug)]
+pub struct Incoming {
+    headers: Vec<(String, String)>,
+    response: reqwest::Response,
+    held: Bytes,
+    silence: Duration,
+}
+
+impl Incoming {
+    /// Name (lower case) and value.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
+    /// ends in a fault, never in `None`.
+    ///
+    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
+        let silent = |_| Fault::new(Origin::Api, Kind::Timeout, "the answer stopped in the middle");
+        while self.held.is_empty() {
+            let next = tokio::time::timeout(self.silence, self.response.chunk()).await.map_err(silent)?;
+            match next.map_err(|error| fault(Origin::Api, error))? {
+                Some(bytes) => self.held = bytes,
+                None => return Ok(None),
+            }
+        }
+        let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
+        Ok(Some(self.held.split_to(size)))
     }
 }
 

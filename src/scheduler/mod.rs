@@ -2,10 +2,12 @@
 //! What all feeds of a tenant share (credential, quota, clients) is the account's.
 
 pub mod account;
+mod answers;
 pub mod decide;
 mod found;
 pub mod live;
 pub mod runner;
+mod spool;
 pub mod state;
 mod steps;
 

@@ -13,7 +13,8 @@ use super::found::{Damage, Found};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
-use crate::mimecast::feed::{Feed, Identity};
+use crate::mimecast::auth::Token;
+use crate::mimecast::feed::{Ask, Feed, Identity};
 use crate::mimecast::links::FileLink;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::payload::{FileEnd, FileParser};
@@ -27,28 +28,28 @@ use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
 pub struct Hand {
-    key: FeedKey,
-    feed: &'static Feed,
-    overlap: Duration,
-    lookback: Duration,
-    account: Arc<Account>,
-    store: Store,
-    clock: Clock,
-    files: Arc<Semaphore>,
+    pub(super) key: FeedKey,
+    pub(super) feed: &'static Feed,
+    pub(super) overlap: Duration,
+    pub(super) lookback: Duration,
+    pub(super) account: Arc<Account>,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) files: Arc<Semaphore>,
     /// The listing being worked through, and the cursor the store holds now.
-    page: Option<(Listing, Cursor)>,
-    tally: PageTally,
+    pub(super) page: Option<(Listing, Cursor)>,
+    pub(super) tally: PageTally,
     /// The next request is the first of its cycle.
     first: bool,
     last_success: Option<Time>,
 }
 
 /// What the page in hand brought so far, for its one log line.
-struct PageTally {
+pub(super) struct PageTally {
     since: Instant,
     events: u64,
     duplicate: u64,
-    files: u64,
+    pub(super) files: u64,
     bytes: u64,
     newest: Option<Time>,
 }
@@ -57,6 +58,23 @@ impl PageTally {
     fn new() -> Self {
         PageTally { since: Instant::now(), events: 0, duplicate: 0, files: 0, bytes: 0, newest: None }
     }
+}
+
+/// A request that may go out.
+pub(super) struct Due {
+    /// Where the store stands, as text and as what it means.
+    pub cursor: Cursor,
+    pub position: Position,
+    /// The server's time.
+    pub now: Time,
+    pub token: Token,
+    pub generation: u64,
+}
+
+/// Whether one may.
+pub(super) enum Ready {
+    Go(Due),
+    Shut(Outcome),
 }
 
 /// One file, read.
@@ -114,30 +132,16 @@ impl Hand {
     /// # Errors
     /// Any fault on the way; nothing was stored then.
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
-        self.room()?;
-        self.page = None;
-        let now = self.account.server_now();
-        let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &cursor, now, self.lookback)?;
-        if position.beyond_retention(self.feed, now).is_some() {
-            let words = format!("the position of {} is older than what Mimecast keeps", self.key);
-            return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
-        }
-        if let Some(closed) = self.account.closed().await {
-            return Ok(Outcome::Shut { until: closed.until, by: By::Gate }); // costs nothing of the quota
-        }
-        let call = if self.first { Call::Live } else { Call::CatchUp };
-        if let Some(until) = self.account.quota(self.feed, call) {
-            return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
-        }
-        let (token, generation) = match self.account.access().await? {
-            Access::Go { token, generation } => (token, generation),
-            Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
+        let due = match self.due().await? {
+            Ready::Go(due) => due,
+            Ready::Shut(outcome) => return Ok(outcome),
         };
-        self.first = false;
-        self.tally = PageTally::new();
-        let asking = Asking { page_size, overlap: self.overlap, server_now: now };
-        let asked = request::build(self.feed, &position, &asking);
+        let asking = Asking { page_size, overlap: self.overlap, server_now: due.now };
+        let asked = request::build(self.feed, &due.position, &asking);
+        if let Position::Token(_) = asked.position {
+            return self.ask_for_file(due, &asked.request).await;
+        }
+        let Due { cursor, now, token, generation, .. } = due;
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &token).await;
         let page = answer.and_then(|answer| {
@@ -160,6 +164,34 @@ impl Hand {
         }
     }
 
+    /// Opens the way for one request: position, gate, quota, token.
+    pub(super) async fn due(&mut self) -> Result<Ready, Fault> {
+        self.room()?;
+        self.page = None;
+        let now = self.account.server_now();
+        let cursor = self.store.feed(&self.key).await?.cursor;
+        let position = Position::open(self.feed, &cursor, now, self.lookback)?;
+        if position.beyond_retention(self.feed, now).is_some() {
+            let words = format!("the position of {} is older than what Mimecast keeps", self.key);
+            return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
+        }
+        let shut = |until, by| Ok(Ready::Shut(Outcome::Shut { until, by }));
+        if let Some(closed) = self.account.closed().await {
+            return shut(closed.until, By::Gate); // costs nothing of the quota
+        }
+        let call = if self.first { Call::Live } else { Call::CatchUp };
+        if let Some(until) = self.account.quota(self.feed, call) {
+            return shut(Some(until), By::Quota);
+        }
+        let (token, generation) = match self.account.access().await? {
+            Access::Go { token, generation } => (token, generation),
+            Access::Shut(closed) => return shut(closed.until, By::Gate),
+        };
+        self.first = false;
+        self.tally = PageTally::new();
+        Ok(Ready::Go(Due { cursor, position, now, token, generation }))
+    }
+
     fn room(&self) -> Result<(), Fault> {
         if self.store.over_limit() {
             return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
@@ -167,7 +199,7 @@ impl Hand {
         Ok(())
     }
 
-    fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
+    pub(super) fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
         let status = fault.map_or(Some(200), Fault::status);
         let code = fault.map_or("", Fault::code_str);
         Notice::Feed(&self.key, News::Answered { status, code, took }).emit();
@@ -243,6 +275,9 @@ impl Hand {
     /// # Errors
     /// Any fault on the way, but not the damage.
     pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
+        if let Ask::Archive | Ask::Intel { .. } = self.feed.ask {
+            return self.give_up_answer().await;
+        }
         let link = self.link(file)?;
         let _one_of_few = self.files.clone().acquire_owned().await;
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
@@ -256,7 +291,7 @@ impl Hand {
             }
             Err(fault) => return Err(fault),
         };
-        let gap = self.gap_of(&link);
+        let gap = self.gap_of(&link.name);
         let span = gap.span;
         self.store_file(&link, read, vec![gap]).await?;
         Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
@@ -264,13 +299,13 @@ impl Hand {
     }
 
     /// The events of a file lie between the newest event stored before it and now; nobody knows more.
-    fn gap_of(&self, link: &FileLink) -> Gap {
+    pub(super) fn gap_of(&self, file: &str) -> Gap {
         let to = self.clock.now();
         let from = self.tally.newest.unwrap_or(to.minus(self.lookback)).min(to);
         Gap {
             span: TimeSpan { from, to },
             cause: "file_given_up".to_owned(),
-            detail: format!("file {} could not be read as a whole; what was readable is stored", link.name),
+            detail: format!("file {file} could not be read as a whole; what was readable is stored"),
             records: 0,
             fetchable: false,
         }
@@ -421,7 +456,7 @@ impl Hand {
     // --- storing ------------------------------------------------------------------------------------------
 
     /// An intake that moves the cursor and nothing else.
-    fn intake(&self, span: Span) -> Intake {
+    pub(super) fn intake(&self, span: Span) -> Intake {
         Intake {
             feed: self.key.clone(),
             span,
@@ -436,7 +471,7 @@ impl Hand {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &mut self,
         intake: Intake,
         source: &str,
@@ -459,7 +494,7 @@ impl Hand {
         Ok(())
     }
 
-    fn tell_page(&mut self, caught_up: bool) {
+    pub(super) fn tell_page(&mut self, caught_up: bool) {
         let PageTally { since, events, duplicate, files, bytes, newest } =
             std::mem::replace(&mut self.tally, PageTally::new());
         let news =
