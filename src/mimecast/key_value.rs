@@ -71,7 +71,7 @@ mod tests {
         let line = FIRST.lines().next().unwrap();
         let fields: Vec<(&str, &str)> = Fields(line).collect();
         let of = |name: &str| fields.iter().find(|field| field.0 == name).map(|field| field.1);
-        assert_eq!(fields.len(), 16);
+        assert_eq!(fields.len(), 17);
         assert_eq!(of("Subject"), Some("Offer a=b | today only"));
         assert_eq!(of("MsgId"), Some("<20260101.0930.77@mx1.vendor.example.net>"));
         assert_eq!(of("SpamProcessingDetail"), Some(r#"{"spf":{"info":"ALLOW","allow":true}}"#));
