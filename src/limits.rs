@@ -83,6 +83,9 @@ pub const MAX_QUICK_TRIES: u8 = 2;
 pub const MAX_HALVINGS: u8 = 5;
 /// Smallest page asked for.
 pub const MIN_PAGE_SIZE: u32 = 10;
+/// Good pages at a reduced size before the next larger one is tried: a page that is too large must not cost a wait
+/// every other time.
+pub const PAGES_BEFORE_GROWING: u8 = 8;
 /// First polls of feeds are spread over at most this, so that a start is not a burst.
 pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
@@ -149,6 +152,8 @@ pub const MAX_REDACTED_CHARS: usize = 2_000;
 pub const SECRET_RUN_CHARS: usize = 32;
 /// Characters of a request id or a field name; UUIDs have 36, S3's second id 76.
 pub const MAX_NAME_CHARS: usize = 128;
+/// A saved answer that `explain` decodes: a head of any size and more of a body than is ever looked at.
+pub const MAX_SAVED_ANSWER_BYTES: u64 = 1 << 20;
 /// Headers of an answer that are looked at.
 pub const MAX_HEADERS_READ: usize = 256;
 /// Shortest wait a server can ask for: 0 would make a loop without rest (recovery rows H10, H11).

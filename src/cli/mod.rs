@@ -3,9 +3,11 @@
 
 mod explain;
 mod feeds;
+mod generated;
 mod reconcile;
 mod resume;
 mod run;
+mod saved_answer;
 mod status;
 mod validate;
 
@@ -68,13 +70,18 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
-    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`.
+    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`,
+    /// `explain M12`, `explain --response saved.txt`.
     Explain {
         #[command(flatten)]
         common: Common,
         /// HTTP status with or without a code, a code alone, or the id of a rule.
-        #[arg(value_name = "CODE", required_unless_present = "all")]
+        #[arg(value_name = "CODE", required_unless_present_any = ["all", "response"])]
         code: Vec<String>,
+        /// Decode a saved HTTP answer, with or without status line and headers; `-` reads standard input. The
+        /// status, where the file does not have it, is given as CODE.
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        response: Option<PathBuf>,
         /// Print the whole recovery table.
         #[arg(long)]
         all: bool,
@@ -85,6 +92,14 @@ enum Verb {
         common: Common,
         /// What may go on, as `status` names it.
         scope: String,
+    },
+    /// Print the completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page; with --dir, write it and one page per verb.
+    Man {
+        /// Write the pages as files into this directory.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// Anything else.
     #[command(external_subcommand)]
@@ -126,8 +141,12 @@ fn perform(verb: Verb) -> Printed {
         Verb::Validate { common } => validate::validate(&common),
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
-        Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
+        Verb::Explain { code, all, response, common } => {
+            explain::explain(&code, all, response.as_deref(), &common)
+        }
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::Completions { shell } => generated::completions(shell),
+        Verb::Man { dir } => generated::man(dir.as_deref()),
         Verb::Other(words) => Err(unknown(words.first().map_or("", String::as_str))),
         Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
@@ -140,18 +159,8 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 10] = [
-    "check",
-    "init",
-    "cursor",
-    "gaps",
-    "replay",
-    "quarantine",
-    "dead-letters",
-    "support-bundle",
-    "completions",
-    "man",
-];
+const TO_COME: [&str; 8] =
+    ["check", "init", "cursor", "gaps", "replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };

@@ -11,7 +11,7 @@ use url::Url;
 use super::glob::Glob;
 use super::secret_ref::SecretRef;
 use crate::clock::Time;
-use crate::setup_error::SetupError;
+use crate::supervisor::overrides::Override;
 
 /// Name of the daemon's own feed; a sink gets it only where its `feeds` name it without a `*`.
 pub const COLLECTOR_FEED: &str = "collector";
@@ -39,7 +39,7 @@ pub struct Settings {
     pub tenants: Vec<Tenant>,
     pub sinks: Vec<Sink>,
     /// Changed durations of the recovery table; the supervisor checks them against its floors.
-    pub recovery: Vec<RecoveryOverride>,
+    pub recovery: Vec<Override>,
     /// What is allowed but not wise (literal secrets, an open admin port), for people; no secrets in it.
     pub warnings: Vec<String>,
 }
@@ -279,32 +279,6 @@ pub enum FormatName {
     Json,
     /// Mimecast's bytes alone.
     Raw,
-}
-
-/// A duration of the recovery table changed by `[recovery."STATUS/CODE"]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveryOverride {
-    /// HTTP status, 100–599.
-    pub status: u16,
-    pub code: Option<String>,
-    pub pause: Duration,
-    /// `file:line:column` of the value.
-    pub place: String,
-}
-
-impl RecoveryOverride {
-    /// What to say when the recovery table does not allow this override; `why` says what it would allow.
-    pub fn refused(&self, why: &str) -> SetupError {
-        let key = match &self.code {
-            Some(code) => format!("{}/{code}", self.status),
-            None => self.status.to_string(),
-        };
-        SetupError::config(format!(
-            "{}: [recovery.\"{key}\"] pause = \"{}\": {why}",
-            self.place,
-            humantime::format_duration(self.pause)
-        ))
-    }
 }
 
 /// A URL fit for people: no user, password, query or fragment.

@@ -14,7 +14,7 @@ use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
 use crate::sink::{HttpPlan, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
-use crate::supervisor::backoff::{Override, Overrides};
+use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
 pub fn known_feeds() -> Vec<KnownFeed> {
@@ -30,10 +30,7 @@ pub fn known_feeds() -> Vec<KnownFeed> {
 
 /// What the configuration changes in the recovery table.
 pub fn overrides(settings: &Settings) -> Overrides {
-    let changed = settings.recovery.iter();
-    Overrides::new(
-        changed.map(|o| Override { status: o.status, code: o.code.clone(), pause: o.pause }).collect(),
-    )
+    Overrides::new(settings.recovery.clone())
 }
 
 /// Who a tenant is to Mimecast; reads its secret once, so that a missing one is found at start.

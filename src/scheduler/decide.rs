@@ -15,10 +15,12 @@ pub use super::state::{By, Decision, Leads, Outcome, State, Step, Why};
 use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT};
+use crate::limits::{
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT, PAGES_BEFORE_GROWING,
+};
 use crate::supervisor::backoff::Pace;
-use crate::supervisor::policy::{by_id, judge};
-use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Rule, Verdict};
+use crate::supervisor::policy::by_id;
+use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Patience, Rule, Verdict};
 
 /// The next step after `outcome`. Pure and total: an outcome that does not belong to the last step ends the
 /// cycle, which is always safe.
@@ -131,6 +133,17 @@ impl Deciding<'_> {
     fn progress(&mut self) {
         self.s.failures = 0;
         self.s.trouble = None;
+        self.s.stumbling = None;
+    }
+    /// A whole page is stored. After so many at a reduced size the next larger one is tried again.
+    fn good_page(&mut self) {
+        self.progress();
+        if self.s.halvings > 0 {
+            self.s.good += 1;
+            if self.s.good >= PAGES_BEFORE_GROWING {
+                (self.s.good, self.s.halvings) = (0, self.s.halvings - 1);
+            }
+        }
     }
     fn listed(mut self, files: u16, leads: Leads, caught_up: bool) -> Decision {
         self.s.page = Some(Listing { files, leads, caught_up });
@@ -158,14 +171,14 @@ impl Deciding<'_> {
         }
     }
     fn turned(mut self) -> Decision {
-        self.progress();
+        self.good_page();
         match self.s.page {
             Some(page) => self.moved_on(page.files > 0, page.caught_up),
             None => self.end_cycle(false, None),
         }
     }
     fn stored(mut self, records: u64, leads: Leads, caught_up: bool) -> Decision {
-        self.progress();
+        self.good_page();
         match leads {
             Leads::Forward => self.moved_on(records > 0, caught_up),
             Leads::Same | Leads::Missing => self.page_leads_nowhere(records > 0, leads, caught_up),
@@ -196,10 +209,10 @@ impl Deciding<'_> {
         }
         match (by, until) {
             (By::Gate, until) => self.await_gate(until, None),
-            (By::Quota, until) => {
+            (By::Quota | By::Host, until) => {
                 let soonest = self.at.now.plus(self.pace.scaled(MIN_QUOTA_WAIT));
                 let until = until.unwrap_or(soonest).max(soonest);
-                self.pause(until, Why::Throttled, None)
+                self.pause(until, if by == By::Quota { Why::Throttled } else { Why::Backoff }, None)
             }
         }
     }
@@ -212,7 +225,7 @@ impl Deciding<'_> {
     }
 
     fn fault(mut self, fault: &Fault) -> Decision {
-        let rule = judge(fault);
+        let rule = self.pace.judge(fault);
         if rule.is_for_gate(fault.origin) {
             return self.credential_fault(fault, rule);
         }
@@ -222,17 +235,14 @@ impl Deciding<'_> {
                     return self.quickly(rule);
                 }
                 match last.filter(|last| self.s.failures >= last.after).map(|last| last.end) {
-                    Some(End::Halt { probe }) => self.hold(probe, rule),
+                    Some(End::Halt { probe }) => self.hold(fault, probe, rule),
                     Some(End::Exit(_)) => self.stop(Some(rule)),
                     None => self.fail(fault, wait, rule),
                 }
             }
+            Verdict::BackoffThenShrink { wait, after } => self.stumble(fault, wait, after, rule),
             Verdict::PauseFor(wait) => self.fail(fault, wait, rule),
-            Verdict::Relist { at_once, .. } if self.s.relisted < at_once => {
-                self.s.relisted += 1;
-                self.ask_because(rule)
-            }
-            Verdict::Relist { wait, .. } => self.fail(fault, wait, rule),
+            Verdict::Relist { at_once, wait, patience } => self.relist(fault, rule, at_once, wait, patience),
             Verdict::Insist { quick, tries, over, wait } => {
                 self.insist(fault, rule, (quick, tries, over, wait))
             }
@@ -241,17 +251,17 @@ impl Deciding<'_> {
                 self.s.rewound = false;
                 self.fail(fault, CYCLES, rule)
             }
-            Verdict::Rewind { probe } if self.s.rewound => self.hold(probe, rule),
+            Verdict::Rewind { probe } if self.s.rewound => self.hold(fault, probe, rule),
             Verdict::Rewind { .. } => {
                 self.s.rewound = true;
                 self.go(Phase::Rewinding, Step::Rewind, Some(rule))
             }
-            Verdict::Shrink { .. } if self.s.halvings >= MAX_HALVINGS => self.hold(Some(DAY), rule),
+            Verdict::Shrink { .. } if self.s.halvings >= MAX_HALVINGS => self.hold(fault, Some(DAY), rule),
             Verdict::Shrink { wait } => {
-                self.s.halvings += 1;
+                (self.s.halvings, self.s.good) = (self.s.halvings + 1, 0);
                 self.fail(fault, wait, rule)
             }
-            Verdict::Halt { probe } => self.hold(probe, rule),
+            Verdict::Halt { probe } => self.hold(fault, probe, rule),
             Verdict::Quarantine | Verdict::SkipWithGap => self.give_up(fault, rule),
             Verdict::StopPaging => self.end_cycle(rule.title == "nothing_there", Some(rule)),
             Verdict::PauseIntake { check } => {
@@ -301,12 +311,52 @@ impl Deciding<'_> {
         self.s.phase = Phase::Idle;
         self.pause(until, why, Some(rule))
     }
-    fn hold(mut self, probe: Option<Duration>, rule: &'static Rule) -> Decision {
-        let probe = probe.map(|every| self.at.now.plus(self.pace.scaled(every)));
+    fn hold(mut self, fault: &Fault, probe: Option<Duration>, rule: &'static Rule) -> Decision {
+        let probe = self.pace.probe(fault, probe).map(|every| self.at.now.plus(every));
         self.s.page = None;
         self.s.phase = Phase::Idle;
         self.s.rest = Rest::Held { probe };
         self.decision(Step::Hold { probe }, Some(rule))
+    }
+    /// One position at which the service fails for hours may be one page it cannot make: a smaller one may pass.
+    fn stumble(mut self, fault: &Fault, wait: Ladder, after: Duration, rule: &'static Rule) -> Decision {
+        let since = *self.s.stumbling.get_or_insert(self.at.now);
+        if self.at.now.since(since) >= self.pace.scaled(after) && self.s.halvings < MAX_HALVINGS {
+            (self.s.halvings, self.s.good) = (self.s.halvings + 1, 0);
+        }
+        self.fail(fault, wait, rule)
+    }
+    /// A fresh listing brings fresh links. What is refused under all of them for long is given up: behind it wait
+    /// files that would age out.
+    fn relist(
+        mut self,
+        fault: &Fault,
+        rule: &'static Rule,
+        at_once: u8,
+        wait: Ladder,
+        patience: Option<Patience>,
+    ) -> Decision {
+        let mark = mark(&[rule.id]); // the words of such answers carry times and ids
+        let known = self.troubled(mark);
+        let lost = patience.is_some_and(|p| {
+            known.count >= p.tries && self.at.now.since(known.since) >= self.pace.scaled(p.over)
+        });
+        if lost {
+            self.give_up(fault, rule)
+        } else if self.s.relisted < at_once {
+            self.s.relisted += 1;
+            self.ask_because(rule)
+        } else {
+            self.fail(fault, wait, rule)
+        }
+    }
+    /// Counts one more failure of the same kind.
+    fn troubled(&mut self, mark: u64) -> Trouble {
+        let known = self.s.trouble.filter(|known| known.mark == mark);
+        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
+        let known = Trouble { count: known.count.saturating_add(1), ..known };
+        self.s.trouble = Some(known);
+        known
     }
     fn insist(
         mut self,
@@ -314,11 +364,9 @@ impl Deciding<'_> {
         rule: &'static Rule,
         (quick, tries, over, wait): (u8, u8, Duration, Ladder),
     ) -> Decision {
-        let mark = mark(fault, rule);
-        let known = self.s.trouble.filter(|known| known.mark == mark);
-        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
-        let known = Trouble { count: known.count.saturating_add(1), ..known };
-        self.s.trouble = Some(known);
+        // the words name the file and the hash of its bytes
+        let known =
+            self.troubled(mark(&[rule.id, &format!("{:?}", fault.kind), fault.code_str(), &fault.detail]));
         if known.count >= tries && self.at.now.since(known.since) >= self.pace.scaled(over) {
             self.give_up(fault, rule)
         } else if self.may_try_quickly(quick) {
@@ -339,11 +387,10 @@ impl Deciding<'_> {
     }
 }
 
-/// The same damage to the same file leaves the same mark. Only compared, never shown; a changed hash function
-/// after an update only starts the count again.
-fn mark(fault: &Fault, rule: &Rule) -> u64 {
-    let kind: Kind = fault.kind;
+/// The same trouble leaves the same mark. Only compared, never shown; a changed hash function after an update only
+/// starts the count again.
+fn mark(parts: &[&str]) -> u64 {
     let mut hash = DefaultHasher::new();
-    (rule.id, kind, fault.code_str(), &fault.detail).hash(&mut hash);
+    parts.hash(&mut hash);
     hash.finish()
 }

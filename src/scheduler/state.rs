@@ -67,6 +67,8 @@ pub enum By {
     Gate,
     /// Our share of a quota.
     Quota,
+    /// The remote host, which does not answer others either.
+    Host,
 }
 
 /// What came of a step.
@@ -129,6 +131,12 @@ pub struct State {
     /// The cursor was given up since the feed was last up to date.
     pub(super) rewound: bool,
     pub(super) halvings: u8,
+    /// Good pages since the page size last changed.
+    #[serde(default)]
+    pub(super) good: u8,
+    /// Since when nothing has been stored for failures of the service.
+    #[serde(default)]
+    pub(super) stumbling: Option<Time>,
     pub(super) caught_up: bool,
 }
 
@@ -185,6 +193,8 @@ impl Default for State {
             trouble: None,
             rewound: false,
             halvings: 0,
+            good: 0,
+            stumbling: None,
             caught_up: false,
         }
     }

@@ -285,7 +285,8 @@ impl Hand {
             Ok(read) => read,
             // the server says for good that it has no such file; any other fault may pass, so the file stays due
             Err(fault)
-                if fault.status().is_some() && matches!(judge(&fault).verdict, Verdict::Insist { .. }) =>
+                if fault.status().is_some()
+                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
             {
                 self.nothing_left(&link, &fault)
             }
