@@ -4,6 +4,7 @@
 pub mod account;
 mod answers;
 pub mod decide;
+mod files;
 mod found;
 pub mod live;
 pub mod runner;

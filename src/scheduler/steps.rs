@@ -1,5 +1,6 @@
-//! What the steps of a feed do: ask, take a file, turn the page, give a file up, rewind. Each is one exchange
-//! with Mimecast or one transaction with the store, and reports what happened; none waits or tries twice.
+//! What the steps of a feed do: ask and rewind here, the files of a listing in `files`, answers that are files
+//! themselves in `answers`. Each is one exchange with Mimecast or one transaction with the store, and reports what
+//! happened; none waits or tries twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +12,15 @@ use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
 use crate::clock::{Clock, Time};
-use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Span};
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::auth::Token;
-use crate::mimecast::feed::{Ask, Feed, Identity};
-use crate::mimecast::links::FileLink;
+use crate::mimecast::feed::{Feed, Identity};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
-use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, Gap, Intake, StagedChunk, Store};
-use crate::supervisor::policy::judge;
-use crate::supervisor::rule::Verdict;
+use crate::store::{Dedupe, Gap, Intake, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
@@ -51,7 +48,7 @@ pub(super) struct PageTally {
     duplicate: u64,
     pub(super) files: u64,
     bytes: u64,
-    newest: Option<Time>,
+    pub(super) newest: Option<Time>,
 }
 
 impl PageTally {
@@ -75,13 +72,6 @@ pub(super) struct Due {
 pub(super) enum Ready {
     Go(Due),
     Shut(Outcome),
-}
-
-/// One file, read.
-struct FileRead {
-    end: FileEnd,
-    staged: Vec<StagedChunk>,
-    bytes: u64,
 }
 
 impl Hand {
@@ -192,7 +182,7 @@ impl Hand {
         Ok(Ready::Go(Due { cursor, position, now, token, generation }))
     }
 
-    fn room(&self) -> Result<(), Fault> {
+    pub(super) fn room(&self) -> Result<(), Fault> {
         if self.store.over_limit() {
             return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
         }
@@ -252,168 +242,6 @@ impl Hand {
             Identity::HasOwnId => Dedupe::Exact { horizon },
             Identity::Bytes => Dedupe::Ids { pass, horizon },
         }
-    }
-
-    // --- files --------------------------------------------------------------------------------------------
-
-    /// Downloads a file of the listing in hand, stores it and marks it done, in one transaction.
-    ///
-    /// # Errors
-    /// Any fault on the way; nothing counts then.
-    pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(file)?;
-        self.room()?;
-        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        self.store.let_courier_take().await;
-        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
-        self.store_file(&link, read, Vec::new()).await?;
-        Ok(Outcome::Took)
-    }
-
-    /// Keeps what can be read of a file that stays damaged, quarantines its bytes, and marks it done.
-    ///
-    /// # Errors
-    /// Any fault on the way, but not the damage.
-    pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
-        if let Ask::Archive | Ask::Intel { .. } = self.feed.ask {
-            return self.give_up_answer().await;
-        }
-        let link = self.link(file)?;
-        let _one_of_few = self.files.clone().acquire_owned().await;
-        let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let read = match self.read_file(&link, salvaging).await {
-            Ok(read) => read,
-            // the server says for good that it has no such file; any other fault may pass, so the file stays due
-            Err(fault)
-                if fault.status().is_some()
-                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
-            {
-                self.nothing_left(&link, &fault)
-            }
-            Err(fault) => return Err(fault),
-        };
-        let gap = self.gap_of(&link.name);
-        let span = gap.span;
-        self.store_file(&link, read, vec![gap]).await?;
-        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
-        Ok(Outcome::GaveUp)
-    }
-
-    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
-    pub(super) fn gap_of(&self, file: &str) -> Gap {
-        let to = self.clock.now();
-        let from = self.tally.newest.unwrap_or(to.minus(self.lookback)).min(to);
-        Gap {
-            span: TimeSpan { from, to },
-            cause: "file_given_up".to_owned(),
-            detail: format!("file {file} could not be read as a whole; what was readable is stored"),
-            records: 0,
-            fetchable: false,
-        }
-    }
-
-    /// A file of which not a byte can be had any more: quarantined by name.
-    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
-        let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
-        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
-        FileRead { end, staged: Vec::new(), bytes: 0 }
-    }
-
-    fn link(&self, file: u16) -> Result<FileLink, Fault> {
-        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
-        links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
-            Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
-        })
-    }
-
-    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
-        let mut staged = Vec::new();
-        let outcome = self.pour(link, &mut parser, &mut staged).await;
-        match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
-            Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
-            Err(mut fault) => {
-                if !staged.is_empty() {
-                    self.store.unstage(&self.key).await?;
-                }
-                if fault.kind == Kind::GzipCorrupt {
-                    // the same damage again, or another: the supervisor compares words
-                    let [a, b, c, d, ..] = parser.sha256();
-                    fault.detail.push_str(&format!(" (sha256 {a:02x}{b:02x}{c:02x}{d:02x}…)"));
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
-    async fn pour(
-        &self,
-        link: &FileLink,
-        parser: &mut FileParser,
-        staged: &mut Vec<StagedChunk>,
-    ) -> Result<u64, Fault> {
-        let mut download = self.account.downloads.open(link).await?;
-        let mut bytes = 0;
-        while let Some(piece) = download.next_piece().await? {
-            parser.push(&piece)?;
-            bytes += self.stage(parser, staged).await?;
-        }
-        parser.close();
-        bytes += self.stage(parser, staged).await?;
-        Ok(bytes)
-    }
-
-    /// Stores the chunks that are complete; returns their bytes.
-    async fn stage(&self, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
-        let mut bytes = 0;
-        while let Some(chunk) = parser.take_sealed() {
-            bytes += chunk.raw.len() as u64;
-            staged.push(self.store.stage(&self.key, chunk).await?);
-        }
-        Ok(bytes)
-    }
-
-    async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
-        let after = listing.position.with_done(link.key);
-        let span = Span { from: cursor.clone(), to: after.cursor() };
-        let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
-        let found = Found::new(read.end.unreadable, &link.name);
-        let intake = Intake {
-            staged: read.staged,
-            quarantined: found.items,
-            gaps,
-            listed: read.end.listed,
-            newest: read.end.newest,
-            chunks: read.end.chunk.into_iter().collect(),
-            ..self.intake(span.clone())
-        };
-        self.commit(intake, &link.name, bytes, &found.kinds).await?;
-        if let Some((listing, cursor)) = &mut self.page {
-            listing.position = after;
-            *cursor = span.to;
-        }
-        self.tally.files += 1;
-        Ok(())
-    }
-
-    /// Moves the cursor to where the finished listing leads.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn turn(&mut self) -> Result<Outcome, Fault> {
-        if let Some((listing, cursor)) = self.page.take()
-            && let PageLeads::Forward(to) = &listing.leads
-        {
-            let intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
-            if let Err(fault) = self.store.commit(intake).await {
-                self.page = Some((listing, cursor));
-                return Err(fault);
-            }
-            self.tell_page(listing.caught_up);
-        }
-        Ok(Outcome::Turned)
     }
 
     /// Moves the cursor to a date the service accepts; what cannot be fetched any more becomes a gap.
