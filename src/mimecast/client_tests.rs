@@ -101,7 +101,7 @@ fn token() -> Token {
 
 fn listing_request(name: &str) -> Request {
     let feed = find(name).unwrap();
-    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW, until: None };
     build(feed, &Position::first(feed, NOW, Duration::ZERO), &asking).request
 }
 

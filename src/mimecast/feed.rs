@@ -73,6 +73,10 @@ impl Feed {
     pub fn endpoint(&self) -> String {
         format!("{} {}", self.method().as_str(), self.path)
     }
+    /// One span of time can be asked for; a token only leads on.
+    pub fn reads_spans(&self) -> bool {
+        matches!(self.ask, Ask::Batch { .. } | Ask::Window { .. })
+    }
     /// Whether a tenant that uses `api` can have this feed.
     pub fn offered_by(&self, api: Api) -> bool {
         self.apis.contains(&api)

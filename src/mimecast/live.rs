@@ -2,11 +2,11 @@
 //! spellings, under tokens that mean nothing to each other.
 //!
 //! A feed crosses from the files to the stream only when the files are read to their end, and begins the stream one
-//! overlap back; it goes back to the files at the token it left them at, or, after more than
-//! [`STREAM_TOKEN_KEPT`], at the day its reading of the stream ended. So each side is asked for everything the
-//! other may not have given. While a crossing is near, every event is remembered by what it says
-//! ([`super::content`]); one that comes again in the other spelling is a repeat. A feed therefore stays with the
-//! files until the overlap lies wholly in the time since it began to remember.
+//! overlap back; it goes back to the files at the day on which, less the overlap, its reading of the stream ended.
+//! So each side is asked for everything the other may not have given. While a crossing is near, every event is
+//! remembered by what it says ([`super::content`]), and one that comes again in the other spelling is a repeat; files
+//! that were read before are known by name. A feed stays with the files until the overlap lies wholly in the time
+//! since it began to remember.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::feed::Endpoint;
 use super::links::FileKey;
 use super::position::{Day, Position};
 use crate::clock::Time;
-use crate::limits::{STREAM_KEPT, STREAM_TOKEN_KEPT};
+use crate::limits::STREAM_KEPT;
 
 /// Where a reader stands among the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,20 +84,15 @@ pub struct Live {
     pub from: Time,
     /// Up to then everything was read.
     pub high: Time,
-    /// When the stream was begun.
-    pub began: Time,
     /// Everything stored since then is remembered by content.
     pub known: Time,
     /// Number of the page being read.
     pub pass: u64,
-    /// Where the files were left.
-    pub batch: BatchPlace,
 }
 
 impl Live {
-    fn begin(from: Time, now: Time, seam: Seam, batch: BatchPlace) -> Live {
-        let (known, pass) = (Time(seam.known), seam.pass.saturating_add(1));
-        Live { token: None, from, high: from, began: now, known, pass, batch }
+    fn begin(from: Time, seam: Seam) -> Live {
+        Live { token: None, from, high: from, known: Time(seam.known), pass: seam.pass.saturating_add(1) }
     }
 
     /// After one page.
@@ -132,12 +127,9 @@ impl Live {
         Seam { known: self.known.0, high: high.0, pass: self.pass, part: 0 }
     }
 
-    /// Back to the files. Where they were left, nothing is missing and little comes twice; after a long time that
-    /// would mean to read it all again, and what the stream gave in the last day is remembered.
+    /// Back to the files.
     fn to_files(&self, overlap: Duration) -> Position {
-        let lately = self.high.since(self.began) < STREAM_TOKEN_KEPT;
-        let place = if lately { self.batch.clone() } else { BatchPlace::from_day(self.high.minus(overlap)) };
-        place.position(Some(self.seam(self.high)))
+        BatchPlace::from_day(self.high.minus(overlap)).position(Some(self.seam(self.high)))
     }
 }
 
@@ -157,7 +149,7 @@ impl Position {
                 let known = if fresh.is_some() { 0 } else { now.0 };
                 let seam = Seam { known, high: 0, pass: 0, part: 0 };
                 match fresh.filter(|from| *from >= now.minus(STREAM_KEPT)) {
-                    Some(from) => Position::Stream(Live::begin(from, now, seam, place)),
+                    Some(from) => Position::Stream(Live::begin(from, seam)),
                     None => place.position(Some(seam)),
                 }
             }
@@ -179,7 +171,7 @@ impl Position {
         match endpoint {
             Endpoint::Stream => {
                 let from = now.minus(overlap);
-                (from.0 >= seam.known).then(|| Position::Stream(Live::begin(from, now, *seam, place)))
+                (from.0 >= seam.known).then(|| Position::Stream(Live::begin(from, *seam)))
             }
             Endpoint::Batch => (now >= Time(seam.high).plus(overlap)).then(|| place.position(None)),
         }

@@ -12,10 +12,10 @@ use super::live::{BatchPlace, Live, Seam};
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES, RETENTION_SLACK};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES};
 
 const VERSION: u32 = 1;
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A calendar day, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,37 +165,18 @@ struct StreamText {
     token: Option<String>,
     from: i64,
     high: i64,
-    began: i64,
     known: i64,
     pass: u64,
-    batch: BatchText,
 }
 
 impl StreamText {
-    fn live(self) -> Option<Live> {
-        let (batch, _) = self.batch.place()?;
-        let StreamText { token, from, high, began, known, pass, .. } = self;
-        Some(Live {
-            token,
-            from: Time(from),
-            high: Time(high),
-            began: Time(began),
-            known: Time(known),
-            pass,
-            batch,
-        })
+    fn live(self) -> Live {
+        let StreamText { token, from, high, known, pass } = self;
+        Live { token, from: Time(from), high: Time(high), known: Time(known), pass }
     }
     fn of(live: &Live) -> Self {
-        let BatchPlace { since, token, done } = &live.batch;
-        StreamText {
-            token: live.token.clone(),
-            from: live.from.0,
-            high: live.high.0,
-            began: live.began.0,
-            known: live.known.0,
-            pass: live.pass,
-            batch: BatchText::new(*since, token.as_ref(), done, None),
-        }
+        let (from, high, known) = (live.from.0, live.high.0, live.known.0);
+        StreamText { token: live.token.clone(), from, high, known, pass: live.pass }
     }
 }
 
@@ -214,7 +195,7 @@ impl Position {
         Position::starting(feed, now.minus(lookback.min(feed.retention)), 0)
     }
 
-    fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
+    pub(super) fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
         match feed.ask {
             Ask::Batch { .. } => BatchPlace::from_day(at).position(None),
             Ask::Window { .. } => Position::Window { high: at, pass, reading: None },
@@ -258,7 +239,7 @@ impl Position {
                 Position::Token(place)
             }
             Text { v: VERSION, batch: None, window: None, token: None, stream: Some(stream) } => {
-                Position::Stream(stream.live()?)
+                Position::Stream(stream.live())
             }
             _ => return None,
         };
@@ -332,7 +313,7 @@ impl Position {
     /// After all files of a listing: the server's new token. The files are remembered until the next listing
     /// shows that they are not on it. Once caught up, all but the last day is behind us.
     #[must_use]
-    pub(super) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
+    pub(crate) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
         let Position::Batch { since, done, seam, .. } = self else { return self.clone() };
         let since = if caught_up { Day::of(now.minus(DAY)).max(*since) } else { *since };
         // page edges overlap in the field: what was just read is known one listing longer
@@ -346,8 +327,9 @@ impl Position {
         let Position::Window { high, pass, reading: None } = self else { return self.clone() };
         // Nothing lies before the first window, so it has nothing to overlap.
         let from = if *pass == 0 { *high } else { high.minus(overlap) };
-        let from = from.max(server_now.minus(feed.retention));
-        let to = server_now.minus(feed.settle).max(from); // a clock set back must not ask backwards
+        // requests carry whole seconds: a window that ended within one would leave its rest to nobody
+        let from = whole_second(from.max(server_now.minus(feed.retention)));
+        let to = whole_second(server_now.minus(feed.settle)).max(from); // a clock set back must not ask backwards
         Position::Window { high: *high, pass: *pass, reading: Some(Reading { from, to, page: None }) }
     }
 
@@ -394,21 +376,6 @@ impl Position {
         }
     }
 
-    /// What Mimecast no longer keeps of the time after this position; `None` while all of it is still there. A
-    /// listing with a token is the server's to judge.
-    pub fn beyond_retention(&self, feed: &Feed, now: Time) -> Option<TimeSpan> {
-        let kept = now.minus(feed.retention);
-        let from = match self {
-            Position::Batch { token: Some(_), .. } | Position::Token(_) | Position::Stream(_) => return None,
-            Position::Batch { since, .. } => since.start().plus(DAY), // its day may be half gone, and is asked for
-            // a window being read goes on; it is lost only as a whole
-            Position::Window { reading: Some(reading), .. } => reading.to,
-            Position::Window { high, .. } => *high,
-        };
-        // a position moved to the very edge must not be found too old a moment later
-        (from.plus(RETENTION_SLACK) < kept).then_some(TimeSpan { from, to: kept })
-    }
-
     /// Number and bounds of the window being read: what the store needs to tell repeats from new records.
     pub fn window(&self) -> Option<(u64, TimeSpan)> {
         match self {
@@ -447,6 +414,10 @@ impl Position {
             }
         }
     }
+}
+
+pub(super) fn whole_second(at: Time) -> Time {
+    Time::from_secs(at.secs())
 }
 
 /// As much of a token as people need to tell it from another.

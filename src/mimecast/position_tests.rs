@@ -115,17 +115,3 @@ fn refused_token_goes_back_to_what_is_surely_read() {
     assert_eq!(caught_up.without_token(), Position::first(feed, NOW, DAY));
     assert!(caught_up.has_token() && !start.has_token());
 }
-
-#[test]
-fn what_is_no_longer_kept_is_a_span() {
-    let feed = find("audit").unwrap();
-    let old = Position::Window { high: NOW.minus(DAY * 90), pass: 3, reading: None };
-    let span = TimeSpan { from: NOW.minus(DAY * 90), to: NOW.minus(feed.retention) };
-    assert_eq!(old.beyond_retention(feed, NOW), Some(span));
-    assert_eq!(Position::first(feed, NOW, DAY * 400).beyond_retention(feed, NOW), None);
-    let batch = find("siem.av").unwrap();
-    assert_eq!(Position::first(batch, NOW, DAY * 400).beyond_retention(batch, NOW), None);
-    let old = Position::first(batch, NOW.minus(DAY * 9), DAY);
-    assert!(old.beyond_retention(batch, NOW).is_some());
-    assert!(old.forward("t", false, NOW).beyond_retention(batch, NOW).is_none());
-}

@@ -96,10 +96,13 @@ impl Account {
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
+        let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
+        let mut quota = Quota::new(&identity.feeds, !identity.loopback);
+        quota.restore(&counted.unwrap_or_default(), clock.now());
         let account = Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
-            quota: Mutex::new(Quota::new(&identity.feeds, !identity.loopback)),
+            quota: Mutex::new(quota),
             skews: Mutex::default(),
             identity,
             store,
@@ -123,16 +126,25 @@ impl Account {
     }
 
     /// Asks the quota for one call; `None`: go, and it is counted. Else when to ask again.
-    pub fn quota(&self, feed: &Feed, call: Call) -> Option<Time> {
-        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-        match quota.may(feed, call, self.clock.now()) {
-            May::Go => {
-                let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
-                self.live.send_modify(|live| live.quota_remaining = Some(left));
-                None
+    ///
+    /// # Errors
+    /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
+    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+        let counted = {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            match quota.may(feed, call, self.clock.now()) {
+                May::Go => {
+                    let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
+                    self.live.send_modify(|live| live.quota_remaining = Some(left));
+                    quota.counts(feed).then(|| quota.to_text())
+                }
+                May::Wait(until) => return Ok(Some(until)),
             }
-            May::Wait(until) => Some(until),
+        };
+        if let Some(text) = counted {
+            self.store.save_quota(&self.identity.tenant, &text).await?;
         }
+        Ok(None)
     }
 
     /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
@@ -145,6 +157,11 @@ impl Account {
         } else {
             Time(now.0.saturating_add(median))
         }
+    }
+
+    /// Whether any answer has told Mimecast's time yet.
+    pub fn knows_time(&self) -> bool {
+        !self.skews.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn note_skew(&self, skew: i64) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::decide::{Leads, Outcome};
 use super::found::Found;
 use super::spool::{Body, Spool};
-use super::steps::{Due, Hand, Ready};
+use super::steps::{Hand, Pass, Ready};
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::{Cursor, Span};
@@ -20,6 +20,7 @@ use crate::mimecast::archive::{self, ArchiveEnd, Reading};
 use crate::mimecast::feed::{Ask, Identity};
 use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
+use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking, Request};
 use crate::store::{Dedupe, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -44,25 +45,29 @@ impl Hand {
     ///
     /// # Errors
     /// Any fault on the way. Parts of the answer may be stored; they are recognised when it is read again.
-    pub(super) async fn ask_for_file(&mut self, due: Due, request: &Request) -> Result<Outcome, Fault> {
+    pub(super) async fn ask_for_file(
+        &mut self,
+        (cursor, old): (Cursor, &Place),
+        pass: Pass,
+        request: &Request,
+    ) -> Result<Outcome, Fault> {
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        let Position::Token(old) = &due.position else { return Ok(Outcome::Took) };
-        match self.exchange(&due, request).await? {
+        match self.converse(&pass, request).await? {
             Received::Nothing(head) => {
-                let leads = self.leads(&head, old);
+                let leads = leads(&head, old);
                 let to = match leads {
                     Leads::Forward => Position::Token(old.after_answer(head.token)).cursor(),
-                    Leads::Same | Leads::Missing => due.cursor.clone(),
+                    Leads::Same | Leads::Missing => cursor.clone(),
                 };
-                let intake = self.intake(Span { from: due.cursor, to });
+                let intake = Intake { complete: Some(self.asked), ..self.intake(Span { from: cursor, to }) };
                 self.commit(intake, self.feed.path, 0, &[]).await?;
                 self.tell_page(true);
                 Ok(Outcome::Stored { records: 0, leads, caught_up: true })
             }
             Received::File(head, body) => {
-                let leads = self.leads(&head, old);
+                let leads = leads(&head, old);
                 let caught_up = leads == Leads::Missing;
-                let records = self.store_answer(&due.cursor, old, (head, body), Reading::Strict).await?.0;
+                let records = self.store_answer(&cursor, old, (head, body), Reading::Strict).await?.0;
                 self.tell_page(caught_up);
                 Ok(Outcome::Stored { records, leads, caught_up })
             }
@@ -75,22 +80,26 @@ impl Hand {
     /// # Errors
     /// Any fault on the way, but not the damage.
     pub(super) async fn give_up_answer(&mut self) -> Result<Outcome, Fault> {
-        let due = match self.due().await? {
-            Ready::Go(due) => due,
+        self.room()?;
+        let now = self.account.server_now();
+        let cursor = self.store.feed(&self.key).await?.cursor;
+        let position = Position::open(self.feed, &cursor, now, self.reach.lookback)?;
+        let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
+        let pass = match self.may_ask(Call::CatchUp, now).await? {
+            Ready::Go(pass) => pass,
             Ready::Shut(outcome) => return Ok(outcome),
         };
         let _one_of_few = self.files.clone().acquire_owned().await;
-        let Position::Token(old) = &due.position else { return Ok(Outcome::GaveUp) };
         let request = match self.feed.ask {
-            Ask::Archive => request::single_file(self.feed, &due.position),
+            Ask::Archive => request::single_file(self.feed, &position),
             _ => {
-                let asking =
-                    Asking { page_size: self.page_size(), overlap: self.overlap, server_now: due.now };
-                request::build(self.feed, &due.position, &asking).request
+                let (page_size, overlap) = (self.page_size(), self.reach.overlap);
+                let asking = Asking { page_size, overlap, server_now: now, until: None };
+                request::build(self.feed, &position, &asking).request
             }
         };
-        if let Received::File(head, body) = self.exchange(&due, &request).await? {
-            let (_, lost) = self.store_answer(&due.cursor, old, (head, body), Reading::Salvage).await?;
+        if let Received::File(head, body) = self.converse(&pass, &request).await? {
+            let (_, lost) = self.store_answer(&cursor, old, (head, body), Reading::Salvage).await?;
             if let Some(gap) = lost {
                 let why = "an answer could not be read as a whole";
                 Notice::Feed(&self.key, News::GapOpened { span: gap.span, why }).emit();
@@ -100,33 +109,24 @@ impl Hand {
         Ok(Outcome::GaveUp)
     }
 
-    /// Where an answer leads: without a token the old one stays good.
-    fn leads(&self, head: &Head, old: &Place) -> Leads {
-        match &head.token {
-            None => Leads::Missing,
-            Some(token) if Some(token) == old.token.as_ref() => Leads::Same,
-            Some(_) => Leads::Forward,
-        }
-    }
-
-    async fn exchange(&mut self, due: &Due, request: &Request) -> Result<Received, Fault> {
+    async fn converse(&mut self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
         let start = Instant::now();
-        let received = self.receive(due, request).await;
+        let received = self.receive(pass, request).await;
         self.tell_answer(received.as_ref().err(), start.elapsed());
         match received {
             Err(fault) => {
-                self.account.call_fault(&fault, due.generation).await?;
+                self.account.call_fault(&fault, pass.generation).await?;
                 Err(fault)
             }
             Ok(received) => {
-                self.account.call_ok(due.generation).await?;
+                self.account.call_ok(pass.generation).await?;
                 Ok(received)
             }
         }
     }
 
-    async fn receive(&self, due: &Due, request: &Request) -> Result<Received, Fault> {
-        let mut incoming = self.account.api.open(request, &due.token).await?;
+    async fn receive(&self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
+        let mut incoming = self.account.api.open(request, &pass.token).await?;
         self.account.note_headers(self.feed, incoming.headers());
         let archive = self.feed.ask == Ask::Archive;
         let head =
@@ -193,7 +193,7 @@ impl Hand {
         let bytes = chunk.raw.len() as u64;
         let intake = Intake {
             listed: chunk.records.len() as u64,
-            newest: chunk.newest().map(Time),
+            newest: self.plausible(chunk.newest().map(Time)),
             dedupe: self.by_token(&place),
             chunks: vec![chunk],
             ..self.intake(span.clone())
@@ -211,6 +211,8 @@ impl Hand {
         given: u64,
         (token, gap): (Option<String>, Option<Gap>),
     ) -> Result<(), Fault> {
+        // without a token to go on with, this was all there is
+        let complete = Some(self.asked).filter(|_| token.is_none() && self.feed.ask != Ask::Archive);
         let place = storing.place.after_answer(token);
         let span = Span { from: storing.cursor, to: Position::Token(place.clone()).cursor() };
         let found = Found::new(end.unreadable, &storing.source);
@@ -218,9 +220,10 @@ impl Hand {
             listed: end.readable.saturating_sub(given) + found.items.len() as u64,
             quarantined: found.items,
             gaps: gap.into_iter().collect(),
-            newest: end.newest,
+            newest: self.plausible(end.newest),
             dedupe: self.by_token(&place),
             chunks: end.chunks,
+            complete,
             ..self.intake(span)
         };
         let bytes = intake.chunks.iter().map(|chunk| chunk.raw.len() as u64).sum();
@@ -243,5 +246,14 @@ impl Hand {
         gap.cause = "answer_given_up".to_owned();
         gap.detail = format!("{source}: {}; what was readable is stored", fault.detail);
         gap
+    }
+}
+
+/// Where an answer leads: without a token the old one stays good.
+fn leads(head: &Head, old: &Place) -> Leads {
+    match &head.token {
+        None => Leads::Missing,
+        Some(token) if Some(token) == old.token.as_ref() => Leads::Same,
+        Some(_) => Leads::Forward,
     }
 }

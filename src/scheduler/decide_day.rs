@@ -80,6 +80,7 @@ impl Day {
             },
             Step::Ask => Some(self.ask()),
             Step::Take { .. } => Some(self.take()),
+            Step::Aside => Some(Outcome::Nothing),
             Step::Turn => Some(self.local(Outcome::Turned)),
             Step::GiveUp { .. } => Some(self.local(Outcome::GaveUp)),
             Step::Rewind => Some(self.local(Outcome::Rewound)),

@@ -2,8 +2,10 @@
 
 use super::decide::Outcome;
 use super::found::Found;
+use super::lost::mark;
+use super::side::Side;
 use super::steps::Hand;
-use crate::cursor::{Span, TimeSpan};
+use crate::cursor::Span;
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::feed::Ask;
 use crate::mimecast::links::FileLink;
@@ -63,19 +65,6 @@ impl Hand {
         self.store_file(&link, read, vec![gap]).await?;
         Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
         Ok(Outcome::GaveUp)
-    }
-
-    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
-    pub(super) fn gap_of(&self, file: &str) -> Gap {
-        let to = self.clock.now();
-        let from = self.tally.newest.unwrap_or(to.minus(self.lookback)).min(to);
-        Gap {
-            span: TimeSpan { from, to },
-            cause: "file_given_up".to_owned(),
-            detail: format!("file {file} could not be read as a whole; what was readable is stored"),
-            records: 0,
-            fetchable: false,
-        }
     }
 
     /// A file of which not a byte can be had any more: quarantined by name.
@@ -143,7 +132,11 @@ impl Hand {
     async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
         let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
         let after = listing.position.with_done(link.key);
-        let span = Span { from: cursor.clone(), to: after.cursor() };
+        let side = self.side.as_ref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
+        let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
+        let span = Span { from: cursor.clone(), to };
+        // a file given up may come back mended
+        let file = Some(mark(link)).filter(|_| gaps.is_empty());
         let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let found = Found::new(read.end.unreadable, &link.name);
         let intake = Intake {
@@ -151,7 +144,8 @@ impl Hand {
             quarantined: found.items,
             gaps,
             listed: read.end.listed,
-            newest: read.end.newest,
+            newest: self.plausible(read.end.newest),
+            file,
             chunks: read.end.chunk.into_iter().collect(),
             ..self.intake(span.clone())
         };
@@ -159,6 +153,10 @@ impl Hand {
         if let Some((listing, cursor)) = &mut self.page {
             listing.position = after;
             *cursor = span.to;
+        }
+        if let (Some(side), Some((listing, _))) = (side, &mut self.page) {
+            listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
+            self.side = Some(side);
         }
         self.tally.files += 1;
         Ok(())
@@ -172,11 +170,14 @@ impl Hand {
         if let Some((listing, cursor)) = self.page.take()
             && let PageLeads::Forward(to) = &listing.leads
         {
-            let intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
+            let mut intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
+            intake.complete = Some(self.asked).filter(|_| listing.caught_up && self.side.is_none());
+            let intake = if listing.caught_up { self.ending(intake) } else { intake };
             if let Err(fault) = self.store.commit(intake).await {
                 self.page = Some((listing, cursor));
                 return Err(fault);
             }
+            self.side_moved(self.side.clone(), listing.caught_up);
             self.tell_page(listing.caught_up);
         }
         Ok(Outcome::Turned)

@@ -3,11 +3,14 @@
 
 pub mod account;
 mod answers;
+mod aside;
 pub mod decide;
 mod files;
 mod found;
 pub mod live;
+mod lost;
 pub mod runner;
+pub mod side;
 mod spool;
 pub mod state;
 mod steps;

@@ -1,4 +1,4 @@
-//! What the steps of a feed do: ask and rewind here, the files of a listing in `files`, answers that are files
+//! What the steps of a feed do: ask and store here, the files of a listing in `files`, answers that are files
 //! themselves in `answers`. Each is one exchange with Mimecast or one transaction with the store, and reports what
 //! happened; none waits or tries twice.
 
@@ -11,34 +11,68 @@ use tokio::time::Instant;
 use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
+use super::lost::{known, mark};
+use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::fault::{Fault, Kind, Origin};
 use crate::mimecast::auth::Token;
-use crate::mimecast::feed::{Feed, Identity};
+use crate::mimecast::feed::Feed;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, Gap, Intake, Store};
+use crate::store::{Dedupe, FileMark, Intake, Lane, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
 pub struct Hand {
     pub(super) key: FeedKey,
     pub(super) feed: &'static Feed,
-    pub(super) overlap: Duration,
-    pub(super) lookback: Duration,
+    pub(super) reach: Reach,
     pub(super) account: Arc<Account>,
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) files: Arc<Semaphore>,
     /// The listing being worked through, and the cursor the store holds now.
     pub(super) page: Option<(Listing, Cursor)>,
+    /// Side work, while that is what is done.
+    pub(super) side: Option<Side>,
+    /// No side work before this time, after a fault.
+    pub(super) side_rests: Option<Time>,
+    /// The last fault may be about a position inside the side's span.
+    pub(super) side_refused: bool,
+    /// When the page in hand was asked for, by Mimecast's clock.
+    pub(super) asked: Time,
+    /// When the store was last told that nothing is new.
+    pub(super) noted: Option<Time>,
     pub(super) tally: PageTally,
     /// The next request is the first of its cycle.
     first: bool,
     last_success: Option<Time>,
+}
+
+/// What one request goes out with.
+pub(super) struct Pass {
+    pub token: Token,
+    pub generation: u64,
+}
+
+/// Whether one may go out.
+pub(super) enum Ready {
+    Go(Pass),
+    Shut(Outcome),
+}
+
+/// How far a feed reaches back, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// How much of the previous window is read again.
+    pub overlap: Duration,
+    /// The very first poll.
+    pub lookback: Duration,
+    /// How often the last 48 hours are read again.
+    pub sweep_every: Duration,
 }
 
 /// What the page in hand brought so far, for its one log line.
@@ -52,47 +86,35 @@ pub(super) struct PageTally {
 }
 
 impl PageTally {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         PageTally { since: Instant::now(), events: 0, duplicate: 0, files: 0, bytes: 0, newest: None }
     }
-}
-
-/// A request that may go out.
-pub(super) struct Due {
-    /// Where the store stands, as text and as what it means.
-    pub cursor: Cursor,
-    pub position: Position,
-    /// The server's time.
-    pub now: Time,
-    pub token: Token,
-    pub generation: u64,
-}
-
-/// Whether one may.
-pub(super) enum Ready {
-    Go(Due),
-    Shut(Outcome),
 }
 
 impl Hand {
     pub fn new(
         key: FeedKey,
         feed: &'static Feed,
-        (overlap, lookback): (Duration, Duration),
+        reach: Reach,
         account: Arc<Account>,
         (store, clock): (Store, Clock),
         files: Arc<Semaphore>,
     ) -> Self {
+        let clock_now = clock.now();
         Hand {
             key,
             feed,
-            overlap,
-            lookback,
+            reach,
             account,
             store,
             clock,
             files,
             page: None,
+            side: None,
+            side_rests: None,
+            side_refused: false,
+            asked: clock_now,
+            noted: None,
             tally: PageTally::new(),
             first: true,
             last_success: None,
@@ -111,7 +133,7 @@ impl Hand {
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {
-        self.page = None;
+        (self.page, self.side) = (None, None);
         self.first = true;
     }
 
@@ -122,16 +144,43 @@ impl Hand {
     /// # Errors
     /// Any fault on the way; nothing was stored then.
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
-        let due = match self.due().await? {
-            Ready::Go(due) => due,
+        self.room()?;
+        (self.page, self.side) = (None, None);
+        if !self.account.knows_time() && self.account.closed().await.is_none() {
+            self.account.access().await?; // a login tells the time that the first window is made of
+        }
+        let now = self.account.server_now();
+        let row = self.store.feed(&self.key).await?;
+        let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
+        if position.beyond_retention(self.feed, now, known(&row)).is_some() {
+            let words = format!("the position of {} is older than what Mimecast keeps", self.key);
+            return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
+        }
+        let call = if self.first { Call::Live } else { Call::CatchUp };
+        let asking = Asking { page_size, overlap: self.reach.overlap, server_now: now, until: None };
+        self.exchange(position, row.cursor, &asking, call).await
+    }
+
+    /// One request for a page at `position`, and what is stored of its answer. `cursor` is what the store holds.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing was stored then.
+    pub(super) async fn exchange(
+        &mut self,
+        position: Position,
+        cursor: Cursor,
+        asking: &Asking,
+        call: Call,
+    ) -> Result<Outcome, Fault> {
+        let Pass { token, generation } = match self.may_ask(call, asking.server_now).await? {
+            Ready::Go(pass) => pass,
             Ready::Shut(outcome) => return Ok(outcome),
         };
-        let asking = Asking { page_size, overlap: self.overlap, server_now: due.now };
-        let asked = request::build(self.feed, &due.position, &asking);
-        if let Position::Token(_) = asked.position {
-            return self.ask_for_file(due, &asked.request).await;
+        let now = asking.server_now;
+        let asked = request::build(self.feed, &position, asking);
+        if let Position::Token(place) = &asked.position {
+            return self.ask_for_file((cursor, place), Pass { token, generation }, &asked.request).await;
         }
-        let Due { cursor, now, token, generation, .. } = due;
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &token).await;
         let page = answer.and_then(|answer| {
@@ -147,30 +196,20 @@ impl Hand {
             Ok(page) => {
                 self.account.call_ok(generation).await?;
                 match page {
-                    Page::Files(listing) => Ok(self.listed(listing, cursor)),
+                    Page::Files(listing) => self.listed(listing, cursor).await,
                     Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
                 }
             }
         }
     }
 
-    /// Opens the way for one request: position, gate, quota, token.
-    pub(super) async fn due(&mut self) -> Result<Ready, Fault> {
-        self.room()?;
-        self.page = None;
-        let now = self.account.server_now();
-        let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &cursor, now, self.lookback)?;
-        if position.beyond_retention(self.feed, now).is_some() {
-            let words = format!("the position of {} is older than what Mimecast keeps", self.key);
-            return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
-        }
+    /// Whether a request may go out now, and with what; it is counted then.
+    pub(super) async fn may_ask(&mut self, call: Call, now: Time) -> Result<Ready, Fault> {
         let shut = |until, by| Ok(Ready::Shut(Outcome::Shut { until, by }));
         if let Some(closed) = self.account.closed().await {
             return shut(closed.until, By::Gate); // costs nothing of the quota
         }
-        let call = if self.first { Call::Live } else { Call::CatchUp };
-        if let Some(until) = self.account.quota(self.feed, call) {
+        if let Some(until) = self.account.quota(self.feed, call).await? {
             return shut(Some(until), By::Quota);
         }
         let (token, generation) = match self.account.access().await? {
@@ -178,8 +217,9 @@ impl Hand {
             Access::Shut(closed) => return shut(closed.until, By::Gate),
         };
         self.first = false;
+        self.asked = now;
         self.tally = PageTally::new();
-        Ok(Ready::Go(Due { cursor, position, now, token, generation }))
+        Ok(Ready::Go(Pass { token, generation }))
     }
 
     pub(super) fn room(&self) -> Result<(), Fault> {
@@ -195,7 +235,15 @@ impl Hand {
         Notice::Feed(&self.key, News::Answered { status, code, took }).emit();
     }
 
-    fn listed(&mut self, listing: Listing, cursor: Cursor) -> Outcome {
+    async fn listed(&mut self, mut listing: Listing, cursor: Cursor) -> Result<Outcome, Fault> {
+        let marks: Vec<FileMark> = listing.files.iter().map(mark).collect();
+        let known = self.store.known_files(&self.key, &marks).await?;
+        listing.files.retain(|link| !known.contains(&mark(link)));
+        if let Some(side) = &self.side {
+            listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
+        } else if listing.caught_up && listing.files.is_empty() {
+            self.note_complete().await;
+        }
         let outcome = Outcome::Listed {
             files: u16::try_from(listing.files.len()).unwrap_or(u16::MAX), // MAX_FILES_PER_LISTING is far below
             leads: leads(&listing.leads),
@@ -203,7 +251,7 @@ impl Hand {
         };
         self.last_success = Some(self.clock.now());
         self.page = Some((listing, cursor));
-        outcome
+        Ok(outcome)
     }
 
     async fn store_records(
@@ -214,72 +262,30 @@ impl Hand {
     ) -> Result<Outcome, Fault> {
         let outcome =
             Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
-        let to = match page.leads {
-            PageLeads::Forward(to) => to,
-            PageLeads::Same | PageLeads::Missing => cursor.clone(),
+        let after =
+            self.side.as_ref().map(|side| side.led_to(&page.leads, page.caught_up).read_on(page.listed));
+        let to = match (&after, page.leads) {
+            (Some(side), _) => side.cursor(),
+            (None, PageLeads::Forward(to)) => to,
+            (None, PageLeads::Same | PageLeads::Missing) => cursor.clone(),
         };
+        let complete = asked.window().filter(|_| page.caught_up && after.is_none()).map(|(_, span)| span.to);
         let bytes = page.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let found = Found::new(page.unreadable, self.feed.path);
         let intake = Intake {
             quarantined: found.items,
             listed: page.listed,
             dedupe: self.dedupe(asked),
-            newest: page.newest,
+            newest: self.plausible(page.newest),
             chunks: page.chunk.into_iter().collect(),
+            complete,
             ..self.intake(Span { from: cursor, to })
         };
+        let intake = if page.caught_up { self.ending(intake) } else { intake };
         self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
+        self.side_moved(after, page.caught_up);
         self.tell_page(page.caught_up);
         Ok(outcome)
-    }
-
-    /// How repeats of an overlapping window are told from new records.
-    fn dedupe(&self, asked: &Position) -> Dedupe {
-        let Some((pass, window)) = asked.window() else { return Dedupe::None };
-        // no later window reaches further back than this one's start, less what the overlap may be set to
-        let horizon = window.from.minus(self.overlap);
-        match self.feed.identity {
-            Identity::HasOwnId => Dedupe::Exact { horizon },
-            Identity::Bytes => Dedupe::Ids { pass, horizon },
-        }
-    }
-
-    /// Moves the cursor to a date the service accepts; what cannot be fetched any more becomes a gap.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
-        let now = self.account.server_now();
-        let from = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &from, now, self.lookback)?;
-        let without = if position.beyond_retention(self.feed, now).is_some() {
-            position
-        } else {
-            position.without_token()
-        };
-        let lost = without.beyond_retention(self.feed, now);
-        let after = match lost {
-            Some(span) => without.rewound(self.feed, span.to, now),
-            None => without,
-        };
-        let gap = lost.map(|span| Gap {
-            span,
-            cause: "beyond_retention".to_owned(),
-            detail: "the position was older than what Mimecast keeps".to_owned(),
-            records: 0,
-            fetchable: false,
-        });
-        let intake =
-            Intake { gaps: gap.into_iter().collect(), ..self.intake(Span { from, to: after.cursor() }) };
-        self.store.commit(intake).await?;
-        let why = if let Some(span) = lost {
-            Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
-            "the old position is older than what Mimecast keeps"
-        } else {
-            "Mimecast refused the old position"
-        };
-        Notice::Feed(&self.key, News::Rewound { to: &after.describe(), why }).emit();
-        Ok(Outcome::Rewound)
     }
 
     // --- storing ------------------------------------------------------------------------------------------
@@ -297,6 +303,10 @@ impl Hand {
             dedupe: Dedupe::None,
             collected: self.clock.now(),
             newest: None,
+            lane: if self.side.is_some() { Lane::Side } else { Lane::Main },
+            complete: None,
+            file: None,
+            closes: Vec::new(),
         }
     }
 
