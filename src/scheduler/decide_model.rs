@@ -10,9 +10,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::decide::{By, Leads, Outcome, State, Step, Why, decide};
+use super::decide_faults::{api_faults, download_faults, fault, local_faults};
 use super::state::{Rest, Trouble};
 use crate::clock::{Moment, Time};
-use crate::fault::{Code, Fault, Kind, Origin};
+use crate::fault::{Fault, Kind, Origin};
 use crate::supervisor::backoff::{Overrides, Pace};
 
 const PAGES: u8 = 3;
@@ -68,62 +69,6 @@ enum Fate {
         after: bool,
         state_saved: bool,
     },
-}
-
-fn fault(origin: Origin, kind: Kind, code: &str) -> Fault {
-    let mut fault = Fault::new(origin, kind, "same words");
-    fault.code = Code::new(code);
-    fault.attributed = true;
-    fault
-}
-
-/// One fault for every verdict that an API request can meet.
-fn api_faults() -> Vec<Fault> {
-    let status = |status, code| fault(Origin::Api, Kind::Status(status), code);
-    let mut size = status(400, "validation_error");
-    size.field = Some("pageSize".into());
-    let mut limited = status(429, "");
-    limited.retry_after = Some(Duration::from_secs(900));
-    vec![
-        status(500, ""),
-        status(400, ""),
-        status(401, "token_expired"),
-        status(401, "0003"),
-        status(401, "0010"),
-        status(401, "0012"),
-        status(403, "app_forbidden"),
-        status(403, "0007"),
-        status(407, ""),
-        status(408, ""),
-        status(416, ""),
-        status(200, "no_results"),
-        size,
-        limited,
-        fault(Origin::Api, Kind::Connect, ""),
-        fault(Origin::Api, Kind::Malformed, ""),
-        fault(Origin::Api, Kind::NoProgress, ""),
-        fault(Origin::Api, Kind::BeyondRetention, ""),
-        fault(Origin::Token, Kind::Status(401), "invalid_client"),
-    ]
-}
-fn download_faults() -> Vec<Fault> {
-    let status = |status, code| fault(Origin::Download, Kind::Status(status), code);
-    vec![
-        status(403, "RequestExpired"),
-        status(404, "NoSuchKey"),
-        status(403, "SignatureDoesNotMatch"),
-        status(400, "OnlyOneAuthMechanism"),
-        status(302, ""),
-        status(503, ""),
-        status(429, ""),
-        fault(Origin::Download, Kind::GzipCorrupt, ""),
-        fault(Origin::Download, Kind::Bomb, ""),
-        fault(Origin::Download, Kind::LinkRefused, ""),
-    ]
-}
-fn local_faults() -> Vec<Fault> {
-    let kinds = [Kind::DiskFull, Kind::Busy, Kind::DiskIo, Kind::Conflict, Kind::Malformed];
-    kinds.into_iter().map(|kind| fault(Origin::Local, kind, "")).collect()
 }
 
 fn pace() -> Pace {

@@ -18,6 +18,8 @@ mod steps;
 #[cfg(test)]
 mod decide_day;
 #[cfg(test)]
+mod decide_faults;
+#[cfg(test)]
 mod decide_model;
 #[cfg(test)]
 mod decide_tests;

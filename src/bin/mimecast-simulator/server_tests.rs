@@ -99,9 +99,10 @@ pub fn sum<'a>(records: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
 }
 
 /// Reads a batch feed to its end, as a client would.
-async fn drain(world: &Arc<World>, bearer: &str, kind: &str, label: &str) -> Vec<Vec<u8>> {
+pub async fn drain(world: &Arc<World>, bearer: &str, kind: &str, label: &str) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
-    let mut query = format!("type={label}&pageSize=7&dateRangeStartsAt={}", dates::day(NOW - 6 * HOUR));
+    let mut query =
+        format!("type={label}&pageSize=7&dateRangeStartsAt={}", dates::day(world.clock.wire() - 7 * DAY));
     loop {
         let page = list(world, bearer, kind, &query).await;
         assert_eq!(page.status, 200, "{}", page.text());
