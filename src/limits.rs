@@ -89,6 +89,10 @@ pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
 pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
 
+/// Slowest download that is waited for, and over how long it is measured: a file of usual size (600 KiB) takes
+/// ten minutes at this rate, and one that drips is held up by nobody for longer than a minute.
+pub const MIN_DOWNLOAD_BYTES: u64 = 64 << 10;
+pub const DOWNLOAD_RATE_OVER: Duration = Duration::from_secs(60);
 /// How often a log that is asked for by time is read again over [`SWEEP_SPAN`], for rows that appeared later than
 /// its overlap reaches (reliability.md §1.6).
 pub const WINDOW_SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
@@ -306,6 +310,8 @@ pub const BLOCKING_THREADS: usize = 2;
 pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
 /// `run --once` does not wait longer than this for a fault to pass.
 pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Codes that no row of the recovery table names, remembered for each tenant: enough to report (recovery row H12).
+pub const MAX_UNKNOWN_CODES: usize = 32;
 /// Days before `secret_expires` from which the log reminds of it, once a day.
 pub const SECRET_WARNING_DAYS: i64 = 30;
 /// How often delivered events past their retention are deleted.

@@ -72,6 +72,7 @@ fn tenant(name: &str, state: CredentialState, feeds: Vec<Feed>) -> Tenant {
             secret_expires: past(-86_400 * 40),
         },
         quota_remaining: Some(37),
+        unknown_codes: Vec::new(),
         feeds,
     }
 }

@@ -62,7 +62,23 @@ pub struct Tenant {
     pub credential: Credential,
     /// Calls left in the present quota window.
     pub quota_remaining: Option<u64>,
+    /// Codes of Mimecast that the recovery table does not know, since the daemon started.
+    pub unknown_codes: Vec<UnknownCode>,
     pub feeds: Vec<Feed>,
+}
+
+/// A code that the recovery table does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnknownCode {
+    /// `token` or `api`.
+    pub from: String,
+    pub status: u16,
+    pub code: String,
+    #[serde(with = "stamp")]
+    pub first: Time,
+    #[serde(with = "stamp")]
+    pub last: Time,
+    pub count: u64,
 }
 
 /// What is known of a credential; never the secret.

@@ -61,6 +61,17 @@ fn tenant(out: &mut String, tenant: &Tenant, now: Time) {
         None => String::new(),
     };
     line(out, &format!("\n{} (API {}), {state}{why}{next}", clean(&tenant.name), clean(&tenant.api)));
+    for code in &tenant.unknown_codes {
+        let (name, seen) = (clean(&code.code), words::ago(Some(code.last), now));
+        let times = if code.count == 1 { "once".to_owned() } else { format!("{} times", code.count) };
+        line(
+            out,
+            &format!(
+                "  ? {} answered {}/{name}, which no rule knows: {times}, last {seen}",
+                code.from, code.status
+            ),
+        );
+    }
     let heads = [
         "",
         "FEED",

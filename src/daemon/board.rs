@@ -13,10 +13,13 @@ use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
+use crate::limits::MIN_POLL_INTERVAL;
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
+use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::policy;
 use crate::supervisor::rule::{Rule, Scope};
+use crate::supervisor::spread::UnknownCode;
 use crate::supervisor::words;
 use crate::telemetry::label::{FeedState, Grade};
 
@@ -137,15 +140,25 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential
-                .rule
-                .map(|rule| format!("{} {} {}", rule.meaning, rule.remedy, words::key(rule))),
+            words: credential.rule.map(|rule| words::held(rule, &pace(view))),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
         quota_remaining: credential.quota_remaining,
+        unknown_codes: credential.unknown_codes.iter().map(unknown_code).collect(),
         feeds,
     }
+}
+
+/// The pace at which the tenant's waits run, for telling them.
+fn pace(view: &TenantView) -> Pace {
+    let interval = view.settings.feeds.iter().map(|feed| feed.poll_interval).min();
+    Pace::new(interval.unwrap_or(MIN_POLL_INTERVAL), view.settings.loopback, Overrides::default())
+}
+
+fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
+    let UnknownCode { from, status, code, first, last, count } = known.clone();
+    status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
 }
 
 fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) -> status::Feed {

@@ -2,16 +2,18 @@
 //! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
+mod incoming;
 mod resolver;
 mod tls;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::Url;
 
 use self::failed::fault;
+pub use self::incoming::Incoming;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
 use super::auth::{self, Token};
@@ -22,8 +24,8 @@ use crate::clock::Clock;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT,
-    IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
+    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
+    DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -50,11 +52,18 @@ pub struct Timeouts {
     pub call: Duration,
     /// Silence inside a download.
     pub silence: Duration,
+    /// Over which a download's rate is measured.
+    pub measured: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { connect: CONNECT_TIMEOUT, call: API_TIMEOUT, silence: DOWNLOAD_READ_TIMEOUT }
+        Timeouts {
+            connect: CONNECT_TIMEOUT,
+            call: API_TIMEOUT,
+            silence: DOWNLOAD_READ_TIMEOUT,
+            measured: DOWNLOAD_RATE_OVER,
+        }
     }
 }
 
@@ -175,44 +184,12 @@ fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
     Ok(bearer)
 }
 
-/// An answer on its way that is a file.
-#[derive(Debug)]
-pub struct Incoming {
-    headers: Vec<(String, String)>,
-    response: reqwest::Response,
-    held: Bytes,
-    silence: Duration,
-}
-
-impl Incoming {
-    /// Name (lower case) and value.
-    pub fn headers(&self) -> &[(String, String)] {
-        &self.headers
-    }
-
-    /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
-    /// ends in a fault, never in `None`.
-    ///
-    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
-    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        let silent = |_| Fault::new(Origin::Api, Kind::Timeout, "the answer stopped in the middle");
-        while self.held.is_empty() {
-            let next = tokio::time::timeout(self.silence, self.response.chunk()).await.map_err(silent)?;
-            match next.map_err(|error| fault(Origin::Api, error))? {
-                Some(bytes) => self.held = bytes,
-                None => return Ok(None),
-            }
-        }
-        let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
-        Ok(Some(self.held.split_to(size)))
-    }
-}
-
 /// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.
 #[derive(Clone, Debug)]
 pub struct DownloadClient {
     http: reqwest::Client,
     policy: LinkPolicy,
+    measured: Duration,
     clock: Clock,
 }
 
@@ -222,7 +199,8 @@ impl DownloadClient {
         let http = builder(outlet)?.read_timeout(outlet.timeouts.silence);
         let policy =
             LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
-        Ok(DownloadClient { http: finish(http)?, policy, clock: outlet.clock.clone() })
+        let measured = outlet.timeouts.measured;
+        Ok(DownloadClient { http: finish(http)?, policy, measured, clock: outlet.clock.clone() })
     }
 
     /// Begins a download.
@@ -231,9 +209,25 @@ impl DownloadClient {
     /// of the connection.
     pub async fn open(&self, file: &FileLink) -> Result<Download, Fault> {
         let url = self.policy.check(file.url.expose())?;
-        let response = self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))?;
+        let mut response = self.get(url.clone()).await?;
+        // one hop at most, and only to where a link might have led in the first place (recovery row H02)
+        if let Some(next) = self.allowed_hop(&url, &response) {
+            response = self.get(next).await?;
+        }
         let response = succeeded(Origin::Download, response, &self.clock).await?;
-        Ok(Download { response, held: Bytes::new() })
+        Ok(Download { response, held: Bytes::new(), over: self.measured, waited: Duration::ZERO, came: 0 })
+    }
+
+    async fn get(&self, url: Url) -> Result<reqwest::Response, Fault> {
+        self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))
+    }
+
+    fn allowed_hop(&self, from: &Url, response: &reqwest::Response) -> Option<Url> {
+        if !response.status().is_redirection() {
+            return None;
+        }
+        let to = response.headers().get(LOCATION)?.to_str().ok()?;
+        self.policy.check(from.join(to).ok()?.as_str()).ok()
     }
 }
 
@@ -242,22 +236,45 @@ impl DownloadClient {
 pub struct Download {
     response: reqwest::Response,
     held: Bytes,
+    over: Duration,
+    /// Time spent waiting, and bytes that came in it, since the rate was looked at last.
+    waited: Duration,
+    came: u64,
 }
 
 impl Download {
     /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
     /// ends in a fault, never in `None`.
     ///
-    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
+    /// Faults: [`Kind::Interrupted`]; [`Kind::Timeout`], also when fewer than [`MIN_DOWNLOAD_BYTES`] come in
+    /// [`DOWNLOAD_RATE_OVER`].
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         while self.held.is_empty() {
+            let start = tokio::time::Instant::now();
             match self.response.chunk().await.map_err(|error| fault(Origin::Download, error))? {
                 Some(bytes) => self.held = bytes,
                 None => return Ok(None),
             }
+            self.measure(start.elapsed())?;
         }
         let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
         Ok(Some(self.held.split_to(size)))
+    }
+
+    /// A drip keeps every time-out from striking; only its rate gives it away. What this side takes to work is not
+    /// counted.
+    fn measure(&mut self, waited: Duration) -> Result<(), Fault> {
+        self.waited += waited;
+        self.came += self.held.len() as u64;
+        if self.waited < self.over {
+            return Ok(());
+        }
+        if self.came < MIN_DOWNLOAD_BYTES {
+            let detail = format!("only {} bytes came in {} s", self.came, self.waited.as_secs());
+            return Err(Fault::new(Origin::Download, Kind::Timeout, detail));
+        }
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 

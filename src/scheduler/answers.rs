@@ -116,6 +116,7 @@ impl Hand {
         match received {
             Err(fault) => {
                 self.account.call_fault(&fault, pass.generation).await?;
+                self.account.met(self.key.feed, &fault).await?;
                 Err(fault)
             }
             Ok(received) => {

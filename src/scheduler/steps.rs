@@ -191,6 +191,7 @@ impl Hand {
         match page {
             Err(fault) => {
                 self.account.call_fault(&fault, generation).await?;
+                self.account.met(self.key.feed, &fault).await?;
                 Err(fault)
             }
             Ok(page) => {
@@ -212,7 +213,11 @@ impl Hand {
         if let Some(until) = self.account.quota(self.feed, call).await? {
             return shut(Some(until), By::Quota);
         }
-        let (token, generation) = match self.account.access().await? {
+        let access = self.account.access().await;
+        if let Err(fault) = &access {
+            self.account.met(self.key.feed, fault).await?;
+        }
+        let (token, generation) = match access? {
             Access::Go { token, generation } => (token, generation),
             Access::Shut(closed) => return shut(closed.until, By::Gate),
         };

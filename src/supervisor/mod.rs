@@ -6,6 +6,7 @@ pub mod gate;
 pub mod overrides;
 pub mod policy;
 pub mod rule;
+pub mod spread;
 pub mod words;
 
 mod rows_access;

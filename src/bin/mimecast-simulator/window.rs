@@ -209,7 +209,10 @@ impl Page<'_> {
             pen.write(self.feed, &run.nth(number), body);
             let record = body.get(start..).unwrap_or_default();
             let books = if self.function.second { &mut state.second } else { &mut state.rows };
-            books.hand(run.first_event + number, record);
+            // Of an answer that breaks off nothing arrives.
+            if !self.has(Effect::Cut) {
+                books.hand(run.first_event + number, record);
+            }
         }
     }
 
