@@ -109,12 +109,7 @@ impl ApiClient {
     pub async fn open(&self, request: &Request, token: &Token) -> Result<Incoming, Fault> {
         let response =
             self.respond(Origin::Api, request, Some(bearer(token)?), Some(ARCHIVE_TIMEOUT)).await?;
-        Ok(Incoming {
-            headers: plain(response.headers()),
-            response,
-            held: Bytes::new(),
-            silence: self.silence,
-        })
+        Ok(Incoming::new(plain(response.headers()), response, self.silence))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
