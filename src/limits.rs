@@ -48,6 +48,24 @@ pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
 /// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
 pub const DOWNLOAD_PIECE_BYTES: usize = 64 << 10;
+/// Events asked for in one page of the stream; Mimecast takes no more.
+pub const STREAM_PAGE_SIZE: u32 = 100;
+/// Stream calls per hour and credential (mimecast-api.md §2.6).
+pub const STREAM_QUOTA_CALLS: usize = 300;
+/// Length of the window that [`STREAM_QUOTA_CALLS`] counts in.
+pub const STREAM_QUOTA_WINDOW: Duration = Duration::from_secs(3_600);
+/// How far back the stream is asked: the 24 hours that Mimecast keeps, less what a request may take.
+pub const STREAM_KEPT: Duration = Duration::from_secs(24 * 3_600 - 1_800);
+/// How much of the stream is read again where it begins, and where its token is lost: events of a file appear
+/// about every 15 minutes, so this is four times the usual lag.
+pub const STREAM_OVERLAP: Duration = Duration::from_secs(3_600);
+/// Longest overlap of a stream; more would leave too little of what it keeps.
+pub const MAX_STREAM_OVERLAP: Duration = Duration::from_secs(12 * 3_600);
+/// How long the contents of events are remembered while files and stream are both read: longer than the day a
+/// listing without token begins with, and the longest overlap.
+pub const STREAM_MEMORY: Duration = Duration::from_secs(3 * 86_400);
+/// How long events of feeds that resume by token are remembered: what Mimecast keeps of them, and a day.
+pub const TOKEN_MEMORY: Duration = Duration::from_secs(8 * 86_400);
 // --- supervisor and scheduler -----------------------------------------------------------------------------
 
 /// Logins without a success in an hour (reliability.md §2.2).
@@ -118,6 +136,20 @@ pub const INFLATE_BYTES: usize = 256 << 10;
 pub const HELD_FILE_BYTES: usize = 1 << 20;
 /// Where the expansion ratio begins to count.
 pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
+
+/// An answer that is a file, as it is sent: zips of half an hour's logs are a few MiB; 256 MiB is a week's
+/// backlog of a large account. It lies in a nameless file on the disk while it is read.
+pub const MAX_ARCHIVE_BYTES: u64 = 256 << 20;
+/// Up to here such an answer stays in memory.
+pub const HELD_ARCHIVE_BYTES: usize = 2 << 20;
+/// What all members of one archive may expand to.
+pub const MAX_ARCHIVE_EXPANDED_BYTES: u64 = 8 << 30;
+/// Members of one archive: a week of ten kinds of files, one of each a second, would be fewer.
+pub const MAX_ARCHIVE_MEMBERS: usize = 100_000;
+/// Characters of a file's name that are shown; real ones have about 40.
+pub const MAX_FILE_NAME_CHARS: usize = 200;
+/// A whole answer that is a file, from first byte sent to last byte read.
+pub const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 // --- dialect: error answers -------------------------------------------------------------------------------
 

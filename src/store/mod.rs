@@ -124,6 +124,11 @@ impl Store {
         self.inner.newest.subscribe()
     }
 
+    /// The directory it lies in, where its owner may put what has to be set aside.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.inner.dir
+    }
+
     /// Random bytes of this installation, for [`crate::secret::Secret::fingerprint`].
     pub fn salt(&self) -> &[u8] {
         &self.inner.salt
