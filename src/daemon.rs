@@ -122,7 +122,10 @@ impl Daemon {
         };
         Notice::Process(news).emit();
         fleet.guard("upkeep of the store", upkeep::store(board.clone(), stop_upkeep.clone()));
-        fleet.guard("upkeep of metrics", upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
+        fleet.guard(
+            "upkeep of metrics",
+            upkeep::telemetry(board.clone(), exporter.clone(), fleet.failed(), stop_upkeep.clone()),
+        );
         fleet.guard("reminder of ending secrets", upkeep::secrets(board.clone(), stop_upkeep.clone()));
         let heartbeat = tokio::sync::watch::Sender::new(settings.heartbeat);
         let mut watch = Some(Watch::new(board.clone()));

@@ -409,6 +409,12 @@ pub const MAX_GAPS_TOLD_AT_ONCE: u32 = 500;
 pub const HEARTBEAT_FEEDS: usize = 100;
 /// How long a daemon that ends waits for alert targets to be told what it still has to tell.
 pub const ALERT_FAREWELL: Duration = Duration::from_secs(10);
+/// A task that gives no sign of life for this long beyond what it promised hangs (recovery row L10): twice the longest
+/// time a single exchange may be configured to take.
+pub const TASK_STALLED: Duration = Duration::from_secs(2 * 600);
+/// How long a daemon with a task that hangs goes on where no watchdog ends it: time to tell the alert; as the unit's
+/// `WatchdogSec=`.
+pub const STALLED_GRACE: Duration = Duration::from_secs(120);
 /// Shortest interval of heartbeats: each is an event in the store.
 pub const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest interval of heartbeats: a SIEM that waits a day for silence waits for nothing.

@@ -18,6 +18,7 @@ use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{Ladder, Rule, Verdict};
 use crate::telemetry::notice::{Alert as News, Incident, Notice};
+use crate::telemetry::pulse;
 
 /// What an operator sees of a receiver.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,7 @@ impl Teller {
                 }
                 continue;
             }
+            pulse::beat();
             match self.tell(&due, repost).await {
                 Ok(()) => {
                     (failures, most) = (0, ALERT_POST_MESSAGES);
@@ -89,6 +91,7 @@ impl Teller {
                 std::future::pending::<()>().await;
             }
         };
+        pulse::rest();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return false,
@@ -173,6 +176,7 @@ impl Teller {
             (state.next_attempt, state.why) = (Some(moment.now.plus(wait)), Some(fault.to_string()));
         });
         self.wake.mark_unchanged();
+        pulse::promise(wait);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}

@@ -26,6 +26,7 @@ use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::spread::UnknownCode;
 use crate::supervisor::{self, policy, words};
 use crate::telemetry::label::{FeedState, Grade};
+use crate::telemetry::pulse::Watched;
 
 /// A tenant as it runs.
 pub struct TenantView {
@@ -56,9 +57,24 @@ pub struct Parts {
     pub tenants: Vec<TenantView>,
     pub sinks: Vec<SinkView>,
     pub targets: Vec<TargetView>,
+    /// Tasks that promised signs of life.
+    pub pulses: Vec<Watched>,
     pub config_ok: bool,
     /// Why the configuration on disk is not the one in force.
     pub refused: Option<String>,
+}
+
+impl Parts {
+    /// Tasks that hang, by name.
+    pub fn stalled(&self) -> Vec<String> {
+        self.pulses.iter().filter_map(Watched::stalled).collect()
+    }
+
+    /// Watches one more task; those that have ended are forgotten.
+    pub fn watch(&mut self, task: Watched) {
+        self.pulses.retain(|known| !known.is_gone());
+        self.pulses.push(task);
+    }
 }
 
 /// Everything `status` is made from.

@@ -63,6 +63,7 @@ pub fn find(parts: &Parts, facts: &Facts, full: bool, (started, now): (Option<Ti
             None => {}
         }
     }
+    found.findings.extend(parts.stalled().iter().filter_map(|task| stalled(task, now)));
     found.findings.extend(store(facts, full));
     found.findings.extend(put_aside(&facts.aside));
     found.findings.extend(facts.gaps.iter().map(gap));
@@ -323,6 +324,12 @@ fn gap((feed, gaps, newest): &(FeedKey, u64, Option<Time>)) -> Finding {
     );
     let key = key(&feed.tenant, &feed.to_string(), "gap_open");
     Finding { stage: *gaps, since: *newest, ..by_word(key, Severity::Critical, words, remedy) }
+}
+
+fn stalled(task: &str, now: Time) -> Option<Finding> {
+    let rule = policy::by_id("L10")?;
+    let words = format!("{task} gives no sign of life");
+    Some(by_rule(rule, key("", task, rule.id), (None, now), words))
 }
 
 fn refused(why: &str) -> Finding {

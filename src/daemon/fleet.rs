@@ -25,6 +25,7 @@ use crate::store::{Start, Store};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::telemetry::metrics;
 use crate::telemetry::notice::{Notice, Process};
+use crate::telemetry::pulse;
 
 /// Everything that runs for one configuration.
 pub struct Fleet {
@@ -203,6 +204,7 @@ impl Fleet {
                 once: self.once,
             };
             let window = (feed.overlap, ready.settings.lookback);
+            let name = format!("runner of {key}");
             let runner = Runner::open(
                 (key, row),
                 window,
@@ -211,7 +213,9 @@ impl Fleet {
                 (self.clock.clone(), pace),
                 wires,
             );
-            runners.spawn(runner.await.map_err(startup)?.run());
+            let (watched, task) = pulse::living(name, runner.await.map_err(startup)?.run());
+            self.board.parts().watch(watched);
+            runners.spawn(task);
         }
         let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds };
         self.board.parts().tenants.push(view);
@@ -249,7 +253,9 @@ impl Fleet {
                 wires,
             );
             let (failed, name) = (self.failed.clone(), ready.settings.name.clone());
-            let task = tokio::spawn(courier.run());
+            let (watched, task) = pulse::living(format!("courier of sink {name}"), courier.run());
+            self.board.parts().watch(watched);
+            let task = tokio::spawn(task);
             let abort = task.abort_handle();
             let courier = tokio::spawn(async move {
                 if let Err(error) = task.await
@@ -267,6 +273,8 @@ impl Fleet {
 
     /// Runs a task of the daemon's own; when it panics the daemon ends and is started again.
     pub fn guard(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (watched, task) = pulse::living(name, task);
+        self.board.parts().watch(watched);
         guarded(self.failed.clone(), name.to_owned(), task);
     }
 

@@ -23,6 +23,7 @@ use crate::setup_error::SetupError;
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::telemetry::label::Grade;
 use crate::telemetry::metrics;
+use crate::telemetry::pulse;
 
 /// Everybody who is told.
 pub struct Tellers {
@@ -119,7 +120,9 @@ impl Tellers {
             stop: stop.clone(),
         };
         let name = format!("alert target {}", settings.name);
-        let task = guarded(self.failed.clone(), name, teller.run());
+        let (watched, task) = pulse::living(name.clone(), teller.run());
+        self.board.parts().watch(watched);
+        let task = guarded(self.failed.clone(), name, task);
         self.running.push(Running { settings, stop, task });
     }
 

@@ -7,17 +7,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use crate::clock::Time;
-use crate::limits::{SECRET_WARNING_DAYS, SWEEP_EVERY, SWEEP_WHEN_FULL_EVERY, TELEMETRY_UPKEEP_EVERY};
+use crate::limits::{
+    SECRET_WARNING_DAYS, STALLED_GRACE, SWEEP_EVERY, SWEEP_WHEN_FULL_EVERY, TELEMETRY_UPKEEP_EVERY,
+};
 use crate::signals::service;
 use crate::supervisor::policy::judge;
 use crate::telemetry::exporter::Exporter;
-use crate::telemetry::notice::{Incident, Notice, Store as News, Tenant as TenantNews};
+use crate::telemetry::notice::{Incident, Notice, Process, Store as News, Tenant as TenantNews};
+use crate::telemetry::pulse;
 
 /// Deletes what is past its retention, and tells when the store fills up and empties.
 pub async fn store(board: Arc<Board>, stop: CancellationToken) {
     let mut full_since: Option<Time> = None;
     loop {
         let every = if full_since.is_some() { SWEEP_WHEN_FULL_EVERY } else { SWEEP_EVERY };
+        pulse::promise(every);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
@@ -68,6 +72,7 @@ pub async fn secrets(board: Arc<Board>, stop: CancellationToken) {
                 Notice::Tenant(&tenant, TenantNews::SecretExpiring { expires, days }).emit();
             }
         }
+        pulse::promise(DAY);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(DAY) => {}
@@ -77,19 +82,39 @@ pub async fn secrets(board: Arc<Board>, stop: CancellationToken) {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Keeps histograms small and tells the service manager that the runtime turns.
-pub async fn telemetry(exporter: Exporter, stop: CancellationToken) {
+/// Keeps histograms small and tells the service manager that the daemon lives: that its runtime turns, and that every
+/// task gives the signs of life it promised. When one does not (recovery row L10), the service manager waits in vain
+/// and starts the daemon afresh; where nobody watches, `failed` ends it after the same time.
+pub async fn telemetry(
+    board: Arc<Board>,
+    exporter: Exporter,
+    failed: CancellationToken,
+    stop: CancellationToken,
+) {
     let watchdog = service::watchdog_interval();
     let every =
         watchdog.map_or(TELEMETRY_UPKEEP_EVERY, |interval: Duration| interval.min(TELEMETRY_UPKEEP_EVERY));
+    let mut since: Option<tokio::time::Instant> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
         exporter.upkeep();
-        if watchdog.is_some() {
-            let _ = service::alive(); // a deaf service manager restarts us, which is its right
+        let stalled = board.parts().stalled().into_iter().next();
+        let Some(task) = stalled else {
+            since = None;
+            if watchdog.is_some() {
+                let _ = service::alive(); // a deaf service manager restarts us, which is its right
+            }
+            continue;
+        };
+        let begun = *since.get_or_insert_with(|| {
+            Notice::Process(Process::TaskStalled { task: &task }).emit();
+            tokio::time::Instant::now()
+        });
+        if watchdog.is_none() && begun.elapsed() >= STALLED_GRACE {
+            failed.cancel();
         }
     }
 }

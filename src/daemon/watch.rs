@@ -22,6 +22,7 @@ use crate::store::{AlertNews, DueRow};
 use crate::supervisor::alert::Change;
 use crate::telemetry::label::Grade;
 use crate::telemetry::notice::{Alert as News, Notice};
+use crate::telemetry::pulse;
 
 /// Looks, compares, tells.
 pub struct Watch {
@@ -60,6 +61,7 @@ impl Watch {
     pub async fn run(mut self, heartbeat: watch::Receiver<Option<Duration>>, stop: CancellationToken) {
         let mut beat = Instant::now();
         loop {
+            pulse::promise(ALERT_LOOK_EVERY);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(ALERT_LOOK_EVERY) => {}

@@ -22,6 +22,7 @@ use crate::supervisor::rule::{Ladder, Rule, Verdict};
 use crate::telemetry::label::Attempt;
 use crate::telemetry::metrics;
 use crate::telemetry::notice::{Incident, Notice, Sink as News};
+use crate::telemetry::pulse;
 
 /// What an operator sees of a courier.
 #[derive(Clone, Debug, Default)]
@@ -109,9 +110,11 @@ impl Courier {
         let mut newest = self.store.newest();
         while !self.wires.stop.is_cancelled() {
             newest.mark_unchanged();
+            pulse::beat();
             match self.round().await {
                 Ok(Round::Moved) => self.note_success(),
                 Ok(Round::Nothing) => {
+                    pulse::rest();
                     tokio::select! {
                         biased;
                         () = self.wires.stop.cancelled() => break,
@@ -164,6 +167,7 @@ impl Courier {
         let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
         while events < every && !self.wires.stop.is_cancelled() {
             let room = window.max_events.min(every - events);
+            pulse::beat();
             let Some(mut load) = self.reader.next(room, window.max_bytes).await? else { break };
             if !load.batch.is_empty() {
                 (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
@@ -321,6 +325,7 @@ impl Courier {
             (state.next_attempt, state.why) = (Some(moment.now.plus(wait)), Some(fault.to_string()));
         });
         self.wires.wake.mark_unchanged();
+        pulse::promise(wait);
         tokio::select! {
             () = self.wires.stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}

@@ -13,6 +13,7 @@ use crate::sink::{Sent, Sink, Undelivered};
 use crate::store::DeadLetter;
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
+use crate::telemetry::pulse;
 
 /// A load on its way, with what is decided so far. Survives back-offs, so that what was acknowledged is not
 /// sent again.
@@ -51,6 +52,7 @@ impl Delivery {
     /// `refused_before` counts single refusals in a row before this load.
     pub async fn proceed(&mut self, sink: &Sink, refused_before: usize) -> Result<(), Fault> {
         while let Some(part) = self.undecided.pop() {
+            pulse::beat();
             let sent = if part.len() == self.load.batch.len() {
                 sink.send(&self.load.batch).await
             } else {

@@ -24,6 +24,7 @@ use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking, Request};
 use crate::store::{Dedupe, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
+use crate::telemetry::pulse;
 
 /// What came as the answer.
 enum Received {
@@ -51,7 +52,9 @@ impl Hand {
         pass: Pass,
         request: &Request,
     ) -> Result<Outcome, Fault> {
+        pulse::rest(); // whoever has the place gives signs of life
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
+        pulse::beat();
         match self.converse(&pass, request).await? {
             Received::Nothing(head) => {
                 let leads = leads(&head, old);
@@ -89,7 +92,9 @@ impl Hand {
             Ready::Go(pass) => pass,
             Ready::Shut(outcome) => return Ok(outcome),
         };
+        pulse::rest(); // whoever has the place gives signs of life
         let _one_of_few = self.files.clone().acquire_owned().await;
+        pulse::beat();
         let request = match self.feed.ask {
             Ask::Archive => request::single_file(self.feed, &position),
             _ => {
@@ -134,6 +139,7 @@ impl Hand {
             Head::read(incoming.headers(), if archive { mta::TOKEN_HEADER } else { mta::INTEL_TOKEN_HEADER });
         let mut spool = Spool::new(self.store.dir());
         while let Some(piece) = incoming.next_piece().await? {
+            pulse::beat();
             spool.push(&piece).await?;
         }
         let body = spool.finish().await?;

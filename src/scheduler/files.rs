@@ -15,6 +15,7 @@ use crate::store::{Gap, Intake, StagedChunk};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
+use crate::telemetry::pulse;
 
 /// One file, read.
 struct FileRead {
@@ -31,7 +32,9 @@ impl Hand {
     pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
         let link = self.link(file)?;
         self.room()?;
+        pulse::rest(); // whoever has the place gives signs of life
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
+        pulse::beat();
         self.store.let_courier_take().await;
         let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
         self.store_file(&link, read, Vec::new()).await?;
@@ -47,7 +50,9 @@ impl Hand {
             return self.give_up_answer().await;
         }
         let link = self.link(file)?;
+        pulse::rest(); // whoever has the place gives signs of life
         let _one_of_few = self.files.clone().acquire_owned().await;
+        pulse::beat();
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
         let read = match self.read_file(&link, salvaging).await {
             Ok(read) => read,
@@ -111,6 +116,7 @@ impl Hand {
         let mut download = self.account.downloads.open(link).await?;
         let mut bytes = 0;
         while let Some(piece) = download.next_piece().await? {
+            pulse::beat();
             parser.push(&piece)?;
             bytes += self.stage(parser, staged).await?;
         }

@@ -22,6 +22,7 @@ use crate::supervisor::backoff::Pace;
 use crate::supervisor::rule::{Rule, Verdict};
 use crate::telemetry::label::FeedState;
 use crate::telemetry::notice::{Feed as News, Incident, Notice, Skip};
+use crate::telemetry::pulse;
 
 /// How a runner ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +137,7 @@ impl Runner {
         if self.wires.stop.is_cancelled() {
             return Outcome::Stopping;
         }
+        pulse::beat();
         let page_size = self.state.page_size(self.hand.page_size());
         let done = match step {
             Step::Ask => self.hand.ask(page_size).await,
@@ -182,16 +184,22 @@ impl Runner {
     }
 
     async fn until(&mut self, until: Time) -> Outcome {
+        let wait = until.since(self.clock.now());
+        pulse::promise(wait);
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
-            () = tokio::time::sleep(until.since(self.clock.now())) => Outcome::Ready,
+            () = tokio::time::sleep(wait) => Outcome::Ready,
         }
     }
 
     async fn held(&mut self, probe: Option<Time>) -> Outcome {
         self.hand.new_cycle();
         self.wires.wake.mark_unchanged();
+        match probe {
+            Some(at) => pulse::promise(at.since(self.clock.now())),
+            None => pulse::rest(),
+        }
         let probing = async {
             match probe {
                 Some(at) => tokio::time::sleep(at.since(self.clock.now())).await,
@@ -211,6 +219,7 @@ impl Runner {
         let now = self.clock.now();
         let look = self.pace.scaled(LOOK_AT_GATE_EVERY);
         let wait = self.state.next().map_or(look, |until| until.since(now).min(look));
+        pulse::promise(wait);
         let mut changes = self.account.changes();
         changes.mark_unchanged();
         self.wires.wake.mark_unchanged();

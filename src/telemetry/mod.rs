@@ -8,3 +8,4 @@ pub mod log;
 pub mod metrics;
 pub mod notice;
 pub mod process;
+pub mod pulse;

@@ -210,3 +210,111 @@ fn a_receiver_that_was_away_hears_of_everything_once() {
     let status = status(&daemon).expect("a status");
     assert_eq!(status["alert_targets"][0]["up"], true, "{status}");
 }
+
+#[test]
+fn the_feed_collector_goes_to_whoever_names_it_and_to_nobody_else() {
+    let simulator = Simulator::start(&["--events", "500", "--seed", "74", "--scenario", "password-expired"]);
+    let site = site(&simulator, "", "");
+    let (named, other) = (site.path("named.ndjson"), site.path("other.ndjson"));
+    let sinks = format!(
+        "[sinks.named]\ntype = \"file\"\npath = {named:?}\nfeeds = [\"*\", \"collector\"]\ntenants = [\"acme\"]\n\
+         [sinks.other]\ntype = \"file\"\npath = {other:?}\n[heartbeat]\ninterval = \"1s\"\n"
+    );
+    site.write(&simulator.url, "feeds = [\"audit\"]\npoll_interval = \"1s\"", &sinks);
+    let events = |kind: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(&named).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["feed"] == "collector" && line["type"] == kind).collect()
+    };
+    for starts in 1..=2 {
+        let daemon = spawn(&site);
+        eventually("heartbeats and the alert", || {
+            (events("heartbeat").len() >= 2 * starts && !events("alert").is_empty()).then_some(())
+        });
+        let (status, _) = daemon.stop();
+        assert!(status.success(), "{status}");
+    }
+    let alerts = events("alert");
+    assert_eq!(alerts.len(), 1, "a restart tells nothing twice: {alerts:?}");
+    let alert = &alerts[0]["event"];
+    assert_eq!((&alert["state"], &alert["title"]), (&"raised".into(), &"password_expired".into()));
+    assert_eq!(
+        (&alert["tenant"], &alerts[0]["tenant"]),
+        (&"acme".into(), &"".into()),
+        "the feed is nobody's"
+    );
+    let beats = events("heartbeat");
+    let last = &beats[beats.len() - 1]["event"];
+    assert_eq!(last["feeds"][0]["feed"], "audit");
+    assert_eq!(last["feeds"][0]["seconds_since_success"], Value::Null, "it never answered");
+    let mut numbers: Vec<u64> =
+        alerts.iter().chain(&beats).filter_map(|event| event["event"]["number"].as_u64()).collect();
+    numbers.sort_unstable();
+    let all: Vec<u64> = (1..=numbers.len() as u64).collect();
+    assert_eq!(numbers, all, "no number is missing, none is there twice");
+    let text = std::fs::read_to_string(&other).unwrap_or_default();
+    assert!(!text.contains("collector"), "a pattern does not name it: {text}");
+    site.reconcile();
+}
+
+/// A real Alertmanager that nobody hears; killed when dropped.
+struct Alertmanager {
+    child: std::process::Child,
+    url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Alertmanager {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = dir.path().join("alertmanager.yml");
+        std::fs::write(&config, "route:\n  receiver: none\nreceivers:\n  - name: none\n").expect("written");
+        let address = crate::rig::Receiver::nobody();
+        let child = std::process::Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", dir.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stderr(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("prometheus-alertmanager (its Debian package) is needed for the tests");
+        let manager = Alertmanager { child, url: format!("http://{address}"), _dir: dir };
+        eventually("Alertmanager to answer", || {
+            (http("GET", &format!("{}/-/ready", manager.url), "").0 == 200).then_some(())
+        });
+        manager
+    }
+    /// The alerts it believes to be active.
+    fn active(&self) -> Vec<Value> {
+        let (status, body) = http("GET", &format!("{}/api/v2/alerts?active=true", self.url), "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("a list of alerts")
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_alertmanager_sees_it_active_and_then_resolved() {
+    let manager = Alertmanager::start();
+    let simulator = Simulator::start(&["--events", "500", "--seed", "75", "--scenario", "password-expired"]);
+    let alerts = format!("[alerts.am]\ntype = \"alertmanager\"\nurl = \"{}\"\n", manager.url);
+    let site = site(&simulator, "feeds = [\"audit\"]\npoll_interval = \"1s\"", &alerts);
+    let daemon = spawn(&site);
+    let alert = eventually("the alert to be active", || manager.active().into_iter().next());
+    let labels = &alert["labels"];
+    assert_eq!((&labels["alertname"], &labels["tenant"]), (&"password_expired".into(), &"acme".into()));
+    assert_eq!((&labels["severity"], &labels["rule"]), (&"critical".into(), &"M17".into()));
+    assert!(alert["annotations"]["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{alert}");
+    simulator.scenario("no_quota");
+    let out = site.output(&["resume", "acme"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    eventually("it to be resolved", || manager.active().is_empty().then_some(()));
+    drop(daemon);
+}

@@ -38,6 +38,8 @@ pub enum Process<'a> {
     ConfigWarning { words: &'a str },
     /// A task ended that should not have; it is started again after `wait`, or not at all.
     TaskFailed { task: &'a str, words: &'a str, wait: Option<Duration> },
+    /// A task gives no sign of life: the daemon will be ended and started afresh.
+    TaskStalled { task: &'a str },
     /// An admin connection or its listener failed.
     AdminFailed { words: &'a str },
     /// This machine's clock differs from Mimecast's; positive when theirs is ahead.
@@ -83,6 +85,11 @@ impl Process<'_> {
                 error!(target: "mimecollectd", task, wait_ms = wait.map(|wait| wait.as_millis() as u64),
                     "{task} broke off and {}: {}", if wait.is_some() { "will be started again" } else { "stays down" },
                     clean(words));
+            }
+            Process::TaskStalled { task } => {
+                error!(target: "mimecollectd", task, rule = "L10",
+                    "{task} gives no sign of life: the daemon ends within two minutes, so that the service manager \
+                     starts it afresh. Nothing is lost; report this with the log of what went before");
             }
             Process::AdminFailed { words } => {
                 warn!(target: "mimecollectd::admin", "admin listener: {}", clean(words))
