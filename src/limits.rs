@@ -365,6 +365,8 @@ pub const ALERT_REPEAT: Duration = Duration::from_secs(24 * 3_600);
 pub const ALERT_UPDATE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How often the state of credentials, feeds and sinks is looked at for alerts: it is in memory and costs nothing.
 pub const ALERT_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Feeds that one such look takes in at that pace; more feeds make the looks rarer.
+pub const FEEDS_A_LOOK: usize = 1_000;
 /// How often the store is asked for what only it knows: gaps, quarantine, dead letters, room, balance.
 pub const ALERT_STORE_LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What was put aside (quarantine, dead letters) stays an alert for this long after the last of it.

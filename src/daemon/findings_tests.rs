@@ -203,3 +203,18 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
         "{full:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_hangs_is_found_by_name() {
+    let mut parts = Parts::default();
+    let (watched, task) =
+        crate::telemetry::pulse::living("courier of sink siem", std::future::pending::<()>());
+    parts.watch(watched);
+    let task = tokio::spawn(task);
+    assert_eq!(found(&parts, &Facts::default()), []);
+    tokio::time::advance(crate::limits::TASK_STALLED + Duration::from_secs(1)).await;
+    assert_eq!(found(&parts, &Facts::default()), [pair("courier of sink siem", "L10")]);
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(found(&parts, &Facts::default()), [], "a task that ended hangs no more");
+}

@@ -17,7 +17,9 @@ use crate::clock::Time;
 use crate::config::settings::COLLECTOR_FEED;
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
-use crate::limits::{ALERT_LOOK_EVERY, ALERT_STORE_LOOK_EVERY, MAX_COLLECTOR_EVENTS, MAX_GAPS_TOLD_AT_ONCE};
+use crate::limits::{
+    ALERT_LOOK_EVERY, ALERT_STORE_LOOK_EVERY, FEEDS_A_LOOK, MAX_COLLECTOR_EVENTS, MAX_GAPS_TOLD_AT_ONCE,
+};
 use crate::store::{AlertNews, DueRow};
 use crate::supervisor::alert::Change;
 use crate::telemetry::label::Grade;
@@ -61,10 +63,11 @@ impl Watch {
     pub async fn run(mut self, heartbeat: watch::Receiver<Option<Duration>>, stop: CancellationToken) {
         let mut beat = Instant::now();
         loop {
-            pulse::promise(ALERT_LOOK_EVERY);
+            let wait = self.pace();
+            pulse::promise(wait);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(ALERT_LOOK_EVERY) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             let every = *heartbeat.borrow();
             if let Some(every) = every
@@ -77,6 +80,12 @@ impl Watch {
             }
             self.look(true).await;
         }
+    }
+
+    /// From one look to the next: a daemon with many feeds looks less often, so that looking costs it no more.
+    fn pace(&self) -> Duration {
+        let feeds: usize = self.board.parts().tenants.iter().map(|tenant| tenant.feeds.len()).sum();
+        ALERT_LOOK_EVERY.saturating_mul(1 + u32::try_from(feeds / FEEDS_A_LOOK).unwrap_or(u32::MAX - 1))
     }
 
     /// One look. `events`: the daemon's own feed may still get some.

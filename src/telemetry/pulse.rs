@@ -5,7 +5,7 @@
 //! such a task, promising does nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,21 +16,21 @@ tokio::task_local! {
     static PULSE: Arc<Inner>;
 }
 
-/// Promises count from here; the clock is the monotonic one, which no time server moves.
-static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The task waits for others, who have promised on their own.
 const RESTING: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Inner {
     name: String,
-    /// Milliseconds since [`BEGINNING`] by which the next sign is due.
+    /// The clock is the monotonic one, which no time server moves.
+    born: Instant,
+    /// Milliseconds since its birth by which the next sign is due.
     due: AtomicU64,
 }
 
 impl Inner {
     fn promise(&self, within: Duration) {
-        let due = BEGINNING.elapsed().saturating_add(within).saturating_add(TASK_STALLED);
+        let due = self.born.elapsed().saturating_add(within).saturating_add(TASK_STALLED);
         self.due.store(u64::try_from(due.as_millis()).unwrap_or(RESTING), Ordering::Relaxed);
     }
 }
@@ -43,7 +43,7 @@ impl Watched {
     /// The task's name, if it has broken its promise by now. A task that has ended breaks none.
     pub fn stalled(&self) -> Option<String> {
         let inner = self.0.upgrade()?;
-        let now = u64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(0);
+        let now = u64::try_from(inner.born.elapsed().as_millis()).unwrap_or(0);
         (inner.due.load(Ordering::Relaxed) < now).then(|| inner.name.clone())
     }
     /// The task has ended.
@@ -54,7 +54,7 @@ impl Watched {
 
 /// Runs a task that gives signs of life, beginning with its start.
 pub fn living<F: Future>(name: impl Into<String>, task: F) -> (Watched, impl Future<Output = F::Output>) {
-    let inner = Arc::new(Inner { name: name.into(), due: AtomicU64::new(RESTING) });
+    let inner = Arc::new(Inner { name: name.into(), born: Instant::now(), due: AtomicU64::new(RESTING) });
     inner.promise(Duration::ZERO);
     (Watched(Arc::downgrade(&inner)), PULSE.scope(inner, task))
 }
@@ -81,7 +81,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_hangs_is_found_and_one_that_waits_as_promised_is_not() {
-        LazyLock::force(&BEGINNING);
         let (hanging, hangs) = living("hangs", std::future::pending::<()>());
         let (waiting, waits) = living("waits", async {
             promise(3 * TASK_STALLED);
@@ -97,7 +96,7 @@ mod tests {
         assert_eq!(stalled(), [None, None, None]);
         tokio::time::advance(TASK_STALLED).await;
         assert_eq!(stalled(), [Some("hangs".to_owned()), None, None]);
-        tokio::time::advance(3 * TASK_STALLED).await;
+        tokio::time::advance(3 * TASK_STALLED + Duration::from_secs(1)).await;
         assert_eq!(stalled(), [Some("hangs".to_owned()), Some("waits".to_owned()), None]);
         tasks.abort();
         assert!(tasks.await.is_err());
