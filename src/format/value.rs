@@ -103,6 +103,11 @@ impl<'a> Value<'a> {
         std::str::from_utf8(self.bytes).ok()?.parse().ok()
     }
 
+    /// The text is an address.
+    pub fn is_ip(&self) -> bool {
+        self.ip().is_some()
+    }
+
     /// The bytes of a whole decimal number of at most 18 digits, written as a number or as text.
     pub fn integer(&self) -> Option<&'a [u8]> {
         const DIGITS: usize = 18; // fits i64
