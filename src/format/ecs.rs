@@ -4,6 +4,9 @@
 //! is ours, `event.created` is when it was collected, tenant and feed are in `organization.name` and
 //! `event.provider`.
 
+use std::cell::Cell;
+
+use super::Stamp;
 use super::cef;
 use super::fields::Field;
 use super::json;
@@ -93,7 +96,10 @@ pub static LEAVES: &[Leaf] = &[
         ..leaf(&["event", "action"], &[Field::AuditType], |l, c, out| slug(b'-', l, c, out))
     },
     leaf(&["event", "category"], &[], category),
-    leaf(&["event", "created"], &[], |_, c, out| tree::moment(c.event.collected, out)),
+    leaf(&["event", "created"], &[], |_, c, out| {
+        json::quoted(c.collected, out);
+        true
+    }),
     leaf(&["event", "dataset"], &[], |_, c, out| {
         out.extend_from_slice(b"\"mimecast.");
         out.extend_from_slice(c.record.kind.row().dataset.as_bytes());
@@ -305,12 +311,18 @@ fn user_name(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 pub struct Writer {
     reader: Reader,
     tree: Tree,
+    stamp: Stamp,
     pub original: bool,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "mimecast", DROPPED), original: false }
+        Writer {
+            reader: Reader::default(),
+            tree: Tree::new(LEAVES, "mimecast", DROPPED),
+            stamp: Stamp::default(),
+            original: false,
+        }
     }
 }
 
@@ -319,7 +331,9 @@ impl Writer {
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let record = self.reader.read(event);
         let original = self.original || !record.whole;
-        let context = Context::new(event, record, record.kind as u32, original);
+        let (variant, used) = (record.kind as u32, Cell::new(0));
+        let context =
+            Context { event, record, variant, collected: self.stamp.text(event.collected), original, used };
         self.tree.write(&context, out);
     }
 }

@@ -31,8 +31,9 @@ pub fn inside(value: Value<'_>, max: usize, out: &mut Vec<u8>) {
 /// A string of the value's text; of an object or a list, of its JSON.
 pub fn string(value: Value<'_>, out: &mut Vec<u8>) {
     let as_it_is = match value.kind {
-        Kind::Escaped => is_escaped_well(value.bytes),
-        _ => STRING.is_plain(value.bytes),
+        Kind::Escaped => is_escaped_well(value),
+        Kind::Text if value.ascii => true, // a string's end and its escapes were looked for
+        _ => STRING.is_plain(value),
     };
     if as_it_is {
         return quoted(value.bytes, out);
@@ -94,12 +95,15 @@ pub fn nested(json: &[u8], out: &mut Vec<u8>) {
 
 /// It can stay as it is: no character that must be escaped, and no escape but those of two characters. Those
 /// with digits may be halves of pairs, which is looked at elsewhere.
-fn is_escaped_well(bytes: &[u8]) -> bool {
+fn is_escaped_well(value: Value<'_>) -> bool {
+    let bytes = value.bytes;
     const BLOCK: usize = 32;
-    let odd = |byte: u8| (byte < 0x20) | (byte >= 0x7f);
-    let clean = bytes.chunks(BLOCK).all(|block| {
-        !block.iter().fold(false, |any, byte| any | odd(*byte)) || !block.iter().any(|byte| suspicious(*byte))
-    });
+    let odd = |byte: u8| !(0x20..0x7f).contains(&byte);
+    let clean = value.ascii
+        || bytes.chunks(BLOCK).all(|block| {
+            !block.iter().fold(false, |any, byte| any | odd(*byte))
+                || !block.iter().any(|byte| suspicious(*byte))
+        });
     let mut rest = bytes;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         if !matches!(rest.get(at + 1), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) {

@@ -3,6 +3,9 @@
 //! are Base Events (0). A record that lacks what its class requires falls back to the next wider one. What has no
 //! place is under `unmapped` in Mimecast's own names.
 
+use std::cell::Cell;
+
+use super::Stamp;
 use super::fields::Field;
 use super::json;
 use super::kind::Type;
@@ -293,12 +296,18 @@ fn hashes(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 pub struct Writer {
     reader: Reader,
     tree: Tree,
+    stamp: Stamp,
     pub original: bool,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "unmapped", DROPPED), original: false }
+        Writer {
+            reader: Reader::default(),
+            tree: Tree::new(LEAVES, "unmapped", DROPPED),
+            stamp: Stamp::default(),
+            original: false,
+        }
     }
 }
 
@@ -308,7 +317,9 @@ impl Writer {
         let record = self.reader.read(event);
         let class = Class::of(&record);
         let original = self.original || !record.whole;
-        let context = Context::new(event, record, class as u32, original);
+        let (variant, used) = (class as u32, Cell::new(0));
+        let context =
+            Context { event, record, variant, collected: self.stamp.text(event.collected), original, used };
         self.tree.write(&context, out);
     }
 }

@@ -44,8 +44,12 @@ impl Style {
     }
 
     /// Nothing in it needs a look. Plain ASCII is found out sixteen bytes at a time, without a branch per byte.
-    pub fn is_plain(&self, bytes: &[u8]) -> bool {
+    pub fn is_plain(&self, value: Value<'_>) -> bool {
         let [one, other] = self.escaped;
+        let bytes = value.bytes;
+        if value.ascii {
+            return memchr::memchr2(one, other, bytes).is_none();
+        }
         let odd =
             |any: bool, byte: &u8| any | (*byte < 0x20) | (*byte >= 0x7f) | (*byte == one) | (*byte == other);
         let (blocks, tail) = bytes.as_chunks::<16>();
@@ -71,10 +75,7 @@ impl Style {
             if !std::mem::take(&mut first) {
                 SEPARATOR.chars().for_each(|c| text.put(self, c, out));
             }
-            if value.kind != Kind::Escaped
-                && text.len + value.bytes.len() <= max
-                && self.is_plain(value.bytes)
-            {
+            if value.kind != Kind::Escaped && text.len + value.bytes.len() <= max && self.is_plain(value) {
                 // no text after it can be cut inside this piece: the mark's place is found when it is needed
                 text.whole(value.bytes, out);
             } else {

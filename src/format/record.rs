@@ -55,6 +55,8 @@ pub struct Record<'a> {
     pub left_out: usize,
     /// Which fields it has, one bit each.
     pub present: u64,
+    /// It is printable ASCII throughout.
+    pub ascii: bool,
     slots: &'a [Slot; FIELDS],
     others: &'a [Slot],
 }
@@ -102,6 +104,7 @@ impl Reader {
         Record {
             kind,
             bytes,
+            ascii: is_ascii(bytes),
             whole,
             left_out,
             present: self.present,
@@ -115,8 +118,16 @@ impl Reader {
 fn decoded(key: &[u8]) -> Option<String> {
     memchr::memchr(b'\\', key)?;
     let mut text = String::new();
-    Value { kind: Kind::Escaped, bytes: key }.each_char(|c| text.push(c));
+    Value::of(Kind::Escaped, key).each_char(|c| text.push(c));
     Some(text)
+}
+
+/// Nothing but printable ASCII, found out without a branch per byte.
+fn is_ascii(bytes: &[u8]) -> bool {
+    let odd = |any: u8, byte: &u8| any | u8::from((*byte < 0x20) | (*byte >= 0x7f));
+    let (blocks, tail) = bytes.as_chunks::<64>();
+    let odds = blocks.iter().fold(0, |any, block| any | block.iter().fold(0, odd));
+    tail.iter().fold(odds, odd) == 0
 }
 
 /// Where `part` stands in `whole`, of which it is a part.
@@ -140,7 +151,7 @@ impl<'a> Record<'a> {
     /// The field's value; `None` when the record has none, `null` or nothing in it.
     pub fn get(&self, field: Field) -> Option<Value<'a>> {
         let slot = self.slot(field)?;
-        Some(Value { kind: slot.kind, bytes: self.part(slot.value) })
+        Some(Value { kind: slot.kind, bytes: self.part(slot.value), ascii: self.ascii })
     }
 
     /// The name the record itself has for the field.
@@ -157,7 +168,10 @@ impl<'a> Record<'a> {
     pub fn others(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
         let record = *self;
         self.others.iter().map(move |slot| {
-            (record.part(slot.key), Value { kind: slot.kind, bytes: record.part(slot.value) })
+            (
+                record.part(slot.key),
+                Value { kind: slot.kind, bytes: record.part(slot.value), ascii: record.ascii },
+            )
         })
     }
 
@@ -190,7 +204,7 @@ impl<'a> Record<'a> {
         let rest = details.bytes.get(from..)?;
         let len =
             rest.iter().take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':')).count();
-        let value = Value { kind: Kind::Plain, bytes: rest.get(..len)? };
+        let value = Value::of(Kind::Plain, rest.get(..len)?);
         value.ip().map(|_| value)
     }
 
@@ -202,7 +216,7 @@ impl<'a> Record<'a> {
         let rest = pattern.get(mark + 7..)?;
         let from = rest.iter().position(u8::is_ascii_hexdigit)?;
         let bytes = rest.get(from..from + DIGITS)?;
-        bytes.iter().all(u8::is_ascii_hexdigit).then_some(Value { kind: Kind::Plain, bytes })
+        bytes.iter().all(u8::is_ascii_hexdigit).then_some(Value::of(Kind::Plain, bytes))
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub record: Record<'a>,
     /// Number of the variant, for [`Leaf::only`].
     pub variant: u32,
+    /// When it was collected, as text.
+    pub collected: &'a [u8],
     /// Mimecast's own bytes are wanted.
     pub original: bool,
     /// Fields that found their place, one bit each: the others are carried under their own name.
@@ -40,10 +42,6 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(event: &'a Event<'a>, record: Record<'a>, variant: u32, original: bool) -> Self {
-        Context { event, record, variant, original, used: Cell::new(0) }
-    }
-
     /// The field has its place.
     pub fn uses(&self, field: Field) {
         self.used.set(self.used.get() | field.bit());
@@ -213,7 +211,7 @@ impl Tree {
         }
         let from = out.len();
         let kind = if name.contains(&b'\\') { Kind::Escaped } else { Kind::Plain };
-        json::string(Value { kind, bytes: name }, out);
+        json::string(Value { kind, bytes: name, ascii: value.ascii }, out);
         let key = out.get(from..).unwrap_or_default();
         let known = self.keys.iter().any(|(a, b)| out.get(*a..*b) == Some(key)) || RESERVED.contains(&key);
         if known {
@@ -244,7 +242,7 @@ impl Tree {
         if !object {
             self.member(name, Value::plain(&inner), pen, out);
         } else if sound {
-            self.member(name, Value { kind: Kind::Nested, bytes: inner.as_bytes() }, pen, out);
+            self.member(name, Value::of(Kind::Nested, inner.as_bytes()), pen, out);
         } else {
             self.member(b"spamProcessingDetailText", Value::plain(&inner), pen, out);
         }
