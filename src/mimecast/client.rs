@@ -2,6 +2,7 @@
 //! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
+mod incoming;
 mod resolver;
 mod tls;
 
@@ -12,6 +13,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use url::Url;
 
 use self::failed::fault;
+pub use self::incoming::Incoming;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
 use super::auth::{self, Token};
@@ -22,8 +24,8 @@ use crate::clock::Clock;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER, DOWNLOAD_READ_TIMEOUT,
-    IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
+    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
+    DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -81,23 +83,33 @@ pub struct ApiClient {
     http: reqwest::Client,
     base: Url,
     clock: Clock,
+    /// Longest silence inside of an answer that is a file.
+    silence: Duration,
 }
 
 impl ApiClient {
     /// Errors: the proxy cannot be used.
     pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
         let http = builder(outlet)?.timeout(outlet.timeouts.call);
-        Ok(ApiClient { http: finish(http)?, base: outlet.base_url.clone(), clock: outlet.clock.clone() })
+        let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
+        Ok(ApiClient { http: finish(http)?, base, clock, silence: outlet.timeouts.silence })
     }
 
     /// One call of a function.
     ///
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
     pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
-            .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
-        bearer.set_sensitive(true);
-        self.call(Origin::Api, request, Some(bearer)).await
+        self.call(Origin::Api, request, Some(bearer(token)?)).await
+    }
+
+    /// One call of a function whose answer is a file of any size. `accept` as for every other function: an answer
+    /// that is no file is JSON.
+    ///
+    /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
+    pub async fn open(&self, request: &Request, token: &Token) -> Result<Incoming, Fault> {
+        let response =
+            self.respond(Origin::Api, request, Some(bearer(token)?), Some(ARCHIVE_TIMEOUT)).await?;
+        Ok(Incoming::new(plain(response.headers()), response, self.silence))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -119,6 +131,20 @@ impl ApiClient {
         request: &Request,
         bearer: Option<HeaderValue>,
     ) -> Result<Answer, Fault> {
+        let response = self.respond(origin, request, bearer, None).await?;
+        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+        let body = read_bounded(origin, response).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// `limit`: for the whole exchange, instead of the usual one.
+    async fn respond(
+        &self,
+        origin: Origin,
+        request: &Request,
+        bearer: Option<HeaderValue>,
+        limit: Option<Duration>,
+    ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
         })?;
@@ -138,12 +164,19 @@ impl ApiClient {
         if let Some(bearer) = bearer {
             call = call.header(AUTHORIZATION, bearer);
         }
+        if let Some(limit) = limit {
+            call = call.timeout(limit);
+        }
         let response = call.send().await.map_err(|error| fault(origin, error))?;
-        let response = succeeded(origin, response, &self.clock).await?;
-        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        let body = read_bounded(origin, response).await?;
-        Ok(Answer { status, headers, body })
+        succeeded(origin, response, &self.clock).await
     }
+}
+
+fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
+        .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.
