@@ -147,7 +147,7 @@ impl Hand {
         self.room()?;
         (self.page, self.side) = (None, None);
         if !self.account.knows_time() && self.account.closed().await.is_none() {
-            self.account.access().await?; // a login tells the time that the first window is made of
+            self.account.learn_time().await?; // a login tells the time that the first window is made of
         }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;

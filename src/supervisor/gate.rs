@@ -240,6 +240,11 @@ impl Gate {
         rule
     }
 
+    /// What was permitted was not sent: the next one may go first.
+    pub fn not_sent(&mut self) {
+        self.trial = None;
+    }
+
     /// An API function answered well: the credential works. Says whether the gate changed.
     pub fn call_ok(&mut self, generation: u64) -> bool {
         if generation != self.generation || !self.on_trial() {
