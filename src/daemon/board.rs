@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::loss;
 use crate::admin::status::{self, Alert, Credential, Ready, Status};
 use crate::admin::{Answer, Source};
 use crate::clock::{Clock, Time};
@@ -14,7 +15,7 @@ use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
 use crate::scheduler::live::{CredentialLive, FeedLive};
-use crate::store::{Account, FeedRow, GapRow, Store, Usage};
+use crate::store::{Account, FeedRow, Store, Usage};
 use crate::supervisor::policy;
 use crate::supervisor::rule::{Rule, Scope};
 use crate::supervisor::words;
@@ -68,7 +69,7 @@ impl Board {
         let failures = [usage.as_ref().err(), rows.as_ref().err(), books.as_ref().err()];
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
-        let gaps = self.store.gaps_list(0, GAPS_LOOKED_AT).await.unwrap_or_default();
+        let gaps = self.store.gaps_open().await.unwrap_or_default();
         let told = Told {
             at: self.clock.now(),
             usage: usage.ok(),
@@ -89,6 +90,10 @@ impl Board {
         let working = |feed: &status::Feed| {
             matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
         };
+        let runs = |row: &&FeedRow| {
+            parts.tenants.iter().flat_map(|view| &view.feeds).any(|(key, _)| *key == row.key)
+        };
+        let left = loss::time_to_loss(told.rows.iter().filter(runs), self.clock.now());
         if !tenants.iter().flat_map(|tenant| &tenant.feeds).any(working) {
             reasons.push("no feed works: none has answered yet, or all are held back".to_owned());
         }
@@ -101,13 +106,10 @@ impl Board {
             alerts,
             tenants,
             sinks,
-            store: told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default(),
+            store: told.usage.as_ref().map(|usage| store(usage, told, left)).unwrap_or_default(),
         }
     }
 }
-
-/// Open gaps counted for `status`; more than this are one incident anyway.
-const GAPS_LOOKED_AT: u32 = 1_000;
 
 /// What the store told, at one look.
 struct Told {
@@ -115,7 +117,8 @@ struct Told {
     usage: Option<Usage>,
     rows: Vec<FeedRow>,
     books: Vec<Account>,
-    gaps: Vec<GapRow>,
+    /// Open gaps of each feed that has some.
+    gaps: Vec<(FeedKey, u64)>,
 }
 
 fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Tenant {
@@ -163,7 +166,7 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
             live.why.clone().unwrap_or_default(),
         ));
     }
-    let open = |gap: &&GapRow| gap.feed == *key && gap.closed.is_none();
+    let open = |(gap, _): &&(FeedKey, u64)| gap == key;
     status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
@@ -174,7 +177,7 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
         cursor_time: row.and_then(|row| row.last_event_time),
         events_stored: row.map_or(0, |row| row.stored),
         quarantined: row.map_or(0, |row| row.quarantined),
-        gaps_open: told.gaps.iter().filter(open).count() as u64,
+        gaps_open: told.gaps.iter().find(open).map_or(0, |(_, open)| *open),
         caught_up: live.caught_up,
     }
 }
@@ -211,14 +214,14 @@ fn sink(view: &SinkView, told: &Told, alerts: &mut Vec<Alert>) -> status::Sink {
     }
 }
 
-fn store(usage: &Usage, told: &Told) -> status::Store {
+fn store(usage: &Usage, told: &Told, left: Option<Duration>) -> status::Store {
     let full = "the disk is full: collection pauses until there is room, delivery goes on";
     let over = "undelivered events reached [store] max_size: collection pauses until sinks have taken some";
     status::Store {
         events: told.books.iter().map(|account| account.kept).sum(),
         bytes: usage.bytes_used,
         limit_bytes: usage.limit,
-        time_to_data_loss_seconds: None,
+        time_to_data_loss_seconds: left.map(|left| left.as_secs()),
         paused: if usage.disk_full {
             Some(full.to_owned())
         } else {

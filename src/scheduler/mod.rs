@@ -18,3 +18,5 @@ mod decide_day;
 mod decide_model;
 #[cfg(test)]
 mod decide_tests;
+#[cfg(test)]
+mod history_tests;

@@ -14,6 +14,7 @@ mod commit;
 mod dedupe;
 mod feeds;
 mod files;
+mod health;
 mod intake;
 mod ledger;
 mod open;
@@ -53,7 +54,7 @@ use tokio::sync::watch;
 use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
-pub use feeds::FeedRow;
+pub use feeds::{FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
 pub use open::Options;
