@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::rule::Rule;
+use crate::supervisor::spread::Spread;
 use crate::telemetry::label::CredentialState;
 use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
 
@@ -60,6 +61,7 @@ pub struct Account {
     pace: Pace,
     credential: tokio::sync::Mutex<Credential>,
     quota: Mutex<Quota>,
+    spread: Mutex<Spread>,
     /// Mimecast's clock minus ours, milliseconds, sorted; of the last few answers.
     skews: Mutex<Vec<i64>>,
     live: watch::Sender<CredentialLive>,
@@ -107,6 +109,7 @@ impl Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
             quota: Mutex::new(quota),
+            spread: Mutex::default(),
             skews: Mutex::default(),
             identity,
             store,
@@ -183,6 +186,11 @@ impl Account {
         if now && !known {
             let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
             Notice::Process(news).emit();
+        }
+        let skew = now.then(|| skews.get(skews.len() / 2).copied()).flatten();
+        drop(skews);
+        if self.live.borrow().skew_ms.is_some() || skew.is_some() {
+            self.live.send_modify(|live| live.skew_ms = skew);
         }
     }
 
@@ -311,6 +319,17 @@ impl Account {
         (self.identity.secret)().map_err(unreadable)
     }
 
+    /// Makes a login if one is due and allowed, and nothing else: its answer tells Mimecast's time.
+    ///
+    /// # Errors
+    /// As [`Account::access`].
+    pub async fn learn_time(&self) -> Result<(), Fault> {
+        if let Access::Go { .. } = self.access().await? {
+            self.credential.lock().await.gate.not_sent();
+        }
+        Ok(())
+    }
+
     /// An API function answered well.
     ///
     /// # Errors
@@ -336,6 +355,31 @@ impl Account {
             if rule.is_for_gate(fault.origin) {
                 credential.token = None;
             }
+            self.keep(&mut credential).await?;
+            self.publish(&mut credential, Some((fault, rule)));
+        }
+        Ok(())
+    }
+
+    /// A feed met a fault: what several feeds meet within a short time is the credential's, and a code that no row
+    /// names is remembered.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn met(&self, feed: &'static str, fault: &Fault) -> Result<(), Fault> {
+        let (rule, now) = (self.pace.judge(fault), self.clock.now());
+        let (wide, new) = {
+            let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = spread.note_code(fault, rule, now);
+            self.live.send_modify(|live| live.unknown_codes = spread.unknown().to_vec());
+            (spread.met(feed, rule, self.identity.feeds.len(), now), new)
+        };
+        if new {
+            Notice::Tenant(&self.identity.tenant, News::UnknownCode { fault, rule: rule.id }).emit();
+        }
+        if wide {
+            let mut credential = self.credential.lock().await;
+            credential.gate.widen(fault, self.clock.moment(), &self.pace);
             self.keep(&mut credential).await?;
             self.publish(&mut credential, Some((fault, rule)));
         }
