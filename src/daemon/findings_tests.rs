@@ -207,10 +207,13 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_hangs_is_found_by_name() {
     let mut parts = Parts::default();
-    let (watched, task) =
-        crate::telemetry::pulse::living("courier of sink siem", std::future::pending::<()>());
+    let (watched, task) = crate::telemetry::pulse::living("courier of sink siem", async {
+        crate::telemetry::pulse::beat();
+        std::future::pending::<()>().await;
+    });
     parts.watch(watched);
     let task = tokio::spawn(task);
+    tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(found(&parts, &Facts::default()), []);
     tokio::time::advance(crate::limits::TASK_STALLED + Duration::from_secs(1)).await;
     assert_eq!(found(&parts, &Facts::default()), [pair("courier of sink siem", "L10")]);

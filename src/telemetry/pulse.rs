@@ -52,10 +52,9 @@ impl Watched {
     }
 }
 
-/// Runs a task that gives signs of life, beginning with its start.
+/// Runs a task that gives signs of life; it is watched from its first promise on.
 pub fn living<F: Future>(name: impl Into<String>, task: F) -> (Watched, impl Future<Output = F::Output>) {
     let inner = Arc::new(Inner { name: name.into(), born: Instant::now(), due: AtomicU64::new(RESTING) });
-    inner.promise(Duration::ZERO);
     (Watched(Arc::downgrade(&inner)), PULSE.scope(inner, task))
 }
 
@@ -81,7 +80,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_hangs_is_found_and_one_that_waits_as_promised_is_not() {
-        let (hanging, hangs) = living("hangs", std::future::pending::<()>());
+        let (hanging, hangs) = living("hangs", async {
+            beat();
+            std::future::pending::<()>().await;
+        });
         let (waiting, waits) = living("waits", async {
             promise(3 * TASK_STALLED);
             std::future::pending::<()>().await;
