@@ -96,7 +96,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         let stalled = || [&hanging, &waiting, &resting].map(Watched::stalled);
         assert_eq!(stalled(), [None, None, None]);
-        tokio::time::advance(TASK_STALLED).await;
+        tokio::time::advance(TASK_STALLED + Duration::from_secs(1)).await;
         assert_eq!(stalled(), [Some("hangs".to_owned()), None, None]);
         tokio::time::advance(3 * TASK_STALLED + Duration::from_secs(1)).await;
         assert_eq!(stalled(), [Some("hangs".to_owned()), Some("waits".to_owned()), None]);
