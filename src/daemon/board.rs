@@ -121,14 +121,13 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
         let words = credential.words.clone().unwrap_or_default();
         alerts.push(alert(name.clone(), name, rule, credential.since, words));
     }
+    if view.settings.api() == Api::V1 {
+        alerts.push(retiring_alert(name));
+    }
     let feeds = view.feeds.iter().map(|(key, live)| feed(key, &live.borrow(), told, alerts)).collect();
     status::Tenant {
         name: name.clone(),
-        api: match view.settings.api {
-            Api::V1 => "1.0",
-            Api::V2 => "2.0",
-        }
-        .to_owned(),
+        api: view.settings.api().as_str().to_owned(),
         credential: Credential {
             state: credential.state,
             until: credential.until,
@@ -223,6 +222,19 @@ fn store_alert(usage: &Usage) -> Option<Alert> {
     let rule = policy::by_id("L01")?;
     let words = if usage.disk_full { "the disk is full" } else { "the store is at [store] max_size" };
     (usage.disk_full || usage.over_limit).then(|| alert("store".to_owned(), "", rule, None, words.to_owned()))
+}
+
+fn retiring_alert(tenant: &str) -> Alert {
+    let (words, remedy) = config::API_1_RETIRES.split_once(". ").unwrap_or((config::API_1_RETIRES, ""));
+    Alert {
+        scope: tenant.to_owned(),
+        tenant: tenant.to_owned(),
+        rule: "api_1_retires".to_owned(),
+        severity: Grade::Warning,
+        since: None,
+        words: format!("{words}."),
+        remedy: format!("{remedy}."),
+    }
 }
 
 fn refused_alert(why: &str) -> Alert {

@@ -1,5 +1,5 @@
-//! The two ways out: [`ApiClient`] talks to Mimecast's API with a token, [`DownloadClient`] fetches files and has
-//! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
+//! The two ways out: [`ApiClient`] talks to Mimecast's API with a token or a signature, [`DownloadClient`] fetches
+//! files and has no way to send either. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
 mod resolver;
@@ -8,17 +8,18 @@ mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
 use self::failed::fault;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
-use super::auth::{self, Token};
+use super::auth::{self, Pass, Token};
 use super::feed::Method;
 use super::links::{FileLink, LinkPolicy, is_loopback};
 use super::request::{Body, Request};
-use crate::clock::Clock;
+use super::signature;
+use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
@@ -66,6 +67,17 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// At most [`MAX_ANSWER_BYTES`].
     pub body: Bytes,
+    /// Our own id of the request.
+    pub sent_id: String,
+}
+
+impl Answer {
+    /// A fault that was found inside this answer at `now`, with what the headers add to it and the ids that
+    /// Mimecast's support asks for.
+    pub fn blame(&self, fault: Fault, now: Time) -> Fault {
+        let fault = dialect::with_headers(fault, &self.headers, now);
+        Fault { sent_id: Some(self.sent_id.clone()), ..fault }
+    }
 }
 
 /// Calls functions of the API of one tenant.
@@ -86,11 +98,8 @@ impl ApiClient {
     /// One call of a function.
     ///
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
-    pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
-            .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
-        bearer.set_sensitive(true);
-        self.call(Origin::Api, request, Some(bearer)).await
+    pub async fn send(&self, request: &Request, pass: &Pass) -> Result<Answer, Fault> {
+        self.call(Origin::Api, request, Some(pass)).await
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -106,12 +115,47 @@ impl ApiClient {
         auth::answer(&answer.body, now).map(|token| (token, dialect::skew_ms(&answer.headers, now)))
     }
 
-    async fn call(
+    async fn call(&self, origin: Origin, request: &Request, pass: Option<&Pass>) -> Result<Answer, Fault> {
+        let sent_id = uuid::Uuid::new_v4().to_string();
+        let answer = self.exchange(origin, request, self.proof(pass, request, &sent_id)?).await;
+        let ours = Some(sent_id.clone());
+        let (status, headers, body) = answer.map_err(|fault| Fault { sent_id: ours, ..fault })?;
+        Ok(Answer { status, headers, body, sent_id })
+    }
+
+    /// The headers that say who asks, and under which id.
+    fn proof(
+        &self,
+        pass: Option<&Pass>,
+        request: &Request,
+        sent_id: &str,
+    ) -> Result<Vec<(&'static str, HeaderValue)>, Fault> {
+        Ok(match pass {
+            None => vec![("x-request-id", header(sent_id)?)],
+            Some(Pass::Bearer(token)) => {
+                let bearer = Secret::new(format!("Bearer {}", token.secret.expose()));
+                vec![("x-request-id", header(sent_id)?), ("authorization", header(bearer.expose())?)]
+            }
+            Some(Pass::Signed { keys, date }) => {
+                let date = signature::date_text(*date);
+                let path = request.path_and_query.split('?').next().unwrap_or_default();
+                let signed = keys.authorization(path, &date, sent_id);
+                vec![
+                    ("x-mc-req-id", header(sent_id)?),
+                    ("x-mc-app-id", header(keys.app_id())?),
+                    ("x-mc-date", header(&date)?),
+                    ("authorization", header(signed.expose())?),
+                ]
+            }
+        })
+    }
+
+    async fn exchange(
         &self,
         origin: Origin,
         request: &Request,
-        bearer: Option<HeaderValue>,
-    ) -> Result<Answer, Fault> {
+        proof: Vec<(&'static str, HeaderValue)>,
+    ) -> Result<(u16, Vec<(String, String)>, Bytes), Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
         })?;
@@ -119,8 +163,7 @@ impl ApiClient {
             Method::Get => self.http.get(url),
             Method::Post => self.http.post(url),
         };
-        call =
-            call.header(ACCEPT, "application/json").header("x-request-id", uuid::Uuid::new_v4().to_string());
+        call = call.header(ACCEPT, "application/json");
         call = match &request.body {
             Some(Body::Json(json)) => call.header(CONTENT_TYPE, "application/json").body(json.clone()),
             Some(Body::Form(form)) => {
@@ -128,15 +171,27 @@ impl ApiClient {
             }
             None => call,
         };
-        if let Some(bearer) = bearer {
-            call = call.header(AUTHORIZATION, bearer);
+        for (name, value) in proof {
+            call = call.header(name, value);
         }
         let response = call.send().await.map_err(|error| fault(origin, error))?;
         let response = succeeded(origin, response, &self.clock).await?;
         let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        let body = read_bounded(origin, response).await?;
-        Ok(Answer { status, headers, body })
+        Ok((status, headers, read_bounded(origin, response).await?))
     }
+}
+
+/// A header's value that no log of the HTTP library shows. What does not fit into one is a secret that was
+/// copied badly, as a rule.
+fn header(text: &str) -> Result<HeaderValue, Fault> {
+    let unfit = |_| {
+        let words =
+            "a key or token holds characters that no HTTP header can carry; copy it again, on one line";
+        Fault::new(Origin::Local, Kind::SecretUnreadable, words)
+    };
+    let mut value = HeaderValue::try_from(text).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.

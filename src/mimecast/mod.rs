@@ -16,6 +16,7 @@ pub mod quota;
 mod record;
 pub mod request;
 mod scan;
+pub mod signature;
 mod unreadable;
 
 #[cfg(test)]
@@ -24,3 +25,5 @@ mod client_tests;
 mod page_tests;
 #[cfg(test)]
 mod payload_tests;
+#[cfg(test)]
+mod window_tests;

@@ -6,9 +6,12 @@ pub mod decide;
 mod found;
 pub mod live;
 pub mod runner;
+mod server_clock;
 pub mod state;
 mod steps;
 
+#[cfg(test)]
+mod account_tests;
 #[cfg(test)]
 mod decide_day;
 #[cfg(test)]

@@ -130,8 +130,8 @@ impl Hand {
         if let Some(until) = self.account.quota(self.feed, call) {
             return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
         }
-        let (token, generation) = match self.account.access().await? {
-            Access::Go { token, generation } => (token, generation),
+        let (pass, slip) = match self.account.access().await? {
+            Access::Go { pass, slip } => (pass, slip),
             Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
         };
         self.first = false;
@@ -139,23 +139,29 @@ impl Hand {
         let asking = Asking { page_size, overlap: self.overlap, server_now: now };
         let asked = request::build(self.feed, &position, &asking);
         let start = Instant::now();
-        let answer = self.account.api.send(&asked.request, &token).await;
+        let answer = self.account.api.send(&asked.request, &pass).await;
         let page = answer.and_then(|answer| {
             self.account.note_headers(self.feed, &answer.headers);
-            page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now)
+            let full = |fault| answer.blame(fault, self.clock.now());
+            let page = page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now);
+            page.map(|page| page.told(full)).map_err(full)
         });
-        self.tell_answer(page.as_ref().err(), start.elapsed());
-        match page {
-            Err(fault) => {
-                self.account.call_fault(&fault, generation).await?;
+        let said = match &page {
+            Err(fault) | Ok(Page::Partial(_, fault)) => Some(fault),
+            Ok(Page::Files(_) | Page::Records(_)) => None,
+        };
+        self.tell_answer(said, start.elapsed());
+        match said {
+            Some(fault) => self.account.call_fault(fault, slip).await?,
+            None => self.account.call_ok(slip).await?,
+        }
+        match page? {
+            Page::Files(listing) => Ok(self.listed(listing, cursor)),
+            Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
+            Page::Partial(records, fault) => {
+                // kept, although the failure decides what is done next
+                self.store_records(records, cursor, &asked.position).await?;
                 Err(fault)
-            }
-            Ok(page) => {
-                self.account.call_ok(generation).await?;
-                match page {
-                    Page::Files(listing) => Ok(self.listed(listing, cursor)),
-                    Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
-                }
             }
         }
     }

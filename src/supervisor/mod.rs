@@ -17,4 +17,6 @@ mod rows_wire;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod knock_tests;
+#[cfg(test)]
 mod policy_tests;

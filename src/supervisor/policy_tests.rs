@@ -54,16 +54,22 @@ fn all_faults() -> impl Iterator<Item = Fault> {
         kinds.into_iter().flat_map(move |kind| {
             codes.clone().into_iter().flat_map(move |code| {
                 fields.into_iter().flat_map(move |field| {
-                    [(true, None), (false, None), (true, Some(true))].into_iter().map(
-                        move |(attributed, retryable)| {
-                            let mut fault = Fault::new(origin, kind, "");
-                            fault.code = Code::new(code);
-                            fault.field = field.map(str::to_owned);
-                            fault.attributed = attributed;
-                            fault.retryable = retryable;
-                            fault
-                        },
-                    )
+                    [
+                        (true, None, None),
+                        (false, None, None),
+                        (true, Some(true), None),
+                        (true, None, Some(-60_000)),
+                    ]
+                    .into_iter()
+                    .map(move |(attributed, retryable, skew)| {
+                        let mut fault = Fault::new(origin, kind, "");
+                        fault.skew_ms = skew;
+                        fault.code = Code::new(code);
+                        fault.field = field.map(str::to_owned);
+                        fault.attributed = attributed;
+                        fault.retryable = retryable;
+                        fault
+                    })
                 })
             })
         })
@@ -104,7 +110,7 @@ fn every_surface_ends_in_a_catch_all() {
 
 #[test]
 fn the_rows_that_must_exist_do() {
-    let ids = "M01 M02 M03 M06 M10 M11 M12 M13 M14 M15 M16 M17 M18 M20 M21 M22 M23 M24 M25 M28 M29 M30 M31 M32 M33 \
+    let ids = "M01 M02 M03 M06 M07 M10 M11 M12 M13 M14 M15 M16 M17 M18 M20 M21 M22 M23 M24 M25 M28 M29 M30 M31 M32 M33 \
                M34 M35 M36 H01 H02 H03 H04 H05 H06 H07 H08 H09 H12 X01 X02 X03 X04 X05 X06 X07 X08 X09 X10 X11 X12 X13 \
                X14 X15 X16 X17 X18 X19 X20 X21 X22 S01 S02 S03 S05 S06 S07 S08 S09 S12 S13 L01 L02 L03 L04 L05 L06 L07 \
                L08 L09";
@@ -150,7 +156,7 @@ fn what_would_do_harm_if_it_were_wrong() {
         (api(401, "InvalidClientIdentifier"), "M33"),
         (api(401, "token_expired"), "M32"),
         (api(401, ""), "M36"),
-        (api(401, "0004"), "H12"),
+        (api(401, "0004"), "M07"),
         (api(403, "0003"), "M15"),
         (api(404, "0003"), "M23"),
         (api(404, ""), "M24"),

@@ -124,6 +124,37 @@ pub(super) const ROWS: &[Rule] = &[
         remedy: "Put the right secret into its file; the change is noticed without a restart.",
     },
     Rule {
+        id: "M07",
+        surfaces: API,
+        on: On::status(&[(401, 401), (200, 200)]).code(&["0004", "err_xdk_invalid_signature"]).skewed(),
+        scope: Scope::Credential,
+        verdict: Verdict::Refresh { wait: CYCLES, generations: Some(2) },
+        harmful: true,
+        severity: Error,
+        alert: true,
+        clears: Success,
+        title: "signature_date_refused",
+        meaning: "Our signature was refused, and this machine's clock is not Mimecast's: the next call is signed with \
+                  Mimecast's time.",
+        remedy: "Synchronise this machine's clock (NTP).",
+    },
+    Rule {
+        id: "M07",
+        surfaces: API,
+        on: On::status(&[(401, 401), (200, 200)]).code(&["0004", "err_xdk_invalid_signature"]),
+        scope: Scope::Credential,
+        verdict: HALT,
+        harmful: true,
+        severity: Critical,
+        alert: true,
+        clears: Secret,
+        title: "bad_signature",
+        meaning: "Our signature was refused and the clock is right: application key, access key and secret key do not \
+                  belong together.",
+        remedy: "Copy all three again from one and the same set, or make new ones; the change is noticed without a \
+                 restart.",
+    },
+    Rule {
         id: "M03",
         surfaces: BOTH,
         on: On::status(&[(400, 400)]).code(&["0001"]),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::CLOCK_SKEW_TOLERATED;
 
 /// One row of the recovery table.
 #[derive(Clone, Copy, Debug)]
@@ -254,6 +255,7 @@ pub struct On {
     attributed: Option<bool>,
     field: Option<FieldClass>,
     retryable: bool,
+    skewed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -296,8 +298,14 @@ impl FieldClass {
 
 impl On {
     /// Every fault of the surface: the catch-all.
-    pub const ANYTHING: On =
-        On { what: What::Anything, code: Name::Any, attributed: None, field: None, retryable: false };
+    pub const ANYTHING: On = On {
+        what: What::Anything,
+        code: Name::Any,
+        attributed: None,
+        field: None,
+        retryable: false,
+        skewed: false,
+    };
 
     /// These HTTP statuses, as inclusive ranges.
     pub const fn status(ranges: &'static [(u16, u16)]) -> On {
@@ -336,6 +344,11 @@ impl On {
         On { retryable: true, ..self }
     }
 
+    /// ... in an answer whose clock differs from ours by more than is tolerated.
+    pub const fn skewed(self) -> On {
+        On { skewed: true, ..self }
+    }
+
     fn holds(&self, fault: &Fault) -> bool {
         let what = match self.what {
             What::Anything => true,
@@ -354,6 +367,7 @@ impl On {
             && self.attributed.is_none_or(|wanted| wanted == fault.attributed)
             && self.field.is_none_or(|class| fault.field.as_deref().and_then(FieldClass::of) == Some(class))
             && (!self.retryable || fault.retryable == Some(true))
+            && (!self.skewed || is_skewed(fault))
     }
     /// The codes this row names.
     pub fn codes(&self) -> &'static [&'static str] {
@@ -368,7 +382,13 @@ impl On {
             && self.attributed.is_none()
             && self.field.is_none()
             && !self.retryable
+            && !self.skewed
     }
+}
+
+/// Our clock and theirs differ by more than is tolerated.
+pub(super) fn is_skewed(fault: &Fault) -> bool {
+    fault.skew_ms.is_some_and(|skew| Duration::from_millis(skew.unsigned_abs()) >= CLOCK_SKEW_TOLERATED)
 }
 
 // --- timers shared by many rows -----------------------------------------------------------------------------
