@@ -209,6 +209,18 @@ pub const ANSWER_EXCERPT_CHARS: usize = 200;
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// RELP messages without an answer at a time: what receivers of the protocol use as well. Bounds what is sent again
+/// after a reset.
+pub const RELP_WINDOW: usize = 128;
+/// Data of one RELP answer: a code, 80 characters for people, and what `open` negotiates.
+pub const MAX_RELP_ANSWER_BYTES: usize = 4 << 10;
+/// A RELP receiver that neither answers nor reads for this long is gone (recovery row S15).
+pub const RELP_ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// A RELP session that stood idle for longer is opened anew: firewalls forget silent connections after minutes.
+pub const RELP_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of events whose answers are booked in one transaction of the store.
+pub const RELP_BATCH_BYTES: usize = 1 << 20;
+
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;

@@ -137,6 +137,8 @@ fn of_syslog(syslog: &Syslog) -> Rows {
     let transport = match syslog.transport {
         Transport::Tcp => "TCP, unencrypted",
         Transport::Tls => "TLS",
+        Transport::Relp if syslog.tls.is_some() => "RELP and TLS",
+        Transport::Relp => "RELP, unencrypted",
     };
     let protocol = match syslog.protocol {
         Protocol::Rfc5424 => "RFC 5424",
@@ -147,10 +149,17 @@ fn of_syslog(syslog: &Syslog) -> Rows {
         Framing::Newline => "one event per line",
     };
     let host = if syslog.host.contains(':') { format!("[{}]", syslog.host) } else { syslog.host.clone() };
+    let facility = facility_name(syslog.facility);
+    let (protocol, confirmed) = match syslog.transport {
+        Transport::Tcp | Transport::Tls => {
+            (format!("{protocol}, {framing}"), format!("every {} events", syslog.confirm_every))
+        }
+        Transport::Relp => (protocol.to_owned(), "every event, by the receiver's answer".to_owned()),
+    };
     let mut rows = vec![
         ("syslog", format!("{host}:{} over {transport}", syslog.port)),
-        ("protocol", format!("{protocol}, {framing}, facility {}", facility_name(syslog.facility))),
-        ("confirmed", format!("every {} events", syslog.confirm_every)),
+        ("protocol", format!("{protocol}, facility {facility}")),
+        ("confirmed", confirmed),
     ];
     if let Some(tls) = &syslog.tls {
         let trust = tls

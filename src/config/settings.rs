@@ -280,15 +280,17 @@ pub struct Syslog {
     pub confirm_every: u32,
     /// Syslog's number, 0–23; `mail` is 2.
     pub facility: u8,
-    /// `Some` exactly when the transport is TLS.
+    /// `Some` when the transport is TLS, or RELP over TLS.
     pub tls: Option<TlsFiles>,
 }
 
-/// What carries the syslog stream, in clear or encrypted; there is no UDP.
+/// What carries the syslog messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Tcp,
     Tls,
+    /// In clear or, where `tls` is set, encrypted.
+    Relp,
 }
 
 /// Which syslog header precedes each event.

@@ -112,18 +112,21 @@ fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<String>> {
 }
 
 fn read_syslog(table: &Table<'_>) -> Option<Syslog> {
-    let transports = [("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    let transports = [("tcp", Transport::Tcp), ("tls", Transport::Tls), ("relp", Transport::Relp)];
     let protocols = [("rfc5424", Protocol::Rfc5424), ("rfc3164", Protocol::Rfc3164)];
     let framings = [("octet-counting", Framing::OctetCounting), ("newline", Framing::Newline)];
     let address =
         table.require("address", "address = \"siem.example.com:6514\"").and_then(|v| read_address(&v));
-    let transport =
-        table.get("transport").map_or(Some(Transport::Tls), |v| v.choice(&transports, &["udp", "relp"]));
+    let transport = table.get("transport").map_or(Some(Transport::Tls), |v| v.choice(&transports, &["udp"]));
     let protocol = table.get("protocol").map_or(Some(Protocol::Rfc5424), |v| v.choice(&protocols, &[]));
     let framing = table.get("framing").map_or(Some(Framing::OctetCounting), |v| v.choice(&framings, &[]));
     let confirm_every = table
         .get("confirm_every")
         .map_or(Some(CONFIRM_EVERY), |v| v.integer(1, MAX_CONFIRM_EVERY).and_then(|n| u32::try_from(n).ok()));
+    if transport == Some(Transport::Relp) {
+        let why = "RELP counts octets and answers every message by itself";
+        table.has_no_effect(&["framing", "confirm_every"], why);
+    }
     let facility = table.get("facility").map_or(Some(MAIL), |v| read_facility(&v));
     let tls_key = table.get("tls");
     let tls = match (&tls_key, transport) {

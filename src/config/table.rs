@@ -97,6 +97,13 @@ impl<'b> Table<'b> {
             self.book.report(Problem::new(title).at(value.key_place(), why).help(help));
         }
     }
+    /// Keys that another value of this table makes meaningless: refused, never ignored.
+    pub fn has_no_effect(&self, keys: &[&'static str], why: &str) {
+        for value in keys.iter().filter_map(|key| self.peek(key)) {
+            let title = format!("`{}` has no effect {}", value.name, self.within());
+            self.book.report(Problem::new(title).at(value.key_place(), why).help("remove it"));
+        }
+    }
     /// Every entry, whatever its key.
     pub fn all(&self) -> Vec<Value<'b>> {
         self.entries.iter().map(|(name, value)| self.value(name, value)).collect()

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::settings::{Credential, FormatName, Framing, Http, Protocol, SinkKind, shown};
+use crate::config::settings::{
+    Credential, FormatName, Framing, Http, Protocol, SinkKind, Syslog, Transport, shown,
+};
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
@@ -15,7 +17,7 @@ use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
-use crate::sink::{HttpPlan, Plan, Sink, SyslogPlan, TlsFiles};
+use crate::sink::{HttpPlan, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
 use crate::supervisor::backoff::{Override, Overrides};
 
 /// The catalogue as the configuration needs it.
@@ -85,19 +87,24 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
         SinkKind::File { path } => Plan::File { path: path.clone() },
         SinkKind::Stdout => Plan::Stdout,
         SinkKind::Http(http) => Plan::Http(http_plan(http)?),
-        SinkKind::Syslog(syslog) => {
-            let plan = SyslogPlan::tcp(syslog.host.clone(), syslog.port, syslog.confirm_every);
-            Plan::Syslog(match &syslog.tls {
-                None => plan,
-                Some(tls) => plan.with_tls(TlsFiles {
-                    ca_file: tls.ca_file.clone(),
-                    cert_file: tls.cert_file.clone(),
-                    key_file: tls.key_file.clone(),
-                    server_name: tls.server_name.clone(),
-                }),
-            })
-        }
+        SinkKind::Syslog(syslog) => syslog_plan(syslog),
     })
+}
+
+fn syslog_plan(syslog: &Syslog) -> Plan {
+    let tls = syslog.tls.as_ref().map(|tls| TlsFiles {
+        ca_file: tls.ca_file.clone(),
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        server_name: tls.server_name.clone(),
+    });
+    match syslog.transport {
+        Transport::Relp => Plan::Relp(RelpPlan { tls, ..RelpPlan::new(&syslog.host, syslog.port) }),
+        Transport::Tcp | Transport::Tls => Plan::Syslog(SyslogPlan {
+            tls,
+            ..SyslogPlan::tcp(&syslog.host, syslog.port, syslog.confirm_every)
+        }),
+    }
 }
 
 fn http_plan(http: &Http) -> Result<HttpPlan, SetupError> {
@@ -130,9 +137,10 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
             let header = SyslogHeader {
                 facility: syslog.facility,
                 host: host.to_owned(),
-                framing: match syslog.framing {
-                    Framing::OctetCounting => format::Framing::OctetCounting,
-                    Framing::Newline => format::Framing::Newline,
+                framing: match (syslog.transport, syslog.framing) {
+                    (Transport::Relp, _) => format::Framing::Bare,
+                    (_, Framing::OctetCounting) => format::Framing::OctetCounting,
+                    (_, Framing::Newline) => format::Framing::Newline,
                 },
             };
             match syslog.protocol {

@@ -299,7 +299,7 @@ impl Courier {
         let moment = self.clock.moment();
         let nth = u8::try_from(self.failures).unwrap_or(u8::MAX);
         let wait = match rule.verdict {
-            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) => {
+            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Insist { wait, .. } => {
                 self.pace.after_failure(fault, wait, nth, moment)
             }
             Verdict::Halt { probe } => probe.unwrap_or(SINK_PROBE_EVERY),

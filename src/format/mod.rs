@@ -32,6 +32,8 @@ pub enum Framing {
     OctetCounting,
     /// A line feed ends the message, so none may occur inside.
     Newline,
+    /// The transport keeps messages apart (RELP, UDP): the message alone, any byte may occur in it.
+    Bare,
 }
 
 /// The constant part of every syslog message.
@@ -71,7 +73,7 @@ enum Header {
 pub struct Encoder {
     body: Body,
     header: Header,
-    octets: bool,
+    framing: Framing,
     envelope: envelope::Writer,
     /// The last octet count as it went out, with its space.
     count: Vec<u8>,
@@ -87,7 +89,7 @@ impl Encoder {
         Encoder {
             body: shape.body,
             header,
-            octets: framing == Framing::OctetCounting,
+            framing,
             envelope: envelope::Writer::default(),
             count: Vec::new(),
         }
@@ -95,11 +97,13 @@ impl Encoder {
 
     /// Appends exactly one record to `out`. Cannot fail: every event has a form.
     pub fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        if self.octets {
-            self.counted(event, out);
-        } else {
-            self.message(event, true, out);
-            out.push(b'\n');
+        match self.framing {
+            Framing::OctetCounting => self.counted(event, out),
+            Framing::Bare => self.message(event, false, out),
+            Framing::Newline => {
+                self.message(event, true, out);
+                out.push(b'\n');
+            }
         }
     }
 

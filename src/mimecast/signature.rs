@@ -3,7 +3,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 use zeroize::Zeroizing;
 
 use crate::clock::Time;
@@ -52,8 +53,9 @@ impl SigningKeys {
     /// `request_id` an id that was never used before; both go into headers of the same call.
     pub fn authorization(&self, path: &str, date: &str, request_id: &str) -> Secret {
         let text = Zeroizing::new(format!("{date}:{request_id}:{path}:{}", self.app_key.expose()));
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.key);
-        let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()).as_ref());
+        // HMAC takes keys of every length: there is no error to come
+        let signed = Hmac::<Sha1>::new_from_slice(&self.key).map(|mac| mac.chain_update(text.as_bytes()));
+        let signature = signed.map(|mac| STANDARD.encode(mac.finalize().into_bytes())).unwrap_or_default();
         Secret::new(format!("MC {}:{signature}", self.access_key.expose()))
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod batch;
+mod dial;
 mod file;
 mod http;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod peer;
 mod plan;
 #[cfg(test)]
 mod receivers;
+mod relp;
 mod stdout;
 mod syslog;
 #[cfg(test)]
@@ -24,7 +26,7 @@ mod wire;
 use std::time::Duration;
 
 pub use batch::Batch;
-pub use plan::{HttpPlan, Plan, SyslogPlan, TlsFiles};
+pub use plan::{HttpPlan, Plan, RelpPlan, SyslogPlan, TlsFiles};
 
 use crate::fault::{Fault, Kind, Origin};
 use crate::setup_error::SetupError;
@@ -61,6 +63,17 @@ pub enum Sent {
     /// Handed to the operating system only: [`Sink::confirm`] must follow, here or some batches later. If
     /// anything fails before, everything since the last receipt has to be sent again.
     Written,
+    /// The destination answered for some events, and for these not: each has its own fault. The receipt covers all
+    /// others of the batch.
+    Partly(Receipt, Vec<Undelivered>),
+}
+
+/// Neighbouring events of a batch that the destination did not take, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Places in the batch.
+    pub events: std::ops::Range<usize>,
+    pub fault: Fault,
 }
 
 /// How a sink wants its events.
@@ -82,6 +95,7 @@ pub struct Window {
 #[derive(Debug)]
 pub enum Sink {
     Syslog(syslog::Syslog),
+    Relp(relp::Relp),
     Http(http::Http),
     File(file::FileSink),
     Stdout(stdout::Stdout),
@@ -95,6 +109,7 @@ impl Sink {
     pub fn new(plan: Plan) -> Result<Self, SetupError> {
         Ok(match plan {
             Plan::Syslog(plan) => Sink::Syslog(syslog::Syslog::new(plan)?),
+            Plan::Relp(plan) => Sink::Relp(relp::Relp::new(&plan)?),
             Plan::Http(plan) => Sink::Http(http::Http::new(plan)?),
             Plan::File { path } => Sink::File(file::FileSink::new(path)),
             Plan::Stdout => Sink::Stdout(stdout::Stdout::new()),
@@ -108,6 +123,7 @@ impl Sink {
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         match self {
             Sink::Syslog(sink) => sink.send(batch).await,
+            Sink::Relp(sink) => sink.send(batch).await,
             Sink::Http(sink) => sink.send(batch).await,
             Sink::File(sink) => sink.send(batch).await,
             Sink::Stdout(sink) => sink.send(batch).await,
@@ -122,7 +138,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.confirm().await,
             Sink::File(sink) => sink.confirm().await,
-            Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
+            Sink::Relp(_) | Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
         }
     }
 
@@ -135,6 +151,7 @@ impl Sink {
     pub async fn probe(&self) -> Result<u8, Fault> {
         match self {
             Sink::Syslog(sink) => sink.probe().await,
+            Sink::Relp(sink) => sink.probe().await,
             Sink::Http(sink) => Ok(sink.probe()),
             Sink::File(sink) => sink.probe().await,
             Sink::Stdout(_) => Ok(stdout::LEVEL),
@@ -145,6 +162,7 @@ impl Sink {
     pub fn ack_level(&self) -> u8 {
         match self {
             Sink::Syslog(sink) => sink.ack_level(),
+            Sink::Relp(_) => relp::LEVEL,
             Sink::Http(_) => http::LEVEL,
             Sink::File(_) => file::LEVEL,
             Sink::Stdout(_) => stdout::LEVEL,
@@ -156,6 +174,7 @@ impl Sink {
     pub fn window(&self) -> Window {
         match self {
             Sink::Syslog(sink) => sink.window(),
+            Sink::Relp(sink) => sink.window(),
             Sink::Http(sink) => sink.window(),
             Sink::File(_) => file::WINDOW,
             Sink::Stdout(_) => stdout::WINDOW,

@@ -43,6 +43,7 @@ fn io_kind(err: &io::Error) -> Kind {
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::AddrNotAvailable => Kind::Connect,
         io::ErrorKind::FileTooLarge => Kind::TooLarge,
+        io::ErrorKind::InvalidData => Kind::Malformed,
         _ => Kind::Interrupted,
     }
 }

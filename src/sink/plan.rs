@@ -12,6 +12,7 @@ use crate::secret::Secret;
 #[derive(Clone, Debug)]
 pub enum Plan {
     Syslog(SyslogPlan),
+    Relp(RelpPlan),
     Http(HttpPlan),
     File { path: PathBuf },
     Stdout,
@@ -48,6 +49,31 @@ impl SyslogPlan {
     /// The same over TLS.
     pub fn with_tls(self, files: TlsFiles) -> Self {
         SyslogPlan { tls: Some(files), ..self }
+    }
+}
+
+/// A syslog receiver over RELP.
+#[derive(Clone, Debug)]
+pub struct RelpPlan {
+    pub host: String,
+    pub port: u16,
+    /// `None`: unencrypted.
+    pub tls: Option<TlsFiles>,
+    pub connect_timeout: Duration,
+    /// Without an answer for this long the receiver counts as gone.
+    pub answer_timeout: Duration,
+}
+
+impl RelpPlan {
+    /// Unencrypted, with the product's time limits.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        RelpPlan {
+            host: host.into(),
+            port,
+            tls: None,
+            connect_timeout: limits::CONNECT_TIMEOUT,
+            answer_timeout: limits::RELP_ANSWER_TIMEOUT,
+        }
     }
 }
 

@@ -6,22 +6,17 @@
 //! A connection lives from the first send to the confirmation, so none is ever idle long enough to be
 //! forgotten by a firewall.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
+use super::dial::Dialer;
 use super::peer::{late, transport};
 use super::plan::SyslogPlan;
-use super::wire::{Connection, Farewell, Stream};
-use super::{Batch, Receipt, Sent, Window, nothing_to_confirm, tls};
+use super::wire::{Connection, Farewell};
+use super::{Batch, Receipt, Sent, Window, nothing_to_confirm};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits;
 use crate::setup_error::SetupError;
@@ -33,9 +28,7 @@ const LEVEL_NOTIFIED: u8 = 3;
 #[derive(Debug)]
 pub struct Syslog {
     plan: SyslogPlan,
-    /// `host:port`, for people.
-    peer: String,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    dialer: Dialer,
     level: AtomicU8,
     /// Events per confirmation; halved when the peer cannot confirm in time.
     confirm_every: AtomicU32,
@@ -58,28 +51,11 @@ struct Open {
 
 impl Syslog {
     pub fn new(plan: SyslogPlan) -> Result<Self, SetupError> {
-        let tls = match &plan.tls {
-            None => None,
-            Some(files) => {
-                let name = files.server_name.as_deref().unwrap_or(&plan.host);
-                let server = ServerName::try_from(name.to_owned()).map_err(|_| {
-                    SetupError::config(format!(
-                        "{name} is neither a host name nor an address: set server_name"
-                    ))
-                })?;
-                let mut config = tls::client_config(files)?;
-                // rsyslog's ossl driver, when it asks for client certificates, fails every resumed session
-                // with an internal error; and a full handshake a batch is cheap.
-                config.resumption = Resumption::disabled();
-                Some((Arc::new(config), server))
-            }
-        };
-        let host = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
+        let dialer = Dialer::new(&plan.host, plan.port, plan.tls.as_ref(), plan.connect_timeout)?;
         Ok(Syslog {
-            peer: format!("{host}:{}", plan.port),
-            level: AtomicU8::new(if tls.is_some() { LEVEL_NOTIFIED } else { LEVEL_CLOSED }),
+            level: AtomicU8::new(if dialer.encrypts() { LEVEL_NOTIFIED } else { LEVEL_CLOSED }),
             confirm_every: AtomicU32::new(plan.confirm_every.max(1)),
-            tls,
+            dialer,
             plan,
             state: Mutex::default(),
         })
@@ -113,7 +89,7 @@ impl Syslog {
         let mut open = match state.open.take() {
             Some(open) => open,
             None => {
-                if self.tls.is_some() && !state.probed {
+                if self.dialer.encrypts() && !state.probed {
                     self.learn_level(&mut state).await?;
                 }
                 Open { connection: self.connect().await?, events: 0 }
@@ -123,9 +99,13 @@ impl Syslog {
             timeout(self.plan.write_timeout, open.connection.write(piece))
                 .await
                 .map_err(|_| {
-                    late(&self.peer, "write a batch (the receiver does not read)", self.plan.write_timeout)
+                    late(
+                        self.dialer.peer(),
+                        "write a batch (the receiver does not read)",
+                        self.plan.write_timeout,
+                    )
                 })?
-                .map_err(|err| transport(&self.peer, "write a batch", &err))?;
+                .map_err(|err| transport(self.dialer.peer(), "write a batch", &err))?;
         }
         open.events += batch.len() as u64;
         state.open = Some(open);
@@ -152,7 +132,8 @@ impl Syslog {
             state.probed = false; // perhaps the receiver was replaced by one that never answers
             let why = format!(
                 "{}: the receiver closed without TLS close_notify, so {} events are not confirmed",
-                self.peer, open.events
+                self.dialer.peer(),
+                open.events
             );
             return Err(Fault::new(Origin::Sink, Kind::Interrupted, why));
         }
@@ -182,48 +163,12 @@ impl Syslog {
         let doing = "have the end of the stream confirmed";
         timeout(self.plan.confirm_timeout, connection.farewell())
             .await
-            .map_err(|_| late(&self.peer, doing, self.plan.confirm_timeout))?
-            .map_err(|err| transport(&self.peer, doing, &err))
+            .map_err(|_| late(self.dialer.peer(), doing, self.plan.confirm_timeout))?
+            .map_err(|err| transport(self.dialer.peer(), doing, &err))
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
-        let tcp = self.connect_tcp().await?;
-        let Some((config, server)) = &self.tls else { return Ok(Connection::new(Stream::Plain(tcp))) };
-        let handshake = TlsConnector::from(Arc::clone(config)).connect(server.clone(), tcp);
-        let stream = timeout(self.plan.connect_timeout, handshake)
-            .await
-            .map_err(|_| late(&self.peer, "agree on TLS", self.plan.connect_timeout))?
-            .map_err(|err| {
-                let fault = transport(&self.peer, "agree on TLS", &err);
-                let kind = if fault.kind == Kind::Interrupted { Kind::TlsHandshake } else { fault.kind };
-                Fault { kind, ..fault }
-            })?;
-        Ok(Connection::new(Stream::Tls(Box::new(stream))))
-    }
-
-    async fn connect_tcp(&self) -> Result<TcpStream, Fault> {
-        let limit = self.plan.connect_timeout;
-        let dns = |why: String| Fault::new(Origin::Sink, Kind::Dns, format!("{}: {why}", self.peer));
-        let found = timeout(limit, lookup_host((self.plan.host.as_str(), self.plan.port)))
-            .await
-            .map_err(|_| dns(format!("the name did not resolve within {limit:?}")))?
-            .map_err(|err| dns(format!("the name does not resolve: {err}")))?;
-        let addresses: Vec<_> = found.take(limits::MAX_SINK_ADDRESSES).collect();
-        let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
-        let mut last = dns("the name has no address".into());
-        for address in addresses {
-            let why = match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => {
-                    tcp.set_nodelay(true).ok(); // only a delay is lost
-                    return Ok(tcp);
-                }
-                Ok(Err(err)) => err.to_string(),
-                Err(_) => format!("no answer within {share:?}"),
-            };
-            let text = format!("{}: failed to connect to {address}: {why}", self.peer);
-            last = Fault::new(Origin::Sink, Kind::Connect, text);
-        }
-        Err(last)
+        Ok(Connection::new(self.dialer.connect().await?))
     }
 
     /// A receiver that is slow, not dead, would otherwise get the same batch for ever: what it had no time to

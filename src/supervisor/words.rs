@@ -42,6 +42,9 @@ pub fn what_happens(rule: &Rule) -> String {
                 "lists again from the same position for fresh links, up to {at_once} times at once; nothing is skipped"
             )
         }
+        Verdict::Insist { tries, over: Duration::ZERO, .. } => {
+            format!("tries again later, and after {tries} refusals keeps the event as a dead letter")
+        }
         Verdict::Insist { tries, over, .. } => format!(
             "fetches the file again; when it was damaged the same way {tries} times over {}, saves the readable \
              lines and quarantines the rest",

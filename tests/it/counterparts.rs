@@ -7,7 +7,7 @@ use crate::main_job::{ALL_FEEDS, FEEDS};
 use crate::rig::{Arrived, Receiver, Simulator, Site, assert_complete, eventually, http, text};
 
 /// A server of somebody else's, killed when dropped.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -16,7 +16,7 @@ impl Drop for Server {
     }
 }
 
-fn start(program: &Path, args: &[&str], library: Option<String>) -> Server {
+pub fn start(program: &Path, args: &[&str], library: Option<String>) -> Server {
     let mut command = Command::new(program);
     command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
     if let Some(library) = library {
@@ -25,16 +25,18 @@ fn start(program: &Path, args: &[&str], library: Option<String>) -> Server {
     Server(command.spawn().unwrap_or_else(|e| panic!("{}: {e}; scripts/test installs it", program.display())))
 }
 
-fn listens(port: u16) {
+pub fn listens(port: u16) {
     eventually(&format!("port {port}"), || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
 }
 
 /// A certificate authority and a server certificate for `localhost`.
-fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+pub fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("params");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // a name of its own: OpenSSL takes a certificate whose issuer has its own name for self-signed
+    ca.distinguished_name.push(DnType::CommonName, "authority of the test");
     let ca_cert = ca.self_signed(&ca_key).expect("signed");
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().expect("a key");
@@ -49,12 +51,12 @@ fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
     paths
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     Receiver::nobody().port()
 }
 
 /// Collects everything into `sink` and compares what the real server wrote, one message a line.
-fn delivers_to(sink: &str, out: &Path, site: &Site, simulator: &Simulator) {
+pub fn delivers_to(sink: &str, out: &Path, site: &Site, simulator: &Simulator) {
     site.write(&simulator.url, ALL_FEEDS, sink);
     site.run_once();
     let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
@@ -73,7 +75,7 @@ fn delivers_to(sink: &str, out: &Path, site: &Site, simulator: &Simulator) {
     );
 }
 
-fn hostile() -> Simulator {
+pub fn hostile() -> Simulator {
     Simulator::start(&["--events", "3000", "--seed", "51", "--scenario", "no_quota"])
 }
 

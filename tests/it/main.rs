@@ -13,5 +13,6 @@ mod crash;
 mod http_sink;
 mod lifecycle;
 mod main_job;
+mod relp;
 mod rig;
 mod trouble;

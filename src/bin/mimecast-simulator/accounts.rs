@@ -65,13 +65,7 @@ impl Account {
         }
         if secret != SECRET {
             self.failed_logins += 1;
-            self.failures.retain(|&at| at > now - options.lock_period);
-            self.failures.push_back(now);
-            if self.failures.len() >= options.lock_after {
-                self.failures.clear();
-                self.locked_until = now + options.lock_period;
-                self.locks += 1;
-            }
+            self.fail(now, options);
             return Login::Wrong;
         }
         self.failures.clear();
@@ -87,6 +81,31 @@ impl Account {
             self.tokens.pop_front();
         }
         Login::Welcome(text)
+    }
+
+    /// A credential was wrong: too many of these lock the account.
+    fn fail(&mut self, now: i64, options: &Options) {
+        self.failures.retain(|&at| at > now - options.lock_period);
+        self.failures.push_back(now);
+        if self.failures.len() >= options.lock_after {
+            self.failures.clear();
+            self.locked_until = now + options.lock_period;
+            self.locks += 1;
+        }
+    }
+
+    /// A signed call of API 1.0; a signature that is not good counts like a bad login.
+    pub fn signed(&mut self, good: bool, now: i64, locked_until: i64, options: &Options) -> Bearer {
+        if now < self.locked_until.max(locked_until) {
+            self.calls_while_locked += 1;
+            return Bearer::Locked;
+        }
+        if !good {
+            self.fail(now, options);
+            return Bearer::Unknown;
+        }
+        self.failures.clear();
+        Bearer::Good
     }
 
     /// A data call with a token; counts as a use of it.
@@ -148,6 +167,17 @@ mod tests {
         assert_eq!(login(&mut account, "wrong", locked_until - 1), Login::Locked);
         assert!(matches!(login(&mut account, SECRET, locked_until), Login::Welcome(_)));
         assert_eq!((account.failed_logins, account.attempts_while_locked, account.locks), (5, 2, 1));
+    }
+
+    #[test]
+    fn bad_signatures_lock_like_bad_logins() {
+        let (mut account, options) = (Account::default(), Options::default());
+        assert_eq!(account.signed(true, 0, 0, &options), Bearer::Good);
+        for n in 0..5 {
+            assert_eq!(account.signed(false, n, 0, &options), Bearer::Unknown);
+        }
+        assert_eq!(account.signed(true, 5, 0, &options), Bearer::Locked);
+        assert_eq!((account.locks, account.calls_while_locked), (1, 1));
     }
 
     #[test]

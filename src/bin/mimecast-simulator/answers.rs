@@ -158,16 +158,21 @@ pub struct Reply {
 }
 
 /// What Mimecast calls its sub-codes; the field `code` is not what identifies them, the leading digits are.
-const SUB_CODES: [(&str, &str, &str); 9] = [
+const SUB_CODES: [(&str, &str, &str); 14] = [
     ("0001", "err_xdk_binding_expired", "Binding Expired"),
+    ("0002", "err_xdk_forbidden_operation", "Forbidden Operation"),
     ("0003", "err_xdk_invalid_credentials", "Invalid Credentials"),
     ("0004", "err_xdk_invalid_signature", "Invalid Signature"),
+    ("0005", "err_xdk_realm_not_found", "MC Realm Not Found"),
     ("0006", "err_xdk_network_problem", "Network Problem To External Resource"),
+    ("0007", "err_xdk_forbidden_message", "Message May Not Be Loaded"),
     ("0008", "err_xdk_key_not_refreshable", "Access Key Cannot Be Refreshed"),
     ("0009", "err_xdk_password_expired", "Password Expired"),
     ("0010", "err_xdk_account_locked", "Account Locked Out"),
     ("0011", "err_xdk_account_disabled", "Account Disabled"),
+    ("0012", "err_xdk_keys_revoked", "Keys Revoked"),
     ("0013", "err_xdk_binding_not_found", "Binding Not Found"),
+    ("0016", "err_xdk_forbidden_source_ip", "Forbidden Source IP"),
 ];
 
 impl Reply {

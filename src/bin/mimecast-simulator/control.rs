@@ -4,7 +4,7 @@ use crate::answers::{json_answer, respond};
 use crate::dates;
 use crate::feeds::{self, FEEDS, Feed, glob};
 use crate::files::Order;
-use crate::ledger;
+use crate::ledger::{self, Drawn};
 use crate::presets::PRESETS;
 use crate::query::value;
 use crate::scenario::Stage;
@@ -24,18 +24,24 @@ const MAX_PUBLISH: u64 = 10_000_000;
 
 pub const ENDPOINTS: &str = "\
 CONTROL
-  GET  /_sim/ledger[?tenant=demo][&digests=no]
-           what was published and handed out; requests, logins, quota
-  GET  /_sim/events?feed=siem.receipt[&tenant=demo]
-           every published record, one per line; feed is a glob
+  GET  /_sim/ledger[?tenant=demo][&feed=siem.*,audit][&digests=no]
+           what was published, handed out and can still be had; requests, logins,
+           signatures, quota
+  GET  /_sim/events?feed=siem.receipt[&tenant=demo][&form=stream]
+           every published record, one per line; feed is a glob; form is the other
+           form of a feed's records: stream, key_value, csv, get-search-logs
   GET  /_sim/scenario
            the scenario language and the presets
   POST /_sim/scenario
            the body is the new scenario (empty: none); counters start anew
   POST /_sim/advance?seconds=N
            tokens, locks, quotas, links and files get N seconds older
-  POST /_sim/publish?count=N[&feed=GLOB][&tenant=demo][&age=30m]
-           N more events for each matching feed (no feed: N spread over all)
+  POST /_sim/clock?offset=-8d
+           all of Mimecast lives so far from the machine's time, Date header included;
+           0 comes back, and what happened in between is that much older
+  POST /_sim/publish?count=N[&feed=GLOB][&tenant=demo][&age=30m][&over=8d]
+           N more events for each matching feed (no feed: N spread over all), which
+           happened in the 10 s (or over=) before age ago
 ";
 
 pub async fn answer(world: &Arc<World>, request: &Request) -> Response {
@@ -46,6 +52,7 @@ pub async fn answer(world: &Arc<World>, request: &Request) -> Response {
         (false, "/_sim/scenario") => Ok(text(200, format!("{RULES}\n{}", preset_list()))),
         (true, "/_sim/scenario") => set_scenario(world, request),
         (true, "/_sim/advance") => advance(world, request),
+        (true, "/_sim/clock") => set_clock(world, request),
         (true, "/_sim/publish") => publish(world, request),
         (false, "/_sim/") => Ok(text(200, ENDPOINTS.to_owned())),
         _ => {
@@ -70,7 +77,9 @@ pub fn preset_list() -> String {
 
 async fn ledger_answer(world: &Arc<World>, request: &Request) -> Result<Response, String> {
     let digests = value(&request.query, "digests") != Some("no");
-    let ledger = ledger::ledger(world, value(&request.query, "tenant"), digests).await;
+    let feeds = value(&request.query, "feed").unwrap_or("*").split(',').collect();
+    let drawn = Drawn { tenant: value(&request.query, "tenant"), feeds, digests };
+    let ledger = ledger::ledger(world, &drawn).await;
     let ledger = ledger.map_err(|why| format!("the ledger could not be drawn up: {why}"))?;
     Ok(json_answer(200, format!("{ledger:#}\n")))
 }
@@ -89,8 +98,18 @@ fn feeds_of(request: &Request) -> Result<Vec<&'static Feed>, String> {
 /// Streams the truth piece by piece; only one piece is in memory at a time.
 fn events(world: &World, request: &Request) -> Result<Response, String> {
     let tenant = tenant_of(world, request)?;
-    let orders: Vec<Order> =
-        feeds_of(request)?.into_iter().flat_map(|feed| ledger::orders(&tenant, feed)).collect();
+    let feeds = feeds_of(request)?;
+    let form = value(&request.query, "form");
+    if let Some(form) = form
+        && !feeds.iter().any(|feed| feed.second_form() == Some(form))
+    {
+        return Err(format!("no such feed has records in the form `{form}`"));
+    }
+    let orders: Vec<Order> = feeds
+        .into_iter()
+        .filter(|feed| form.is_none() || feed.second_form() == form)
+        .flat_map(|feed| ledger::orders(&tenant, feed, form.is_some()))
+        .collect();
     let pieces = stream::unfold(orders.into_iter(), |mut orders| async move {
         let order = orders.next()?;
         let piece = tokio::task::spawn_blocking(move || piece(&order)).await.map_err(io::Error::other);
@@ -129,14 +148,22 @@ fn advance(world: &World, request: &Request) -> Result<Response, String> {
     Ok(json_answer(200, format!("{}\n", json!({"advanced_seconds": world.clock.ahead() / dates::SECOND}))))
 }
 
+fn span_of(request: &Request, name: &str, unsaid: i64) -> Result<i64, String> {
+    let Some(text) = value(&request.query, name) else { return Ok(unsaid) };
+    dates::parse_span(text).ok_or_else(|| format!("`{name}` wants something like 30m, not `{text}`"))
+}
+
+fn set_clock(world: &World, request: &Request) -> Result<Response, String> {
+    let text = value(&request.query, "offset").ok_or("`offset=` is missing")?;
+    let offset = dates::parse_offset(text)
+        .ok_or_else(|| format!("`offset` wants something like -8d, not `{text}`"))?;
+    world.clock.set_offset(offset);
+    Ok(json_answer(200, format!("{}\n", json!({"client_time": dates::iso(world.clock.wire())}))))
+}
+
 fn publish(world: &World, request: &Request) -> Result<Response, String> {
     let count = number(request, "count", MAX_PUBLISH)?;
-    let age = match value(&request.query, "age") {
-        None => 0,
-        Some(text) => {
-            dates::parse_span(text).ok_or_else(|| format!("`age` wants something like 30m, not `{text}`"))?
-        }
-    };
+    let (age, over) = (span_of(request, "age", 0)?, span_of(request, "over", 10 * dates::SECOND)?);
     let tenant = tenant_of(world, request)?;
     let until = world.clock.wire() - age;
     let feeds = feeds_of(request)?;
@@ -146,7 +173,7 @@ fn publish(world: &World, request: &Request) -> Result<Response, String> {
     };
     let mut told = serde_json::Map::new();
     for (feed, share) in feeds.into_iter().zip(shares) {
-        world.publish(&tenant, feed, Batch::lately(share, until));
+        world.publish(&tenant, feed, Batch::lately(share, until, over));
         told.insert(feed.name.into(), share.into());
     }
     Ok(json_answer(200, format!("{}\n", json!({"tenant": tenant.name, "published": told}))))

@@ -70,11 +70,12 @@ pub fn amz(ms: i64) -> String {
     format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
 }
 
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /// `Thu, 01 Jan 2026 09:30:00 GMT`
 pub fn http(ms: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let c = civil(ms);
     let name = |list: &[&'static str], i: i64| {
         usize::try_from(i).ok().and_then(|i| list.get(i)).copied().unwrap_or_default()
@@ -131,6 +132,20 @@ pub fn parse_amz(text: &str) -> Option<i64> {
     Some(date_at(text, false)? + clock(digits(text, 9, 11)?, digits(text, 11, 13)?, digits(text, 13, 15)?)?)
 }
 
+/// `Thu, 01 Jan 2026 09:30:00 UTC`, as API 1.0 wants it in `x-mc-date`: two-digit day, and UTC, GMT or +0000.
+pub fn parse_http(text: &str) -> Option<i64> {
+    let (name, rest) = text.split_once(", ")?;
+    let zone = rest.get(20..)?;
+    (rest.get(2..3) == Some(" ") && rest.get(6..7) == Some(" ") && rest.get(11..12) == Some(" "))
+        .then_some(())?;
+    matches!(zone, " UTC" | " GMT" | " +0000").then_some(())?;
+    let month = MONTHS.iter().position(|m| rest.get(3..6) == Some(*m))? + 1;
+    let iso = format!("{}-{month:02}-{}T{}+0000", rest.get(7..11)?, rest.get(..2)?, rest.get(12..20)?);
+    let at = parse_api(&iso)?;
+    let day = usize::try_from(at.div_euclid(DAY).rem_euclid(7)).ok()?;
+    (DAYS.get(day) == Some(&name)).then_some(at)
+}
+
 /// `2026-01-01T00:00:00Z` or `2026-01-01`, for the command line.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     match text.strip_suffix('Z') {
@@ -152,6 +167,14 @@ pub fn parse_span(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.parse::<i64>().ok()?.checked_mul(unit)
+}
+
+/// As [`parse_span`], with a sign: `-8d`, `+2h`, `0`.
+pub fn parse_offset(text: &str) -> Option<i64> {
+    match text.strip_prefix('-') {
+        Some(rest) => parse_span(rest).map(|span| -span),
+        None => parse_span(text.trim_start_matches(['+', ' '])),
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +210,30 @@ mod tests {
         assert_eq!(parse_span("250ms"), Some(250));
         assert_eq!(parse_span("7"), Some(7 * SECOND));
         assert_eq!(parse_span("6 h"), None);
+        assert_eq!(
+            (parse_offset("-8d"), parse_offset("+2h"), parse_offset("0")),
+            (Some(-8 * DAY), Some(2 * HOUR), Some(0))
+        );
+        assert_eq!((parse_offset("--8d"), parse_offset("soon")), (None, None));
+    }
+
+    #[test]
+    fn the_date_of_a_signed_request() {
+        let at = 1_448_369_411_000;
+        for zone in ["UTC", "GMT", "+0000"] {
+            assert_eq!(parse_http(&format!("Tue, 24 Nov 2015 12:50:11 {zone}")), Some(at));
+        }
+        for bad in [
+            "Mon, 24 Nov 2015 12:50:11 UTC",
+            "Tue, 24 nov 2015 12:50:11 UTC",
+            "Tue, 4 Nov 2015 12:50:11 UTC",
+            "Tue, 24 Nov 2015 12:50:11 CET",
+            "2015-11-24T12:50:11Z",
+            "",
+        ] {
+            assert_eq!(parse_http(bad), None, "{bad}");
+        }
+        assert_eq!(parse_http(&http(NEW_YEAR)), Some(NEW_YEAR));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Order {
     pub file: u64,
     pub account: String,
     pub spoil: Spoil,
+    /// In the records' second form.
+    pub second: bool,
 }
 
 #[derive(Clone)]
@@ -61,6 +63,7 @@ impl Order {
     /// Calls `each` with the text of every record, in order.
     pub fn records(&self, mut each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut pen = Pen::new(&self.account, self.run.hostility);
+        pen.second = self.second;
         let mut line = Vec::with_capacity(2_048);
         for number in self.run.events_of(self.file) {
             line.clear();
@@ -200,7 +203,14 @@ mod tests {
     use std::io::Read;
 
     fn order(feed: usize, file: u64, spoil: Spoil) -> Order {
-        Order { feed: &FEEDS[feed], run: sample(10_000), file, account: "CSIM00000".into(), spoil }
+        Order {
+            feed: &FEEDS[feed],
+            run: sample(10_000),
+            file,
+            account: "CSIM00000".into(),
+            spoil,
+            second: false,
+        }
     }
 
     fn text(made: &Made) -> Vec<u8> {
@@ -232,15 +242,19 @@ mod tests {
             assert_eq!(lines.iter().collect::<HashSet<_>>().len(), 1_000, "{}", feed.name);
             let sum = lines.iter().fold(0_u128, |sum, line| sum.wrapping_add(digest(line)));
             assert_eq!(sum, made.digest);
+            let mut timed = 0;
             for line in lines {
                 let value: serde_json::Value = serde_json::from_slice(line).unwrap();
                 if feed.is_batch() {
                     assert_eq!(value["type"], feed.label);
                     assert!(value["timestamp"].as_i64().unwrap() >= order.run.from);
                 } else {
-                    assert!(value["eventTime"].is_string() || value["date"].is_string());
+                    let times =
+                        ["eventTime", "date", "created", "createTime", "viewed", "released", "datetime"];
+                    timed += usize::from(times.iter().any(|name| value[*name].is_string()));
                 }
             }
+            assert!(feed.is_batch() || timed > 900, "{}: only {timed} records have a time", feed.name);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::query::{seal, unseal, value};
 use crate::runs::RETENTION;
 use crate::scenario::{Effect, Verdict};
 use crate::server::Request;
-use crate::world::{FeedState, Tenant, World, hold};
+use crate::world::{FeedState, Tenant, World};
 use axum::response::Response;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
@@ -119,7 +119,7 @@ pub async fn answer(
         Ok(ask) => ask,
         Err(reply) => return refuse(*reply),
     };
-    let options = hold(&world.stage).scenario.options.clone();
+    let options = world.options(&tenant.name);
     let page = match tenant.feed(ask.feed) {
         Some(state) if !options.quiet => select(&state, &ask, world.clock.now(), options.page_cap),
         _ => Page { files: Vec::new(), next: ask.position, last: true },
@@ -187,7 +187,7 @@ async fn entries(
         }
     }))
     .await;
-    let options = hold(&world.stage).scenario.options.clone();
+    let options = world.options(&tenant.name);
     let mut list = Vec::with_capacity(files.len());
     let Some(mut state) = tenant.feed(feed) else { return Ok(list) };
     for (&file, size) in files.iter().zip(sizes) {

@@ -1,4 +1,4 @@
-//! `mimecast-simulator`: the Mimecast side of API 2.0 on one's own machine, with a ledger of what it handed out.
+//! `mimecast-simulator`: the Mimecast side of both generations of its API on one's own machine, with a ledger of what it handed out.
 //!
 //! It is a second opinion: it shares no code with the collector, so that a misreading of the API would have to be
 //! made twice to go unnoticed. The map, in reading order:
@@ -10,29 +10,37 @@
 
 mod accounts;
 mod answers;
+mod caller;
 mod clock;
 mod control;
 mod dates;
 mod download;
 mod feeds;
 mod files;
+mod functions;
 mod json;
 mod ledger;
 mod listing;
 mod message;
+mod mta_records;
 mod presets;
 mod query;
 mod quota;
 mod records;
+mod rows;
 mod runs;
 mod scenario;
 mod scenario_text;
 mod server;
 #[cfg(test)]
 mod server_tests;
+mod signature;
+mod threat_records;
 mod token;
 mod window;
 mod window_records;
+#[cfg(test)]
+mod window_tests;
 mod world;
 
 use crate::clock::Clock;
@@ -44,11 +52,12 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 
-/// Plays the Mimecast side of API 2.0: tokens, listings of gzip files, audit and URL logs.
+/// Plays the Mimecast side of API 2.0 and API 1.0: tokens and signatures, listings of gzip files, all logs.
 ///
-/// Point a collector at it with base_url = "http://127.0.0.1:8480", client_id = "demo" and
-/// client_secret = "demo" (or "t-1", "t-2", … for more tenants). The same seed gives the same events, except for
-/// their times, which end now (see --newest). What was handed out stands in /_sim/ledger.
+/// Point a collector at it with base_url = "http://127.0.0.1:8480" and, for API 2.0, client_id = "demo" and
+/// client_secret = "demo"; for API 1.0 app_id = "demo", app_key = "demo", access_key = "demo" and secret_key =
+/// "ZGVtbw==". More tenants are called demo-1, demo-2, … (client_id and access_key). The same seed gives the same
+/// events, except for their times, which end now (see --newest). What was handed out stands in /_sim/ledger.
 #[derive(Parser, Debug)]
 #[command(name = "mimecast-simulator", version, after_help = after_help(), max_term_width = 120)]
 struct Args {
@@ -68,7 +77,7 @@ struct Args {
     /// What goes wrong: a preset, a file, or scenario text; may be repeated, and presets may be joined by commas
     #[arg(long, value_name = "NAME|FILE|TEXT")]
     scenario: Vec<String>,
-    /// How many tenants t-1 to t-N there are beside demo
+    /// How many tenants demo-1 to demo-N (and t-1 to t-N) there are beside demo
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     tenants: u64,
     /// How far back the events of the start reach: 90m, 6h, 2d
@@ -77,6 +86,9 @@ struct Args {
     /// Time of the newest event at the start, like 2026-01-01T00:00:00Z [default: now]
     #[arg(long, value_parser = instant, value_name = "TIME")]
     newest: Option<i64>,
+    /// How far all of Mimecast lives from the machine's time: -8d, 2h; POST /_sim/clock moves it later
+    #[arg(long, default_value = "0", value_parser = offset, value_name = "TIME", allow_hyphen_values = true)]
+    clock_offset: i64,
     /// Events per file
     #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     events_per_file: u64,
@@ -91,6 +103,10 @@ fn after_help() -> String {
 
 fn span(text: &str) -> Result<i64, String> {
     dates::parse_span(text).ok_or_else(|| "wants a length of time like 90m or 6h".to_owned())
+}
+
+fn offset(text: &str) -> Result<i64, String> {
+    dates::parse_offset(text).ok_or_else(|| "wants a length of time like -8d or 2h".to_owned())
 }
 
 fn instant(text: &str) -> Result<i64, String> {
@@ -126,6 +142,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     }
     let scenario = read_scenarios(&args.scenario).map_err(|why| (2, why))?;
     let clock = Clock::system();
+    clock.set_offset(args.clock_offset);
     let setup = Setup {
         seed: args.seed,
         events: args.events,

@@ -3,7 +3,7 @@
 use crate::feeds::{Feed, Kind};
 use crate::json::Object;
 use crate::message::{Hostility, Message, mix, pick, push_hex, push_token};
-use crate::window_records;
+use crate::{mta_records, threat_records, window_records};
 use fastrand::Rng;
 
 /// Writes records; keeps its buffers from one to the next.
@@ -12,6 +12,9 @@ pub struct Pen {
     pub hostility: Hostility,
     pub message: Message,
     pub scratch: String,
+    /// Writes the records in the other form in which they can be had: as objects of the stream, as lines of keys
+    /// and values, as rows of a table. What it is called per feed: [`Feed::second_form`].
+    pub second: bool,
 }
 
 /// Which record: everything that decides its bytes.
@@ -25,6 +28,8 @@ pub struct Nth {
     pub message: u64,
     /// Event time, Unix milliseconds.
     pub at: i64,
+    /// Number of its file in the run.
+    pub file: u64,
 }
 
 /// What the writer of one record type works with.
@@ -34,6 +39,7 @@ struct Draft<'a> {
     rng: Rng,
     dice: u64,
     at: u64,
+    stream: bool,
     scratch: &'a mut String,
 }
 
@@ -44,14 +50,23 @@ const CATEGORIES: [&str; 6] =
 
 impl Pen {
     pub fn new(account: &str, hostility: Hostility) -> Self {
-        Pen { account: account.to_owned(), hostility, message: Message::default(), scratch: String::new() }
+        Pen {
+            account: account.to_owned(),
+            hostility,
+            message: Message::default(),
+            scratch: String::new(),
+            second: false,
+        }
     }
 
     /// Appends the record's text, without a line end.
     pub fn write(&mut self, feed: &Feed, nth: &Nth, out: &mut Vec<u8>) {
         self.message.become_nth(mix(nth.seed, 0x6d73_6773), nth.message, self.hostility);
-        if !feed.is_batch() {
-            return window_records::write(self, feed, nth, out);
+        match feed.kind {
+            Kind::Cg | Kind::Ci => {}
+            Kind::Window => return window_records::write(self, feed, nth, out),
+            Kind::Intel => return threat_records::write(self, feed, nth, out),
+            Kind::Mta => return mta_records::write(self, nth, out),
         }
         let mut rng = Rng::with_seed(mix(nth.seed, mix(nth.number, feed.index as u64)));
         let dice = rng.u64(..);
@@ -61,6 +76,7 @@ impl Pen {
             rng,
             dice,
             at: u64::try_from(nth.at).unwrap_or(0),
+            stream: self.second,
             scratch: &mut self.scratch,
         };
         if feed.kind == Kind::Ci {
@@ -90,7 +106,7 @@ impl Draft<'_> {
             "url protect" => self.url(),
             _ => self.attachment(),
         }
-        if self.dice & 0x3000 != 0 {
+        if self.dice & 0x3000 != 0 && !self.stream {
             self.o.number("_offset", 400_000 + nth.number).number("_partition", self.dice % 200);
         }
     }
@@ -113,10 +129,11 @@ impl Draft<'_> {
     }
 
     fn ends(&mut self, label: &str, subtype: Option<&str>) {
-        self.o.text("type", label);
+        let (kind, sub) = if self.stream { ("eventType", "subType") } else { ("type", "subtype") };
+        self.o.text(kind, label);
         match subtype {
-            Some(subtype) => self.o.text("subtype", subtype),
-            None => self.o.null("subtype"),
+            Some(subtype) => self.o.text(sub, subtype),
+            None => self.o.null(sub),
         };
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// Only rows this young can be late: real services are minutes late, not hours.
 const LATE_WINDOW: i64 = 20 * dates::MINUTE;
-/// How long files can be listed and fetched.
+/// How long the events of the batch feeds can be listed and fetched.
 pub const RETENTION: i64 = 7 * dates::DAY;
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub struct Run {
     pub shift: i64,
     /// Window feeds: some young rows appear up to this much after the others. Zero: none.
     pub late_by: i64,
+    /// Window feeds: every third row appears this long after its event time. Zero: none.
+    pub behind: i64,
     pub hostility: Hostility,
 }
 
@@ -47,12 +49,16 @@ impl Run {
 
     pub fn nth(&self, number: u64) -> Nth {
         let message = number * self.messages / self.events.max(1);
-        Nth { seed: self.seed, number, message, at: self.at(number) }
+        let file = number / self.per_file.max(1);
+        Nth { seed: self.seed, number, message, at: self.at(number), file }
     }
 
     /// From when on (simulator's clock) a row of a window feed can be seen.
     pub fn visible_from(&self, number: u64) -> i64 {
         let dice = mix(self.seed ^ 0x6c61_7465, number);
+        if self.behind > 0 && dice.is_multiple_of(3) {
+            return self.published.max(self.at(number) + self.shift + self.behind);
+        }
         if self.late_by == 0 || !dice.is_multiple_of(3) || self.at(number) < self.until - LATE_WINDOW {
             return self.published;
         }
@@ -73,6 +79,11 @@ impl Run {
     /// Whether a file is past retention at `now` (simulator's clock).
     pub fn file_expired(&self, file: u64, now: i64) -> bool {
         self.file_time(file) + self.shift + RETENTION < now
+    }
+
+    /// The first event that is not past its feed's retention at `now` (simulator's clock).
+    pub fn first_kept(&self, now: i64, kept: i64) -> u64 {
+        self.first_at(now.saturating_sub(self.shift).saturating_sub(kept))
     }
 
     /// The first event that happened at `at` or later.
@@ -101,6 +112,7 @@ pub fn sample(events: u64) -> Run {
         published: 1_767_225_600_000 + 6 * dates::HOUR,
         shift: 0,
         late_by: 0,
+        behind: 0,
         hostility: Hostility::Some,
     }
 }
@@ -127,6 +139,14 @@ mod tests {
         let run = sample(2_345);
         let all: Vec<u64> = (0..run.files).flat_map(|f| run.events_of(f)).collect();
         assert_eq!(all, (0..2_345).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn rows_that_are_behind_appear_a_fixed_time_after_their_event() {
+        let run = Run { behind: 20 * dates::MINUTE, ..sample(3_000) };
+        let late: Vec<u64> = (0..3_000).filter(|&n| run.visible_from(n) > run.published).collect();
+        assert!(late.len() > 20, "{}", late.len());
+        assert!(late.iter().all(|&n| run.visible_from(n) == run.at(n) + 20 * dates::MINUTE));
     }
 
     #[test]

@@ -11,18 +11,27 @@ use std::collections::HashMap;
 pub enum Surface {
     Token,
     Listing,
+    Stream,
     File,
-    Audit,
-    TtpUrl,
+    /// A function of `/api/…` that answers with pages.
+    Window,
+    /// The log of API 1.0.
+    #[expect(dead_code, reason = "its door comes with the log")]
+    Mta,
+    ThreatFeed,
 }
 
 /// Where a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Any,
-    /// Both window functions.
+    /// All but tokens and files.
+    Data,
+    /// All window functions.
     Records,
     One(Surface),
+    /// The functions that give one feed.
+    Named(&'static str),
     /// The inside of files, by file number instead of by call.
     Content,
 }
@@ -37,6 +46,19 @@ pub enum Effect {
     NoNextPage,
     SameToken,
     CaughtUp,
+    // window functions
+    NextObject,
+    NextNull,
+    NextAlways,
+    NextNever,
+    SameNext,
+    EmptyPage,
+    EmptyList,
+    NoMeta,
+    NoPagination,
+    NoData,
+    Partial,
+    // listing
     SameFileTwice,
     ForeignLink,
     ListBomb,
@@ -58,7 +80,18 @@ pub enum Effect {
 }
 
 /// The names used in scenario text.
-pub const EFFECTS: [(&str, Effect); 21] = [
+pub const EFFECTS: [(&str, Effect); 32] = [
+    ("next-object", Effect::NextObject),
+    ("next-null", Effect::NextNull),
+    ("next-always", Effect::NextAlways),
+    ("next-never", Effect::NextNever),
+    ("same-next", Effect::SameNext),
+    ("empty-page", Effect::EmptyPage),
+    ("empty-list", Effect::EmptyList),
+    ("no-meta", Effect::NoMeta),
+    ("no-pagination", Effect::NoPagination),
+    ("no-data", Effect::NoData),
+    ("partial", Effect::Partial),
     ("no-token", Effect::NoToken),
     ("no-value", Effect::NoValue),
     ("no-next-page", Effect::NoNextPage),
@@ -143,6 +176,8 @@ pub struct Options {
     pub token_uses: Option<u64>,
     /// Listing calls per window; `None`: no limit.
     pub quota: Option<u64>,
+    /// How far the date of a signed request may be from our clock, milliseconds.
+    pub skew_tolerance: i64,
     /// Bad logins within `lock_period` that lock the account, and for how long it is locked.
     pub lock_after: usize,
     pub lock_period: i64,
@@ -155,6 +190,10 @@ pub struct Options {
     pub quiet: bool,
     /// Window feeds: young rows of what is published from now on appear up to this much later.
     pub late: i64,
+    /// Window feeds: every third row of what is published from now on appears this long after its event time.
+    pub behind: i64,
+    /// With everything that is published from now on comes one event that is dated so far ahead.
+    pub future: i64,
     pub hostility: Hostility,
     /// A listing never has more files than this.
     pub page_cap: u64,
@@ -166,6 +205,7 @@ impl Default for Options {
             token_life: 1_799,
             token_uses: None,
             quota: Some(50),
+            skew_tolerance: 5 * dates::MINUTE,
             lock_after: 5,
             lock_period: 30 * dates::MINUTE,
             lock: 0,
@@ -173,6 +213,8 @@ impl Default for Options {
             first_links_dead: false,
             quiet: false,
             late: 0,
+            behind: 0,
+            future: 0,
             hostility: Hostility::Some,
             page_cap: 100,
         }
@@ -184,10 +226,17 @@ pub struct Scenario {
     /// What it was made of, for the ledger.
     pub names: Vec<String>,
     pub options: Options,
+    /// Options of some tenants, by glob; the last that fits counts.
+    pub special: Vec<(String, Options)>,
     pub rules: Vec<Rule>,
 }
 
 impl Scenario {
+    pub fn options_of(&self, tenant: &str) -> &Options {
+        let special = self.special.iter().rev().find(|(pattern, _)| glob(pattern, tenant));
+        special.map_or(&self.options, |(_, options)| options)
+    }
+
     /// What is put between the lines of a file.
     pub fn spoil(&self, tenant: &str, feed: &Feed, file: u64) -> Spoil {
         let mut spoil = Spoil::default();
@@ -224,11 +273,16 @@ impl Rule {
             && self.file.is_none_or(|file| call.file == Some(file))
     }
 
-    fn is_at(&self, surface: Surface) -> bool {
+    fn is_at(&self, surface: Surface, feed: Option<&Feed>) -> bool {
         match self.place {
             Place::Any => true,
-            Place::Records => matches!(surface, Surface::Audit | Surface::TtpUrl),
+            Place::Data => !matches!(surface, Surface::Token | Surface::File),
+            Place::Records => surface == Surface::Window,
             Place::One(place) => place == surface,
+            Place::Named(name) => {
+                matches!(surface, Surface::Window | Surface::Mta | Surface::ThreatFeed)
+                    && feed.is_some_and(|f| f.name == name)
+            }
             Place::Content => false,
         }
     }
@@ -277,7 +331,7 @@ impl Stage {
     pub fn judge(&mut self, call: &Call, now: i64) -> Verdict {
         let mut verdict = Verdict::default();
         for (index, rule) in self.scenario.rules.iter().enumerate() {
-            if !rule.is_at(call.surface) || !rule.concerns(call) {
+            if !rule.is_at(call.surface, call.feed) || !rule.concerns(call) {
                 continue;
             }
             let name = rule.counter(call);
@@ -300,9 +354,9 @@ impl Stage {
         verdict
     }
 
-    /// Until when (simulator's clock) the scenario locks all accounts.
-    pub fn locked_until(&self) -> i64 {
-        self.since + self.scenario.options.lock
+    /// Until when (simulator's clock) the scenario locks a tenant's account.
+    pub fn locked_until(&self, tenant: &str) -> i64 {
+        self.since + self.scenario.options_of(tenant).lock
     }
 }
 

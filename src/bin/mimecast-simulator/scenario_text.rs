@@ -3,19 +3,24 @@
 //!
 //! * the name of a preset, or `preset=argument`: `outage=30s`
 //! * an option: `token_life=20s`
+//! * `tenant GLOB`: what follows concerns these tenants only
 //! * a rule: `on SURFACE [filters] [when] what`, see [`RULES`].
 
 use crate::answers::{Form, Reply, WaitAs};
 use crate::dates::parse_span;
+use crate::feeds;
 use crate::message::Hostility;
 use crate::presets;
-use crate::scenario::{EFFECTS, Effect, Per, Place, Play, Rule, Scenario, Surface, When};
+use crate::scenario::{EFFECTS, Effect, Options, Per, Place, Play, Rule, Scenario, Surface, When};
 
 pub const RULES: &str = "\
 SCENARIO TEXT
-  Statements end at a line end or `;`. Each is a preset, an option or a rule; # starts a comment.
+  Statements end at a line end or `;`. Each is a preset, an option, a rule, or `tenant GLOB`: what follows
+  is for these tenants only. # starts a comment.
   RULE      on SURFACE [filter...] [when...] WHAT
-  SURFACE   token listing file audit ttp.url, records (the last two), any, or content
+  SURFACE   token listing stream file; records (all /api functions with pages) or one of them: audit
+            ttp.url ttp.attachment ttp.impersonation dlp held-release rejections archive.search
+            archive.view; siem.mta threat-feed; data (all but token and file), any; or content
   filters   feed=GLOB  tenant=GLOB  file=N (number of the file in its feed, from 0)
   when      nth=N first=N after=N every=N p=0.1 for=30s, counted per=tenant|feed|file
   WHAT      status=503 [code=0006] [message=\"...\"] [form=FORM] [meta=500] [body=\"...\"]
@@ -28,11 +33,13 @@ SCENARIO TEXT
                         foreign-link list-bomb list-empty list-zero-bytes
             on file:    truncate wrong-crc trailing-garbage cut expired missing redirect
                         content-encoding
+            on records: next-object next-null next-always next-never same-next empty-page
+                        empty-list no-meta no-pagination no-data partial (rows and fail[])
             on content: bad-line long-line invalid-utf8 (which files: file=N or every=N)
   OPTIONS   token_life=20s token_uses=20 quota=50|off no_quota lock_after=5 lock_period=30m
-            lock=30m link_life=15m first_links_dead=true quiet=true late=60s page_cap=100
-            hostile=some|none|all|separators|surrogates   (late and hostile concern events
-            that are published from then on, everything else works at once)
+            lock=30m link_life=15m first_links_dead=true quiet=true page_cap=100 skew_tolerance=5m
+            late=60s behind=20m future=2h hostile=some|none|all|separators|surrogates (these four
+            concern events that are published from then on, everything else works at once)
   e.g.      on listing feed=siem.* every=4 status=429 form=flat wait=2s wait_as=date
 ";
 
@@ -50,16 +57,26 @@ pub fn add(scenario: &mut Scenario, text: &str) -> Result<(), String> {
 }
 
 fn add_at(scenario: &mut Scenario, text: &str, depth: u8) -> Result<(), String> {
+    let mut scope = None;
     for words in statements(text)? {
         let shown = words.join(" ");
         let told = |why: String| format!("{why}, in `{shown}`");
-        if words.first().is_some_and(|w| w == "on") {
-            scenario.rules.push(rule(words.get(1..).unwrap_or_default()).map_err(told)?);
-            continue;
+        match words.first().map(String::as_str) {
+            Some("on") => {
+                let mut rule = rule(words.get(1..).unwrap_or_default()).map_err(told)?;
+                rule.tenant = rule.tenant.or_else(|| scope.clone());
+                scenario.rules.push(rule);
+                continue;
+            }
+            Some("tenant") => {
+                scope = words.get(1).cloned();
+                continue;
+            }
+            _ => {}
         }
         for word in &words {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            if option(scenario, name, value).map_err(told)? {
+            if option(options_in(scenario, scope.as_deref()), name, value).map_err(told)? {
                 continue;
             }
             let preset = presets::named(name).ok_or_else(|| {
@@ -69,7 +86,8 @@ fn add_at(scenario: &mut Scenario, text: &str, depth: u8) -> Result<(), String> 
                 return Err(told("a preset cannot name a preset".into()));
             }
             let argument = if value.is_empty() { preset.argument } else { value };
-            add_at(scenario, &preset.text.replace("{}", argument), depth + 1)?;
+            let scope = scope.as_ref().map_or(String::new(), |glob| format!("tenant {glob}\n"));
+            add_at(scenario, &(scope + &preset.text.replace("{}", argument)), depth + 1)?;
             scenario.names.push(word.clone());
         }
     }
@@ -114,9 +132,22 @@ fn flag(name: &str, value: &str) -> Result<bool, String> {
     }
 }
 
+/// The options that a statement in this scope changes.
+fn options_in<'a>(scenario: &'a mut Scenario, scope: Option<&str>) -> &'a mut Options {
+    let Some(scope) = scope else { return &mut scenario.options };
+    let known = scenario.special.iter().position(|(pattern, _)| pattern == scope);
+    let at = known.unwrap_or_else(|| {
+        scenario.special.push((scope.to_owned(), scenario.options.clone()));
+        scenario.special.len() - 1
+    });
+    match scenario.special.get_mut(at) {
+        Some((_, options)) => options,
+        None => &mut scenario.options,
+    }
+}
+
 /// `false`: there is no option of this name.
-fn option(scenario: &mut Scenario, name: &str, value: &str) -> Result<bool, String> {
-    let o = &mut scenario.options;
+fn option(o: &mut Options, name: &str, value: &str) -> Result<bool, String> {
     // `quiet` without a value is the preset of the same name and means the same.
     match name {
         "token_life" => o.token_life = span(name, value)? / 1000,
@@ -131,6 +162,9 @@ fn option(scenario: &mut Scenario, name: &str, value: &str) -> Result<bool, Stri
         "first_links_dead" => o.first_links_dead = flag(name, value)?,
         "quiet" if !value.is_empty() => o.quiet = flag(name, value)?,
         "late" => o.late = span(name, value)?,
+        "behind" => o.behind = span(name, value)?,
+        "future" => o.future = span(name, value)?,
+        "skew_tolerance" => o.skew_tolerance = span(name, value)?,
         "page_cap" => o.page_cap = number(name, value)?.clamp(1, 100),
         "hostile" => {
             o.hostility = match value {
@@ -150,14 +184,18 @@ fn option(scenario: &mut Scenario, name: &str, value: &str) -> Result<bool, Stri
 fn place(word: &str) -> Result<Place, String> {
     Ok(match word {
         "any" => Place::Any,
+        "data" => Place::Data,
         "records" => Place::Records,
         "content" => Place::Content,
         "token" => Place::One(Surface::Token),
         "listing" => Place::One(Surface::Listing),
         "file" => Place::One(Surface::File),
-        "audit" => Place::One(Surface::Audit),
-        "ttp.url" => Place::One(Surface::TtpUrl),
-        _ => return Err(format!("`{word}` is not a surface")),
+        "stream" => Place::One(Surface::Stream),
+        "threat-feed" => Place::One(Surface::ThreatFeed),
+        _ => match feeds::named(word) {
+            Some(feed) if !feed.is_batch() => Place::Named(feed.name),
+            _ => return Err(format!("`{word}` is not a surface")),
+        },
     })
 }
 
@@ -276,6 +314,18 @@ mod tests {
         assert!(scenario.options.quiet);
         assert_eq!(scenario.names, ["quiet", "outage=5s"]);
         assert_eq!(scenario.rules[0].when.lasts, Some(5_000));
+    }
+
+    #[test]
+    fn a_scope_limits_options_presets_and_rules() {
+        let scenario =
+            parse("token_life=20s; tenant demo-1; lockout=9m, quota=off; on token status=503").unwrap();
+        let (mine, others) = (scenario.options_of("demo-1"), scenario.options_of("demo-2"));
+        assert_eq!((mine.lock, mine.quota, mine.token_life), (540_000, None, 20));
+        assert_eq!((others.lock, others.quota, others.token_life), (0, Some(50), 20));
+        assert_eq!(scenario.rules[0].tenant.as_deref(), Some("demo-1"));
+        let scenario = parse("tenant t-*\noutage=5s").unwrap();
+        assert!(scenario.rules.iter().all(|r| r.tenant.as_deref() == Some("t-*")));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! The door: reads a request, finds the surface it is for, lets the scenario have its say, counts the answer.
 
-use crate::answers::{Form, Reply, respond};
+use crate::answers::{Form, Reply, WaitAs, respond};
+use crate::caller::Caller;
 use crate::control;
+use crate::dates;
 use crate::download::{self, Target};
-use crate::feeds::{self, FEEDS, Feed, Kind};
+use crate::feeds::{self, Api, Feed, Kind};
+use crate::functions::{self, Function};
 use crate::listing;
 use crate::message::mix;
 use crate::query;
 use crate::scenario::{Call, Surface, Verdict};
 use crate::token;
-use crate::window;
+use crate::window::{self, Asked};
 use crate::world::{Tenant, World, hold};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -75,50 +78,122 @@ pub async fn serve(State(world): State<Arc<World>>, request: http::Request<Body>
         Some(tenant) => tenant.count(surface, status),
         None => *hold(&world.strangers).entry(surface).or_default().entry(status).or_default() += 1,
     }
+    let headers = response.headers_mut();
     if surface != "file" {
         let dice = mix(world.setup.seed, world.clock.now().unsigned_abs());
-        if let Ok(id) = HeaderValue::from_str(&format!("{dice:016x}{:016x}", mix(dice, 1))) {
-            response.headers_mut().insert("x-request-id", id);
+        // 1.0 gives the id of the request back, 2.0 makes one up.
+        let (name, id) = match request.header("x-mc-req-id") {
+            "" => ("x-request-id", format!("{dice:016x}{:016x}", mix(dice, 1))),
+            id => ("x-mc-req-id", id.to_owned()),
+        };
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(name, id);
         }
+    }
+    if !headers.contains_key(http::header::DATE)
+        && let Ok(date) = HeaderValue::from_str(&dates::http(world.clock.wire()))
+    {
+        headers.insert(http::header::DATE, date);
     }
     response
 }
 
 type Played = (Option<Arc<Tenant>>, &'static str, Response);
 
+/// What a path is for.
+#[derive(Clone, Copy)]
+enum Route {
+    Token,
+    Data(Door),
+    File,
+    Trap,
+    Unknown,
+}
+
+/// What a path with data is for.
+#[derive(Clone, Copy)]
+pub enum Door {
+    Listing(Kind),
+    Function(&'static Function),
+}
+
+impl Door {
+    fn of(path: &str) -> Option<Door> {
+        Some(match path {
+            "/siem/v1/batch/events/cg" => Door::Listing(Kind::Cg),
+            "/siem/v1/batch/events/ci" => Door::Listing(Kind::Ci),
+            _ => Door::Function(functions::at(path)?),
+        })
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Door::Listing(_) => Method::GET,
+            Door::Function(_) => Method::POST,
+        }
+    }
+
+    /// As the ledger calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Door::Listing(Kind::Cg) => "listing.cg",
+            Door::Listing(_) => "listing.ci",
+            Door::Function(function) => function.feed,
+        }
+    }
+
+    fn surface(self) -> Surface {
+        match self {
+            Door::Listing(_) => Surface::Listing,
+            Door::Function(_) => Surface::Window,
+        }
+    }
+
+    fn is_of(self, api: Api) -> bool {
+        match self {
+            Door::Listing(_) => api == Api::Two,
+            Door::Function(_) => true,
+        }
+    }
+
+    fn feed(self, request: &Request) -> Option<&'static Feed> {
+        match self {
+            Door::Listing(kind) => {
+                query::value(&request.query, "type").and_then(|label| feeds::of_type(kind, label))
+            }
+            Door::Function(function) => feeds::named(function.feed),
+        }
+    }
+}
+
 async fn play(world: &Arc<World>, request: &Request) -> Played {
     let path = request.path.as_str();
-    let (method, surface) = match path {
-        "/oauth/token" => (Method::POST, "token"),
-        "/siem/v1/batch/events/cg" => (Method::GET, "listing.cg"),
-        "/siem/v1/batch/events/ci" => (Method::GET, "listing.ci"),
-        "/api/audit/get-audit-events" => (Method::POST, "audit"),
-        "/api/ttp/url/get-logs" => (Method::POST, "ttp.url"),
-        _ if path.starts_with("/files/") => (Method::GET, "file"),
-        _ if path.starts_with("/trap/") => (Method::GET, "trap"),
-        _ => (request.method.clone(), "unknown"),
+    let (method, surface, route) = match (path, Door::of(path)) {
+        ("/oauth/token", _) => (Method::POST, "token", Route::Token),
+        (_, Some(door)) => (door.method(), door.name(), Route::Data(door)),
+        _ if path.starts_with("/files/") => (Method::GET, "file", Route::File),
+        _ if path.starts_with("/trap/") => (Method::GET, "trap", Route::Trap),
+        _ => (request.method.clone(), "unknown", Route::Unknown),
     };
     let wire = world.clock.wire();
     if request.method != method {
         let reply = Reply::new(405, Form::Flat, "method_not_allowed", "Method not allowed");
         return (None, surface, reply.response(wire, 0));
     }
-    match surface {
-        "token" => login(world, request).await,
-        "listing.cg" => list(world, request, Kind::Cg).await,
-        "listing.ci" => list(world, request, Kind::Ci).await,
-        "audit" => records(world, request, Kind::Audit).await,
-        "ttp.url" => records(world, request, Kind::TtpUrl).await,
-        "file" => file(world, request).await,
+    match route {
+        Route::Token => login(world, request).await,
+        Route::Data(door) => data(world, request, door).await,
+        Route::File => file(world, request).await,
         // Whoever comes here has followed a redirect that should not be followed.
-        "trap" => (None, "trap", respond(404, None, Body::empty())),
-        // Unknown paths are refused like paths without permission.
-        _ => {
-            let message =
-                "Resource or method requested does not exist in any product assigned to the application.";
-            (None, surface, Reply::new(403, Form::Flat, "app_forbidden", message).response(wire, 0))
-        }
+        Route::Trap => (None, "trap", respond(404, None, Body::empty())),
+        Route::Unknown => (None, surface, unknown().response(wire, 0)),
     }
+}
+
+/// Unknown paths are refused like paths without permission.
+fn unknown() -> Reply {
+    let message = "Resource or method requested does not exist in any product assigned to the application.";
+    Reply::new(403, Form::Flat, "app_forbidden", message)
 }
 
 /// The scenario's verdict on a call; waits if it says so. `Some`: its answer.
@@ -148,43 +223,53 @@ async fn login(world: &World, request: &Request) -> Played {
     (tenant, "token", response)
 }
 
-async fn list(world: &World, request: &Request, kind: Kind) -> Played {
-    let surface = if kind == Kind::Cg { "listing.cg" } else { "listing.ci" };
-    let claim = token::claimed(world, &request.headers);
-    let tenant = claim.as_ref().map(|(tenant, _)| Arc::clone(tenant));
-    let name = tenant.as_ref().map_or("-", |t| t.name.as_str());
-    let feed = query::value(&request.query, "type").and_then(|label| feeds::of_type(kind, label));
-    let (verdict, reply) =
-        judged(world, &Call { surface: Surface::Listing, tenant: name, feed, file: None }).await;
-    let limit = hold(&world.stage).scenario.options.quota;
-    let room = tenant.as_ref().map_or(Ok(()), |t| hold(&t.quota).call(world.clock.now(), limit));
-    let response = match (reply, token::check_unless(world, claim.as_ref(), &verdict), room) {
-        (Some(reply), _, _) => reply,
-        (None, Err(refusal), _) => refusal.response(world.clock.wire(), 0),
-        (None, Ok(_), Err(wait)) => {
-            let reply = Reply::new(429, Form::Flat, "too_many_requests", "");
-            Reply { wait, wait_as: crate::answers::WaitAs::ResetMs, ..reply }.response(world.clock.wire(), 0)
-        }
-        (None, Ok(tenant), Ok(())) => listing::answer(world, &tenant, kind, request, &verdict).await,
+/// The scenario has the first word, then the credential, then the quota. Every call counts for the quota.
+async fn data(world: &World, request: &Request, door: Door) -> Played {
+    let caller = Caller::of(world, request);
+    let call = Call { surface: door.surface(), tenant: caller.name(), feed: door.feed(request), file: None };
+    let (verdict, reply) = judged(world, &call).await;
+    let room = caller.tenant.as_ref().map_or(Ok(()), |tenant| quota(world, tenant, door));
+    let response = match reply {
+        Some(reply) => reply,
+        // A call that the scenario answers is not a use of the token.
+        None => match caller.check(world, request) {
+            Err(refusal) => refusal.response(world.clock.wire(), 0),
+            Ok(_) if !door.is_of(caller.api) => unknown().response(world.clock.wire(), 0),
+            Ok(tenant) => match room {
+                Err(wait) => too_many(wait).response(world.clock.wire(), 0),
+                Ok(()) => {
+                    let asked = Asked { tenant: &tenant, api: caller.api, request, verdict: &verdict };
+                    given(world, door, &asked).await
+                }
+            },
+        },
     };
-    (tenant, surface, response)
+    (caller.tenant, door.name(), response)
 }
 
-async fn records(world: &World, request: &Request, kind: Kind) -> Played {
-    let (surface, name) =
-        if kind == Kind::Audit { (Surface::Audit, "audit") } else { (Surface::TtpUrl, "ttp.url") };
-    let feed: Option<&Feed> = FEEDS.iter().find(|f| f.kind == kind);
-    let claim = token::claimed(world, &request.headers);
-    let tenant = claim.as_ref().map(|(tenant, _)| Arc::clone(tenant));
-    let tenant_name = tenant.as_ref().map_or("-", |t| t.name.as_str());
-    let (verdict, reply) = judged(world, &Call { surface, tenant: tenant_name, feed, file: None }).await;
-    let response = match (reply, token::check_unless(world, claim.as_ref(), &verdict), feed) {
-        (Some(reply), _, _) => reply,
-        (None, Err(refusal), _) => refusal.response(world.clock.wire(), 0),
-        (None, Ok(tenant), Some(feed)) => window::answer(world, &tenant, feed, request),
-        (None, Ok(_), None) => respond(500, None, Body::empty()),
-    };
-    (tenant, name, response)
+/// # Errors
+/// The milliseconds to wait, for a call over the quota.
+fn quota(world: &World, tenant: &Tenant, door: Door) -> Result<(), i64> {
+    let options = world.options(&tenant.name);
+    match door {
+        Door::Listing(_) => hold(&tenant.quota).call(world.clock.now(), options.quota),
+        Door::Function(_) => Ok(()),
+    }
+}
+
+fn too_many(wait: i64) -> Reply {
+    Reply { wait, wait_as: WaitAs::ResetMs, ..Reply::new(429, Form::Flat, "too_many_requests", "") }
+}
+
+/// The good answer.
+async fn given(world: &World, door: Door, asked: &Asked<'_>) -> Response {
+    match door {
+        Door::Listing(kind) => listing::answer(world, asked.tenant, kind, asked.request, asked.verdict).await,
+        Door::Function(function) => match feeds::named(function.feed) {
+            Some(feed) => window::answer(world, function, feed, asked),
+            None => respond(500, None, Body::empty()),
+        },
+    }
 }
 
 async fn file(world: &World, request: &Request) -> Played {

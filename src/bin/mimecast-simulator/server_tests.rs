@@ -15,9 +15,9 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
-const NOW: i64 = 1_767_225_600_000 + 10 * HOUR + 7 * MINUTE;
+pub const NOW: i64 = 1_767_225_600_000 + 10 * HOUR + 7 * MINUTE;
 
-fn world(scenario: &str, events: u64) -> Arc<World> {
+pub fn world(scenario: &str, events: u64) -> Arc<World> {
     let setup = Setup {
         seed: 3,
         events,
@@ -30,23 +30,23 @@ fn world(scenario: &str, events: u64) -> Arc<World> {
     World::new(Clock::held_at(NOW), setup, parse(scenario).unwrap())
 }
 
-struct Got {
-    status: u16,
-    headers: HeaderMap,
+pub struct Got {
+    pub status: u16,
+    pub headers: HeaderMap,
     /// `None`: the connection broke.
-    body: Option<Vec<u8>>,
+    pub body: Option<Vec<u8>>,
 }
 
 impl Got {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(self.body.as_ref().unwrap()).unwrap()
     }
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(self.body.as_ref().unwrap()).into_owned()
     }
 }
 
-async fn send(world: &Arc<World>, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Got {
+pub async fn send(world: &Arc<World>, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Got {
     let mut request = Request::builder().method(method).uri(path).header("host", "sim.test");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -58,17 +58,17 @@ async fn send(world: &Arc<World>, method: &str, path: &str, headers: &[(&str, &s
     Got { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 
-async fn login(world: &Arc<World>, id: &str, secret: &str) -> Got {
+pub async fn login(world: &Arc<World>, id: &str, secret: &str) -> Got {
     let form = format!("client_id={id}&client_secret={secret}&grant_type=client_credentials");
     send(world, "POST", "/oauth/token", &[("content-type", "application/x-www-form-urlencoded")], &form).await
 }
 
 /// An `Authorization` value.
-async fn bearer(world: &Arc<World>) -> String {
+pub async fn bearer(world: &Arc<World>) -> String {
     format!("Bearer {}", login(world, "demo", "demo").await.json()["access_token"].as_str().unwrap())
 }
 
-async fn list(world: &Arc<World>, bearer: &str, kind: &str, query: &str) -> Got {
+pub async fn list(world: &Arc<World>, bearer: &str, kind: &str, query: &str) -> Got {
     send(world, "GET", &format!("/siem/v1/batch/events/{kind}?{query}"), &[("authorization", bearer)], "")
         .await
 }
@@ -78,18 +78,18 @@ async fn download(world: &Arc<World>, link: &Value) -> Got {
     send(world, "GET", &path, &[], "").await
 }
 
-fn lines(gzip: &[u8]) -> Vec<Vec<u8>> {
+pub fn lines(gzip: &[u8]) -> Vec<Vec<u8>> {
     let mut text = Vec::new();
     MultiGzDecoder::new(gzip).read_to_end(&mut text).unwrap();
     text.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-async fn ledger(world: &Arc<World>) -> Value {
+pub async fn ledger(world: &Arc<World>) -> Value {
     send(world, "GET", "/_sim/ledger", &[], "").await.json()["tenants"]["demo"].clone()
 }
 
 /// Sum of digests as the ledger writes it.
-fn sum<'a>(records: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
+pub fn sum<'a>(records: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
     let sum = records
         .into_iter()
         .collect::<HashSet<_>>()
@@ -128,7 +128,8 @@ async fn tokens() {
     let good = login(&world, "demo", "demo").await;
     assert_eq!((good.status, &good.json()["expires_in"]), (200, &json!(1799)));
     assert_eq!(login(&world, "t-5", "demo").await.status, 200);
-    for (id, secret) in [("t-6", "demo"), ("t-05", "demo"), ("nobody", "demo"), ("demo", "wrong")] {
+    assert_eq!(login(&world, "demo-5", "demo").await.status, 200);
+    for (id, secret) in [("t-6", "demo"), ("demo-05", "demo"), ("nobody", "demo"), ("demo", "wrong")] {
         let bad = login(&world, id, secret).await;
         assert_eq!((bad.status, &bad.json()["fail"][0]["code"]), (401, &json!("InvalidClientIdentifier")));
     }
@@ -275,97 +276,6 @@ async fn a_week_later_files_are_gone_and_the_books_still_balance() {
     assert_eq!(number("handed_out"), 100);
     assert_eq!(number("handed_out_distinct") + number("expired"), number("published"));
     assert_eq!(number("waiting"), 0);
-}
-
-fn ask(names: [&str; 2], from: i64, to: i64, size: u64, page: Option<&str>) -> String {
-    let mut pagination = json!({"pageSize": size});
-    if let Some(page) = page {
-        pagination["pageToken"] = page.into();
-    }
-    let data = json!({names[0]: dates::api(from), names[1]: dates::api(to), "oldestFirst": true});
-    json!({"meta": {"pagination": pagination}, "data": [data]}).to_string()
-}
-
-/// Reads a window feed to its end; the texts of its records.
-async fn drain_window(world: &Arc<World>, auth: &str, path: &str, names: [&str; 2]) -> Vec<Vec<u8>> {
-    let (mut records, mut page) = (Vec::new(), None::<String>);
-    loop {
-        let body = ask(names, NOW - 7 * HOUR, NOW, 100, page.as_deref());
-        let got = send(world, "POST", path, &[("authorization", auth)], &body).await;
-        let value = got.json();
-        let list = if path.contains("ttp") { &value["data"][0]["clickLogs"] } else { &value["data"] };
-        let count = list.as_array().map_or(0, Vec::len);
-        // Records end in `}` and start with `{"userEmail…` or `{"id…`; none of them has these inside.
-        let text = got.text();
-        let starts: Vec<usize> = ["{\"userEmailAddress\"", "{\"id\""]
-            .iter()
-            .flat_map(|s| text.match_indices(s).map(|(at, _)| at))
-            .collect();
-        assert_eq!(starts.len(), count);
-        for start in starts {
-            let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
-            values.next().unwrap().unwrap();
-            records.push(text.as_bytes()[start..start + values.byte_offset()].to_vec());
-        }
-        page = value["meta"]["pagination"]["next"].as_str().map(str::to_owned);
-        if page.is_none() {
-            return records;
-        }
-    }
-}
-
-#[tokio::test]
-async fn window_feeds_are_read_page_by_page_and_the_ledger_agrees() {
-    let world = world("", 20_000);
-    let auth = bearer(&world).await;
-    for (path, names, feed) in [
-        ("/api/audit/get-audit-events", ["startDateTime", "endDateTime"], "audit"),
-        ("/api/ttp/url/get-logs", ["from", "to"], "ttp.url"),
-    ] {
-        let records = drain_window(&world, &auth, path, names).await;
-        let entry = ledger(&world).await["feeds"][feed].clone();
-        assert_eq!(
-            (&entry["published"], &entry["handed_out"]),
-            (&json!(records.len()), &json!(records.len()))
-        );
-        assert_eq!(entry["published_digest"], sum(&records));
-        assert_eq!(entry["handed_out_digest"], sum(&records));
-    }
-}
-
-#[tokio::test]
-async fn window_functions_refuse_inside_a_200() {
-    let world = world("", 1_000);
-    let auth = bearer(&world).await;
-    let post = async |body: &str| {
-        send(&world, "POST", "/api/ttp/url/get-logs", &[("authorization", &auth)], body).await.json()
-    };
-    let missing = post(r#"{"data":[{}]}"#).await;
-    let codes: Vec<&Value> =
-        missing["fail"][0]["errors"].as_array().unwrap().iter().map(|e| &e["code"]).collect();
-    assert_eq!(codes, ["err_validation_null", "err_validation_null"]);
-    let form = post(r#"{"data":[{"from":"2026-01-01T00:00:00Z","to":"2026-01-01T00:00:00+00:00"}]}"#).await;
-    assert_eq!(form["fail"][0]["errors"].as_array().unwrap().len(), 2);
-    let empty = post(&ask(["from", "to"], NOW - 30 * DAY, NOW - 29 * DAY, 10, None)).await;
-    assert_eq!((&empty["data"], &empty["fail"]), (&json!([]), &json!([])));
-    let nobody = send(&world, "POST", "/api/ttp/url/get-logs", &[], "{}").await;
-    assert_eq!(nobody.status, 401);
-    assert_eq!(send(&world, "GET", "/api/ttp/url/get-logs", &[], "").await.status, 405);
-    let unknown = send(&world, "POST", "/api/no/such/thing", &[("authorization", &auth)], "{}").await;
-    assert_eq!((unknown.status, &unknown.json()["fail"][0]["code"]), (403, &json!("app_forbidden")));
-}
-
-#[tokio::test]
-async fn late_rows_appear_later_with_an_older_time() {
-    let world = world("late=60s", 20_000);
-    let auth = bearer(&world).await;
-    let names = ["startDateTime", "endDateTime"];
-    let first = drain_window(&world, &auth, "/api/audit/get-audit-events", names).await;
-    send(&world, "POST", "/_sim/advance?seconds=60", &[], "").await;
-    let all = drain_window(&world, &auth, "/api/audit/get-audit-events", names).await;
-    let entry = ledger(&world).await["feeds"]["audit"].clone();
-    assert!(first.len() < all.len());
-    assert_eq!((&entry["published"], &entry["handed_out_distinct"]), (&json!(all.len()), &json!(all.len())));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::message::mix;
 use crate::query;
 use crate::scenario::{Effect, Verdict};
 use crate::server::Request;
-use crate::world::{MAX_UNKNOWN_CLIENTS, Tenant, World, hold};
+use crate::world::{Tenant, World, hold};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
@@ -23,10 +23,7 @@ pub fn answer(world: &World, tenant: Option<&Tenant>, request: &Request, verdict
         |status, form, code: &str, message: &str| Reply::new(status, form, code, message).response(wire, 0);
     let form = query::pairs(&request.text());
     let Some(tenant) = tenant else {
-        let mut unknown = hold(&world.unknown_clients);
-        if unknown.len() < MAX_UNKNOWN_CLIENTS {
-            unknown.insert(client_id(request));
-        }
+        world.note_unknown_client(&client_id(request));
         return refuse(401, Form::Flat, "InvalidClientIdentifier", "");
     };
     let is_form = request.header("content-type").starts_with("application/x-www-form-urlencoded");
@@ -39,10 +36,7 @@ pub fn answer(world: &World, tenant: Option<&Tenant>, request: &Request, verdict
         );
     }
     let secret = query::value(&form, "client_secret").unwrap_or("");
-    let (options, locked_until) = {
-        let stage = hold(&world.stage);
-        (stage.scenario.options.clone(), stage.locked_until())
-    };
+    let (options, locked_until) = (world.options(&tenant.name), world.locked_until(&tenant.name));
     let seed = mix(world.setup.seed ^ world.began.unsigned_abs(), tenant.number);
     let login = hold(&tenant.account).login(secret, world.clock.now(), seed, locked_until, &options);
     match login {
@@ -68,28 +62,20 @@ pub fn claimed(world: &World, headers: &HeaderMap) -> Option<(Arc<Tenant>, Strin
     Some((world.tenant(name)?, rest.to_owned()))
 }
 
+pub fn refusal(code: &str) -> Box<Reply> {
+    Reply::new(401, Form::Flat, code, "").refusal()
+}
+
 /// # Errors
-/// The refusal, for a bearer that is missing, unknown or expired, or an account that is locked. A call that the
-/// scenario answers anyway is not a use of the token.
-pub fn check_unless(
-    world: &World,
-    claim: Option<&(Arc<Tenant>, String)>,
-    verdict: &Verdict,
-) -> Result<Arc<Tenant>, Box<Reply>> {
-    let refuse = |code| Err(Reply::new(401, Form::Flat, code, "").refusal());
-    let Some((tenant, token)) = claim else { return refuse("token_verification_failed") };
-    if verdict.reply.is_some() {
-        return Ok(Arc::clone(tenant));
-    }
-    let (options, locked_until) = {
-        let stage = hold(&world.stage);
-        (stage.scenario.options.clone(), stage.locked_until())
-    };
+/// The refusal, for a bearer that is missing, unknown or expired, or an account that is locked.
+pub fn check(world: &World, tenant: Option<&Tenant>, token: &str) -> Result<(), Box<Reply>> {
+    let Some(tenant) = tenant else { return Err(refusal("token_verification_failed")) };
+    let (options, locked_until) = (world.options(&tenant.name), world.locked_until(&tenant.name));
     let bearer = hold(&tenant.account).bearer(token, world.clock.now(), locked_until, &options);
     match bearer {
-        Bearer::Good => Ok(Arc::clone(tenant)),
-        Bearer::Expired => refuse("token_expired"),
-        Bearer::Unknown => refuse("token_verification_failed"),
-        Bearer::Locked => refuse("0010"),
+        Bearer::Good => Ok(()),
+        Bearer::Expired => Err(refusal("token_expired")),
+        Bearer::Unknown => Err(refusal("token_verification_failed")),
+        Bearer::Locked => Err(refusal("0010")),
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::accounts::Account;
 use crate::clock::Clock;
-use crate::dates;
-use crate::feeds::{self, FEEDS, Feed};
+use crate::feeds::{self, Api, FEEDS, Feed, Kind};
 use crate::files::{Cache, Key, Made, Order, Spoil};
 use crate::message::mix;
 use crate::quota::Quota;
+use crate::rows::Rows;
 use crate::runs::Run;
-use crate::scenario::{Call, Scenario, Stage, Verdict};
+use crate::scenario::{Call, Options, Scenario, Stage, Verdict};
+use crate::signature::Signatures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ pub struct Setup {
     pub span: i64,
     /// Time of the newest event at the start (client's clock).
     pub newest: i64,
-    /// `t-1` to `t-<tenants>` exist beside `demo`.
+    /// `demo-1` to `demo-<tenants>`, and as many `t-…`, exist beside `demo`.
     pub tenants: u64,
     pub cache_bytes: usize,
 }
@@ -56,12 +57,10 @@ pub struct FeedState {
     pub files: Vec<FileNote>,
     /// Events handed out, repeats included.
     pub handed: u64,
-    /// Window feeds: which events were handed out, how many and their digest.
-    pub rows: Vec<bool>,
-    pub rows_handed: u64,
-    pub rows_digest: u128,
-    /// Window feeds: digests of the first runs, as far as somebody asked.
-    pub run_digests: Vec<u128>,
+    /// Events that were handed out one by one.
+    pub rows: Rows,
+    /// The same for the records' second form.
+    pub second: Rows,
     /// Additional files (empty, bomb) that were handed out, with the unreadable items in each.
     pub extras: BTreeMap<&'static str, u64>,
 }
@@ -84,9 +83,12 @@ impl FeedState {
 
 pub struct Tenant {
     pub name: String,
-    /// 0 is `demo`, n is `t-n`.
+    /// What its events are generated from: 0 is `demo`, n is `demo-n`, numbers behind these are `t-n`.
     pub number: u64,
     pub account: Mutex<Account>,
+    pub signatures: Mutex<Signatures>,
+    /// The generations of the API that it has used.
+    pub used: Mutex<BTreeSet<Api>>,
     pub quota: Mutex<Quota>,
     feeds: Vec<Mutex<FeedState>>,
     /// Surface → status → requests.
@@ -100,6 +102,8 @@ impl Tenant {
             name: name.to_owned(),
             number,
             account: Mutex::default(),
+            signatures: Mutex::default(),
+            used: Mutex::default(),
             quota: Mutex::default(),
             feeds: FEEDS.iter().map(|_| Mutex::default()).collect(),
             requests: Mutex::default(),
@@ -137,8 +141,10 @@ pub struct World {
     pub unknown_clients: Mutex<BTreeSet<String>>,
 }
 
+/// A run of the log of API 1.0 has at least this many files, if it has the events for it.
+const MTA_FILES: u64 = 40;
 /// Unknown client ids are remembered up to this number.
-pub const MAX_UNKNOWN_CLIENTS: usize = 100;
+const MAX_UNKNOWN_CLIENTS: usize = 100;
 
 impl World {
     pub fn new(clock: Clock, setup: Setup, scenario: Scenario) -> Arc<Self> {
@@ -162,21 +168,23 @@ impl World {
 
     /// The tenant of a client id; it comes into being, with its events, when first asked for.
     pub fn tenant(&self, name: &str) -> Option<Arc<Tenant>> {
-        let number = match name.strip_prefix("t-") {
-            Some(digits) if !digits.starts_with(['0', '+']) => digits.parse::<u64>().ok()?,
-            _ if name == "demo" => 0,
-            _ => return None,
+        let (behind, digits) = match (name.strip_prefix("demo-"), name.strip_prefix("t-")) {
+            _ if name == "demo" => (0, "0"),
+            (Some(digits), _) => (0, digits),
+            (None, Some(digits)) => (self.setup.tenants, digits),
+            (None, None) => return None,
         };
-        if number > self.setup.tenants {
+        let number = digits.parse::<u64>().ok().filter(|number| *number <= self.setup.tenants)?;
+        if name != "demo" && digits.starts_with(['0', '+']) {
             return None;
         }
+        let number = behind + number;
         let mut tenants = hold(&self.tenants);
         if let Some(tenant) = tenants.get(name) {
             return Some(Arc::clone(tenant));
         }
         let tenant = Arc::new(Tenant::new(name, number));
-        let quiet = hold(&self.stage).scenario.options.quiet;
-        let events = if quiet { 0 } else { self.setup.events };
+        let events = if self.options(name).quiet { 0 } else { self.setup.events };
         let shares = feeds::shares(events);
         let messages = shares.first().copied().unwrap_or(0);
         for (feed, share) in FEEDS.iter().zip(shares) {
@@ -194,12 +202,18 @@ impl World {
 
     /// Makes more events of a feed available.
     pub fn publish(&self, tenant: &Tenant, feed: &Feed, batch: Batch) {
-        let options = hold(&self.stage).scenario.options.clone();
+        let options = self.options(&tenant.name);
         let Some(mut state) = tenant.feed(feed) else { return };
         if batch.events == 0 {
             return;
         }
-        let files = if feed.is_batch() { batch.events.div_ceil(self.setup.per_file) } else { 0 };
+        let mut per_file = self.setup.per_file;
+        if feed.kind == Kind::Mta {
+            // A file has one type, and a backlog should have files of every type.
+            per_file = per_file.min(batch.events.div_ceil(MTA_FILES));
+        }
+        let in_files = feed.is_batch() || feed.kind == Kind::Mta;
+        let files = if in_files { batch.events.div_ceil(per_file) } else { 0 };
         let seed = mix(mix(self.setup.seed, tenant.number), state.runs.len() as u64);
         let run = Run {
             seed,
@@ -208,17 +222,35 @@ impl World {
             first_event: state.events(),
             first_file: state.files.len() as u64,
             files,
-            per_file: self.setup.per_file,
+            per_file,
             from: batch.from,
             until: batch.until,
             published: self.clock.now(),
             shift: self.clock.ahead(),
             late_by: options.late,
+            behind: options.behind,
             hostility: options.hostility,
         };
         state.runs.push(run);
         let total = state.files.len() + usize::try_from(files).unwrap_or(0);
         state.files.resize(total, FileNote::default());
+    }
+
+    pub fn note_unknown_client(&self, id: &str) {
+        let mut unknown = hold(&self.unknown_clients);
+        if unknown.len() < MAX_UNKNOWN_CLIENTS {
+            unknown.insert(id.chars().take(100).collect());
+        }
+    }
+
+    /// The scenario's options as they are for one tenant.
+    pub fn options(&self, tenant: &str) -> Options {
+        hold(&self.stage).scenario.options_of(tenant).clone()
+    }
+
+    /// Until when (simulator's clock) the scenario locks a tenant's account.
+    pub fn locked_until(&self, tenant: &str) -> i64 {
+        hold(&self.stage).locked_until(tenant)
     }
 
     /// What the scenario does to a call; counts it.
@@ -240,7 +272,8 @@ impl World {
         }
         let run = tenant.feed(feed).and_then(|state| state.run_of_file(file));
         let run = run.ok_or_else(|| io::Error::other("no such file"))?;
-        let order = Order { feed, run, file: file - run.first_file, account: tenant.code(), spoil };
+        let order =
+            Order { feed, run, file: file - run.first_file, account: tenant.code(), spoil, second: false };
         let permit = self.makers.acquire().await.map_err(io::Error::other)?;
         let made = tokio::task::spawn_blocking(move || order.make()).await.map_err(io::Error::other)??;
         drop(permit);
@@ -269,8 +302,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// `events` that happened in the seconds before `until`.
-    pub fn lately(events: u64, until: i64) -> Self {
-        Batch { events, messages: events, from: until - 10 * dates::SECOND, until }
+    /// `events` that happened in the time `over` before `until`.
+    pub fn lately(events: u64, until: i64, over: i64) -> Self {
+        Batch { events, messages: events, from: until - over, until }
     }
 }
