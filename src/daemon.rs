@@ -4,7 +4,9 @@
 mod board;
 mod fleet;
 mod plan;
+pub mod positions;
 pub mod requests;
+pub mod transfer;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -120,7 +122,7 @@ impl Daemon {
                     }
                     Signal::Reload => self.reload().await,
                 },
-                scope = requests::next(&self.settings.state_dir) => self.resume(&scope).await,
+                asked = requests::next(&self.settings.state_dir) => self.carry_out(&asked).await,
                 () = failed.cancelled() => return ExitCode::Failed,
                 code = self.fleet.watch() => return ExitCode::from_number(code),
             }
@@ -166,6 +168,24 @@ impl Daemon {
             Err(_) => u64::MAX, // nobody knows, so nobody may call it done
         };
         if caught_up && waiting == 0 { ExitCode::Done } else { ExitCode::Failed }
+    }
+
+    async fn carry_out(&mut self, asked: &requests::Asked) {
+        let answer = match asked.request() {
+            None => return self.resume(&asked.text).await,
+            Some(Err(why)) => {
+                let data = serde_json::Value::Null;
+                requests::Answer { exit: ExitCode::Failed as u8, text: why + "\n", data }
+            }
+            Some(Ok(request)) => {
+                let now = self.board.clock.now();
+                let answer = positions::carry_out(&self.board.store, &self.settings, now, &request).await;
+                Notice::Process(Process::CarriedOut { words: &answer.text }).emit();
+                self.fleet.look_again();
+                answer
+            }
+        };
+        requests::answer(&self.settings.state_dir, asked, &answer);
     }
 
     async fn resume(&mut self, scope: &str) {

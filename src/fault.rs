@@ -90,6 +90,40 @@ pub enum Kind {
     SecretUnreadable,
 }
 
+impl Kind {
+    /// For people, in a few words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Status(_) => "an answer that says no",
+            Kind::Dns => "a name that does not resolve",
+            Kind::PrivateAddress => "a name that leads to a private address",
+            Kind::Connect => "no TCP connection",
+            Kind::TlsVerify => "a certificate that does not verify",
+            Kind::TlsHandshake => "a failed TLS handshake",
+            Kind::Interrupted => "a broken connection",
+            Kind::Timeout => "no answer in time",
+            Kind::Html => "a web page instead of data",
+            Kind::Malformed => "an answer that cannot be read",
+            Kind::TooLarge => "an answer that is too large",
+            Kind::TokenMissing => "an answer without a token",
+            Kind::GzipCorrupt => "a damaged archive",
+            Kind::Bomb => "an archive that expands beyond reason",
+            Kind::LinkRefused => "a link that is not allowed",
+            Kind::NoProgress => "a position that does not move",
+            Kind::EmptyPages => "page after page without records",
+            Kind::BeyondRetention => "a position older than what is kept",
+            Kind::Partial => "a batch taken in part",
+            Kind::RecordTooLarge => "an event that is too large",
+            Kind::DiskFull => "a full disk or store",
+            Kind::DiskIo => "a failing disk",
+            Kind::Corrupt => "a damaged store",
+            Kind::Busy => "a store held by another program",
+            Kind::Conflict => "a position that was moved",
+            Kind::SecretUnreadable => "a secret that cannot be read",
+        }
+    }
+}
+
 /// How the other side named the fault: a four-digit Mimecast sub-code (`0010`) or a word (`token_expired`).
 /// At most 64 characters of `[0-9A-Za-z_.-]`; the constructor drops the rest, so it is safe as a metric label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

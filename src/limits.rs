@@ -67,10 +67,28 @@ pub const MAX_QUICK_TRIES: u8 = 2;
 pub const MAX_HALVINGS: u8 = 5;
 /// Smallest page asked for.
 pub const MIN_PAGE_SIZE: u32 = 10;
+/// Good pages at a reduced size before the next larger one is tried: a page that is too large must not cost a wait
+/// every other time.
+pub const PAGES_BEFORE_GROWING: u8 = 8;
 /// First polls of feeds are spread over at most this, so that a start is not a burst.
 pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
 pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a log that is asked for by time is read again over [`SWEEP_SPAN`], for rows that appeared later than
+/// its overlap reaches (reliability.md §1.6).
+pub const WINDOW_SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// How far back such a sweep reaches.
+pub const SWEEP_SPAN: Duration = Duration::from_secs(48 * 3_600);
+/// Requests of a sweep or a backfill in one cycle of a feed: 25,000 records in five minutes, and a poll of what
+/// happens now is never more than a minute away.
+pub const MAX_SIDE_REQUESTS: u8 = 50;
+/// After a fault, a sweep or a backfill leaves the feed alone for so long.
+pub const SIDE_WAIT: Duration = Duration::from_secs(3_600);
+/// How often a feed that has nothing new writes down that it is up to date.
+pub const COMPLETE_EVERY: Duration = Duration::from_secs(600);
+/// An event may be ahead of Mimecast's clock by so much (recovery row X16).
+pub const FUTURE_TOLERATED: Duration = Duration::from_secs(3_600);
 
 // --- mimecast: file contents ------------------------------------------------------------------------------
 
@@ -119,6 +137,8 @@ pub const MAX_REDACTED_CHARS: usize = 2_000;
 pub const SECRET_RUN_CHARS: usize = 32;
 /// Characters of a request id or a field name; UUIDs have 36, S3's second id 76.
 pub const MAX_NAME_CHARS: usize = 128;
+/// A saved answer that `explain` decodes: a head of any size and more of a body than is ever looked at.
+pub const MAX_SAVED_ANSWER_BYTES: u64 = 1 << 20;
 /// Headers of an answer that are looked at.
 pub const MAX_HEADERS_READ: usize = 256;
 /// Shortest wait a server can ask for: 0 would make a loop without rest (recovery rows H10, H11).
@@ -179,6 +199,13 @@ pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 pub const MAX_LISTED_ROWS: u32 = 1_000;
 /// Feed names one process learns from a database; the catalogue has about thirty.
 pub const MAX_FEED_NAMES: usize = 256;
+/// How long a read file is remembered: longer than Mimecast lists it, so that no listing shows a forgotten one.
+pub const FILES_KEPT: Duration = Duration::from_secs(9 * 86_400);
+/// Files remembered of one feed: 9 days of 100 files in each quarter of an hour, 5 MiB. Beyond it the oldest go,
+/// and would be read twice, under the same event ids.
+pub const MAX_FILES_REMEMBERED: usize = 100_000;
+/// Rows of remembered files deleted in one sweep, and identities forgotten in one statement on request.
+pub const FILES_PER_SWEEP: usize = 5_000;
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 
@@ -231,6 +258,10 @@ pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
 pub const REFUSED_IN_A_ROW: usize = 8;
 
+/// Fields of one record that have no name of ours and are carried under their own; real records have about 20.
+/// Beyond it they are counted in the event itself.
+pub const MAX_OTHER_FIELDS: usize = 256;
+
 // --- daemon -----------------------------------------------------------------------------------------------
 
 /// How far behind the edge of what Mimecast keeps a position may lie before it counts as too old.
@@ -253,6 +284,12 @@ pub const SECRET_WARNING_DAYS: i64 = 30;
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// Looks for the answer to an operator's request, 250 ms apart: a minute, in which a store of any size is moved.
+pub const ANSWER_LOOKS: u32 = 240;
+/// How often a position is looked at to be set while its feed moves it.
+pub const SET_LOOKS: u32 = 5;
+/// What two generations of the API both read when one takes over from the other, at least.
+pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
 /// A request of an operator is one name; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 1024;
 /// How often the daemon looks after its parts, and for what operators ask of it.

@@ -25,6 +25,7 @@ fn feed(name: &str, state: FeedState, why: Option<&str>) -> Feed {
         name: name.into(),
         state,
         why: why.map(str::to_owned),
+        rule: None,
         last_success: past(if stands { 5400 } else { 140 }),
         next_attempt: if state == FeedState::Halted { None } else { past(-160) },
         cursor_time: past(if stands { 6000 } else { 410 }),

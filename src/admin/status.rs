@@ -89,6 +89,8 @@ pub struct Feed {
     pub state: FeedState,
     /// Why it is in this state, where that is not plain.
     pub why: Option<String>,
+    /// Id of the recovery rule behind it.
+    pub rule: Option<String>,
     #[serde(with = "maybe_stamp")]
     pub last_success: Option<Time>,
     #[serde(with = "maybe_stamp")]

@@ -1,45 +1,166 @@
-//! `explain`: what a code means and what the daemon does about it, from the recovery table itself.
+//! `explain`: what a code, or a saved answer, means and what the daemon does about it, from the recovery table
+//! itself. The same answer means different things from different sides, so each is told with its side.
 
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::saved_answer::SavedAnswer;
 use super::{Common, Printed, done};
+use crate::clock::Clock;
+use crate::dialect;
+use crate::fault::{Code, Fault, Origin};
+use crate::limits::MAX_SAVED_ANSWER_BYTES;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::supervisor::policy;
 use crate::supervisor::rule::Rule;
-use crate::supervisor::words::{as_json, what_happens};
+use crate::supervisor::words::{answer_json, as_json, paragraph, surface};
 
-/// Answers with the rules that apply to a status, a code or a rule's id, or with all; fails when none does.
-pub fn explain(words: &[String], all: bool, common: &Common) -> Printed {
+/// Rules and the surfaces for which they answer.
+type Answers = Vec<(Vec<Origin>, &'static Rule)>;
+
+/// Answers with the rules that apply to a status, a code or a rule's id, to a saved answer, or with all; fails
+/// when none does.
+pub fn explain(words: &[String], all: bool, response: Option<&Path>, common: &Common) -> Printed {
+    if all {
+        return table(common);
+    }
     let question = words.join(" ");
-    let rules: Vec<&Rule> = if all {
-        policy::RULES.iter().collect()
-    } else {
-        let (status, code) = policy::parse_question(&question);
-        policy::explain(status, code.as_ref())
-    };
-    if rules.is_empty() {
+    if let Some(path) = response {
+        return saved(path, &question, common);
+    }
+    let (status, code) = policy::parse_question(&question);
+    let answers = policy::explain(status, code.as_ref());
+    if answers.is_empty() {
         let hint = "give a status (403), a status and a code (401/0010, 403 app_forbidden), a code, or the id of a rule (M10); `explain --all` lists everything";
         return Err(SetupError::new(ExitCode::Failed, format!("nothing is known of {question:?}: {hint}")));
     }
     if common.json {
-        let rows: Vec<_> = rules.iter().map(|rule| as_json(rule)).collect();
-        return done(format!("{:#}\n", serde_json::Value::from(rows)));
+        let rows: Vec<_> = answers.iter().map(|(from, rule)| answer_json(from, rule)).collect();
+        return done(format!("{:#}\n", Value::from(rows)));
     }
-    done(rules.iter().map(|rule| paragraph(rule)).collect::<Vec<_>>().join("\n"))
+    done(answers_text(&answers, code.as_ref().filter(|_| status.is_some())))
 }
 
-fn paragraph(rule: &Rule) -> String {
-    let surfaces: Vec<_> = rule.surfaces.iter().map(|origin| origin.as_str()).collect();
-    let harm =
-        if rule.harmful { "\n  Careful   another attempt without a change makes it worse" } else { "" };
-    let remedy = if rule.remedy.is_empty() { "nothing; it passes by itself" } else { rule.remedy };
-    format!(
-        "{} {} (from: {}; severity {})\n  Means     {}\n  Daemon    {}\n  Reaches   {}\n  Ends with {}\n  You       {remedy}{harm}\n",
-        rule.id,
-        rule.title,
-        surfaces.join(", "),
-        rule.severity.as_str(),
-        rule.meaning,
-        what_happens(rule),
-        rule.scope.as_str(),
-        rule.clears.as_str(),
-    )
+fn table(common: &Common) -> Printed {
+    if common.json {
+        return done(format!("{:#}\n", policy::RULES.iter().map(as_json).collect::<Value>()));
+    }
+    let mut text = String::new();
+    for (title, rules) in policy::parts() {
+        let _ = writeln!(text, "{}\n", title.to_uppercase()); // a String takes every write
+        for rule in rules {
+            let from: Vec<&str> = rule.surfaces.iter().map(|origin| origin.as_str()).collect();
+            let _ = write!(text, "from {}: {}", from.join(", "), paragraph(rule, ""));
+            text.push('\n');
+        }
+    }
+    done(text)
+}
+
+/// Each rule under the sides it answers for; a code that the rule does not name is said to be unknown there.
+fn answers_text(answers: &Answers, code: Option<&Code>) -> String {
+    let mut text = String::new();
+    for (from, rule) in answers {
+        let sides: Vec<&str> = from.iter().map(|origin| surface(*origin)).collect();
+        let known = code.is_none_or(|code| rule.knows(code.as_str()));
+        let note = if known { "" } else { " (this code is not known there; the status decides)" };
+        let _ = write!(text, "From {}{note}:\n{}\n", sides.join(" or "), paragraph(rule, "  ")); // as above
+    }
+    text.pop();
+    text
+}
+
+// --- saved answers ----------------------------------------------------------------------------------------
+
+/// Decodes an answer that was saved with or without its status line and headers.
+fn saved(path: &Path, question: &str, common: &Common) -> Printed {
+    let bytes = read(path)?;
+    let answer = SavedAnswer::parse(&bytes);
+    let given = question.trim().parse::<u16>().ok().filter(|status| (100..=999).contains(status));
+    let Some(status) = answer.status.or(given) else {
+        let words = format!(
+            "{} has no status line; say which status it came with: `explain 403 --response {}`",
+            path.display(),
+            path.display()
+        );
+        return Err(SetupError::new(ExitCode::Usage, words));
+    };
+    let now = Clock::System.now();
+    let judged: Vec<(Origin, Fault)> = [Origin::Token, Origin::Api, Origin::Download, Origin::Sink]
+        .into_iter()
+        .filter(|origin| *origin != Origin::Sink || !(200..=299).contains(&status))
+        .map(|origin| (origin, dialect::read(origin, status, &answer.headers, answer.body, now)))
+        .collect();
+    if (200..=299).contains(&status) && dialect::failure_in_success(Origin::Api, answer.body).is_none() {
+        let words = format!("HTTP {status}, and nothing in it says that anything failed\n");
+        return done(if common.json {
+            format!("{:#}\n", json!({"status": status, "answers": []}))
+        } else {
+            words
+        });
+    }
+    if common.json {
+        let rows: Vec<Value> = judged.iter().map(|(origin, fault)| judged_json(*origin, fault)).collect();
+        return done(format!("{:#}\n", json!({"status": status, "answers": rows})));
+    }
+    done(judged_text(status, &judged))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
+    let failed = |error: std::io::Error| {
+        SetupError::failed(format!("failed to read the saved answer {}: {error}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().take(MAX_SAVED_ANSWER_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(MAX_SAVED_ANSWER_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
+fn judged_json(origin: Origin, fault: &Fault) -> Value {
+    let rule = policy::judge(fault);
+    json!({
+        "from": origin.as_str(),
+        "read_as": {
+            "status": fault.status(),
+            "kind": fault.kind.as_str(),
+            "code": fault.code.as_ref().map(Code::as_str),
+            "field": fault.field,
+            "in_mimecasts_form": fault.attributed,
+            "asks_to_wait_seconds": fault.retry_after.map(|wait| wait.as_secs_f64()),
+            "request_id": fault.request_id,
+            "detail": fault.detail,
+        },
+        "rule": as_json(rule),
+    })
+}
+
+fn judged_text(status: u16, judged: &[(Origin, Fault)]) -> String {
+    let mut text = format!("HTTP {status}");
+    if let Some((_, fault)) = judged.iter().find(|(origin, _)| *origin == Origin::Api) {
+        let _ = write!(text, ", read as: {fault}"); // a String takes every write
+        if let Some(wait) = fault.retry_after {
+            let _ = write!(text, "\nasks to wait {} s", wait.as_secs());
+        }
+        if let Some(id) = &fault.request_id {
+            let _ = write!(text, "\nrequest id for support: {id}");
+        }
+    }
+    text.push_str("\n\n");
+    let mut answers: Answers = Vec::new();
+    for (origin, fault) in judged {
+        let rule = policy::judge(fault);
+        match answers.iter_mut().find(|(_, known)| std::ptr::eq(*known, rule)) {
+            Some((from, _)) => from.push(*origin),
+            None => answers.push((vec![*origin], rule)),
+        }
+    }
+    let code = judged.first().and_then(|(_, fault)| fault.code.clone());
+    text + &answers_text(&answers, code.as_ref())
 }

@@ -1,11 +1,16 @@
 //! The verbs an operator types, one file each. A verb returns what it prints or a [`SetupError`]; only this file
 //! writes to the terminal and turns errors into exit codes.
 
+mod asking;
+mod cursor;
 mod explain;
 mod feeds;
+mod gaps;
+mod generated;
 mod reconcile;
 mod resume;
 mod run;
+mod saved_answer;
 mod status;
 mod validate;
 
@@ -68,16 +73,36 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
-    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`.
+    /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`,
+    /// `explain M12`, `explain --response saved.txt`.
     Explain {
         #[command(flatten)]
         common: Common,
         /// HTTP status with or without a code, a code alone, or the id of a rule.
-        #[arg(value_name = "CODE", required_unless_present = "all")]
+        #[arg(value_name = "CODE", required_unless_present_any = ["all", "response"])]
         code: Vec<String>,
+        /// Decode a saved HTTP answer, with or without status line and headers; `-` reads standard input. The
+        /// status, where the file does not have it, is given as CODE.
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        response: Option<PathBuf>,
         /// Print the whole recovery table.
         #[arg(long)]
         all: bool,
+    },
+    /// Show and move the positions in the feeds.
+    Cursor {
+        #[command(subcommand)]
+        verb: cursor::Cursor,
+    },
+    /// List spans of time that were not collected, why, and whether they can still be fetched.
+    Gaps {
+        #[command(flatten)]
+        common: Common,
+        /// Also those that were fetched after all.
+        #[arg(long)]
+        all: bool,
+        #[command(subcommand)]
+        verb: Option<gaps::Gaps>,
     },
     /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
     Resume {
@@ -85,6 +110,14 @@ enum Verb {
         common: Common,
         /// What may go on, as `status` names it.
         scope: String,
+    },
+    /// Print the completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page; with --dir, write it and one page per verb.
+    Man {
+        /// Write the pages as files into this directory.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// Anything else.
     #[command(external_subcommand)]
@@ -126,8 +159,14 @@ fn perform(verb: Verb) -> Printed {
         Verb::Validate { common } => validate::validate(&common),
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
-        Verb::Explain { code, all, common } => explain::explain(&code, all, &common),
+        Verb::Cursor { verb } => cursor::cursor(&verb),
+        Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
+        Verb::Explain { code, all, response, common } => {
+            explain::explain(&code, all, response.as_deref(), &common)
+        }
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::Completions { shell } => generated::completions(shell),
+        Verb::Man { dir } => generated::man(dir.as_deref()),
         Verb::Other(words) => Err(unknown(words.first().map_or("", String::as_str))),
         Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
@@ -140,18 +179,7 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 10] = [
-    "check",
-    "init",
-    "cursor",
-    "gaps",
-    "replay",
-    "quarantine",
-    "dead-letters",
-    "support-bundle",
-    "completions",
-    "man",
-];
+const TO_COME: [&str; 6] = ["check", "init", "replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };

@@ -7,10 +7,11 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::settings::{
-    Credential, FormatName, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog,
-    Tenant, Transport, shown,
+    Credential, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant,
+    Transport, shown,
 };
 use super::sink::facility_name;
+use crate::supervisor::overrides::{Action, Override};
 
 /// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
 pub fn describe(settings: &Settings) -> String {
@@ -58,12 +59,20 @@ fn of_daemon(settings: &Settings) -> Rows {
         ("log", format!("{}, {format}", settings.log.filter)),
         ("admin", settings.admin.map_or("off".to_owned(), |address| format!("http://{address}/"))),
     ];
-    for change in &settings.recovery {
-        let code = change.code.as_ref().map(|code| format!("/{code}")).unwrap_or_default();
-        let pause = format_duration(change.pause);
-        rows.push(("recovery", format!("pause {pause} after {}{code}", change.status)));
-    }
+    rows.extend(settings.recovery.iter().map(|change| ("recovery", of_recovery(change))));
     rows
+}
+
+fn of_recovery(change: &Override) -> String {
+    let code = change.code.as_ref().map(|code| format!("/{code}")).unwrap_or_default();
+    let pause = change.pause.map(|pause| format_duration(pause).to_string());
+    let does = match (change.action, pause) {
+        (Some(Action::Halt), Some(pause)) => format!("halt, look again every {pause},"),
+        (Some(Action::Halt), None) => "halt".to_owned(),
+        (Some(Action::Pause) | None, pause) => format!("pause {}", pause.unwrap_or_default()),
+    };
+    let harm = if change.allow_harmful { " (harmful attempts allowed)" } else { "" };
+    format!("{does} after {}{code}{harm}", change.status)
 }
 
 fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
@@ -117,10 +126,8 @@ fn keys(credential: &Credential) -> String {
 }
 
 fn of_sink(sink: &Sink) -> Rows {
-    let format = match sink.format {
-        FormatName::Json => "JSON envelopes",
-        FormatName::Raw => "Mimecast's bytes alone",
-    };
+    let format = sink.format.words();
+    let original = if sink.original { ", Mimecast's own bytes with them" } else { "" };
     let feeds: Vec<&str> = sink.feeds.iter().map(|glob| glob.as_str()).collect();
     let tenants = if sink.tenants.is_empty() { "all tenants".to_owned() } else { sink.tenants.join(", ") };
     let mut rows = match &sink.kind {
@@ -129,7 +136,7 @@ fn of_sink(sink: &Sink) -> Rows {
         SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
         SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
     };
-    rows.push(("events", format!("{} of {tenants}, as {format}", feeds.join(", "))));
+    rows.push(("events", format!("{} of {tenants}, as {format}{original}", feeds.join(", "))));
     rows
 }
 

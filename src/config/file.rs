@@ -187,11 +187,14 @@ impl<'b> Roots<'b> {
         let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
         let sinks: Vec<_> = sinks.iter().map(|value| sink::read(value, &names, known)).collect();
         let tenants: Vec<_> = tenants.iter().map(|value| tenant::read(value, known)).collect();
+        let floors = tenants.iter().flatten().any(|tenant| !tenant.loopback);
+        let recovery = general::read_recoveries(&self, floors);
         let book = self.book;
         self.tables.into_iter().for_each(|table| table.finish(TOP_LEVEL));
         let settings = Settings {
             tenants: tenants.into_iter().collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,
+            recovery,
             ..general?
         };
         general::warn_of_the_whole(book, &settings);

@@ -10,29 +10,29 @@ use super::diagnostic::{Book, Problem};
 use super::file::Roots;
 use super::nearest::nearest;
 use super::secret_ref::SecretRef;
-use super::settings::{Credential, Log, LogFormat, RecoveryOverride, Settings, StoreLimits};
+use super::settings::{Credential, Log, LogFormat, Settings, StoreLimits};
 use super::value::{Value, quoted};
 use crate::fault::Code;
 use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_LOOPBACK_POLL_INTERVAL, MIN_STORE_BYTES};
+use crate::supervisor::overrides::{Action, Override};
 
 const STATE_DIR: &str = "/var/lib/mimecollectd";
 const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9598));
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MAX_STORE_BYTES: u64 = i64::MAX as u64; // what the store can count
 
-/// Everything but tenants and sinks, which are left empty.
+/// Everything but tenants, sinks and `[recovery]`, which are left empty.
 pub(super) fn read(roots: &Roots<'_>) -> Option<Settings> {
     let state_dir = roots.single("state_dir").map_or_else(|| Some(PathBuf::from(STATE_DIR)), |v| v.path());
     let log = read_log(roots);
     let admin = read_admin(roots);
     let store = read_store(roots);
-    let recovery = roots.named("recovery", "recovery").iter().filter_map(read_recovery).collect();
     read_heartbeat(roots);
     roots.not_yet(
         "alerts",
         "remove it; the state of every feed is at /status and /metrics of the admin listener",
     );
-    let (tenants, sinks, warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let (tenants, sinks, recovery, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     Some(Settings { state_dir: state_dir?, log, admin: admin?, store, tenants, sinks, recovery, warnings })
 }
 
@@ -137,16 +137,48 @@ fn read_heartbeat(roots: &Roots<'_>) {
     table.finish("the heartbeat");
 }
 
-/// `[recovery."401/0010"]` or `[recovery."429"]`.
-fn read_recovery(value: &Value<'_>) -> Option<RecoveryOverride> {
+/// The tables `[recovery."401/0010"]` and `[recovery."429"]`, each checked against the recovery table itself;
+/// `floors`: some tenant is no simulator on this machine.
+pub(super) fn read_recoveries(roots: &Roots<'_>, floors: bool) -> Vec<Override> {
+    let tables = roots.named("recovery", "recovery");
+    tables.iter().filter_map(|value| read_recovery(value, floors)).collect()
+}
+
+fn read_recovery(value: &Value<'_>, floors: bool) -> Option<Override> {
+    const ACTIONS: [(&str, Action); 2] = [("pause", Action::Pause), ("halt", Action::Halt)];
     let table = value.table(format!("[recovery.\"{}\"]", value.name))?;
     let key = read_recovery_key(value);
-    let pause = table.require("pause", "pause = \"45m\"");
+    let action = table.get("action");
+    let allow_harmful = table.get("allow_harmful").and_then(|v| v.flag()).unwrap_or_default();
+    let pause = if action.is_some() { table.get("pause") } else { table.require("pause", "pause = \"45m\"") };
     table.finish("a recovery");
-    let pause = pause?;
-    let duration = pause.duration(MIN_LOOPBACK_POLL_INTERVAL, MAX_RECOVERY_PAUSE)?;
     let (status, code) = key?;
-    Some(RecoveryOverride { status, code, pause: duration, place: pause.book.position(&pause.place()) })
+    let change = Override {
+        status,
+        code,
+        pause: match &pause {
+            Some(pause) => Some(pause.duration(MIN_LOOPBACK_POLL_INTERVAL, MAX_RECOVERY_PAUSE)?),
+            None if action.is_none() => return None, // reported
+            None => None,
+        },
+        action: match &action {
+            Some(action) => Some(action.choice(&ACTIONS, &[])?),
+            None => None,
+        },
+        allow_harmful,
+    };
+    if let Err(refusal) = change.check(floors) {
+        let title = format!("[recovery.\"{}\"] cannot be followed", value.name);
+        let place = match refusal.key {
+            "pause" => pause.as_ref().map(Value::place),
+            "action" => action.as_ref().map(Value::place),
+            _ => None,
+        };
+        let place = place.unwrap_or_else(|| value.key_place());
+        value.book.report(Problem::new(title).at(place, refusal.why).help(refusal.help));
+        return None;
+    }
+    Some(change)
 }
 
 fn read_recovery_key(value: &Value<'_>) -> Option<(u16, Option<String>)> {

@@ -7,6 +7,7 @@ use super::settings::*;
 use super::{Glob, SecretRef, load};
 use crate::clock::Time;
 use crate::setup_error::{ExitCode, SetupError};
+use crate::supervisor::overrides::Action;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -254,15 +255,20 @@ fn what_a_sink_wants() {
 }
 
 #[test]
-fn recovery_overrides_keep_their_place() {
-    let text =
-        format!("{TENANT}{SINK}[recovery.\"401/0010\"]\npause = \"45m\"\n[recovery.429]\npause = \"10m\"");
-    let found = good(&text).recovery;
-    assert_eq!((found[0].status, found[0].code.as_deref(), found[0].pause), (401, Some("0010"), 45 * MINUTE));
-    assert_eq!((found[1].status, found[1].code.as_deref()), (429, None));
-    assert!(found[0].place.ends_with("mimecollectd.toml:7:9"), "{}", found[0].place);
-    let error = found[0].refused("31m or more is needed").message;
-    assert!(error.ends_with("[recovery.\"401/0010\"] pause = \"45m\": 31m or more is needed"), "{error}");
+fn recovery_tables_are_checked_against_the_recovery_table() {
+    let with = |tenant: &str, tables: &str| load_parts(&format!("{tenant}{SINK}{tables}"), None);
+    let text = "[recovery.\"401/0010\"]\npause = \"45m\"\n[recovery.409]\npause = \"10m\"\n\
+        [recovery.\"409/foo\"]\naction = \"halt\"";
+    let found = with(TENANT, text).unwrap().recovery;
+    assert_eq!((found[0].code.as_deref(), found[0].pause), (Some("0010"), Some(45 * MINUTE)));
+    assert_eq!((found[1].status, found[1].code.as_deref(), found[1].action), (409, None, None));
+    assert_eq!((found[2].action, found[2].pause), (Some(Action::Halt), None));
+
+    let short = "[recovery.\"401/0010\"]\npause = \"1m\"";
+    let error = with(TENANT, short).unwrap_err().message;
+    assert!(error.contains("mimecollectd.toml:7:9") && error.contains("15m or more"), "{error}");
+    let loopback = TENANT.replace("[tenants.acme]", "[tenants.acme]\nbase_url = \"http://127.0.0.1:1\"");
+    assert!(with(&loopback, short).is_ok(), "the simulator has no floors");
 }
 
 #[test]

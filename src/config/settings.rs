@@ -13,6 +13,7 @@ use super::secret_ref::SecretRef;
 use crate::clock::Time;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
+use crate::supervisor::overrides::Override;
 
 /// Name of the daemon's own feed; a sink gets it only where its `feeds` name it without a `*`.
 pub const COLLECTOR_FEED: &str = "collector";
@@ -40,7 +41,7 @@ pub struct Settings {
     pub tenants: Vec<Tenant>,
     pub sinks: Vec<Sink>,
     /// Changed durations of the recovery table; the supervisor checks them against its floors.
-    pub recovery: Vec<RecoveryOverride>,
+    pub recovery: Vec<Override>,
     /// What is allowed but not wise (literal secrets, an open admin port), for people; no secrets in it.
     pub warnings: Vec<String>,
 }
@@ -236,6 +237,8 @@ pub struct Sink {
     pub name: String,
     pub kind: SinkKind,
     pub format: FormatName,
+    /// Mimecast's own bytes go along as one more field.
+    pub original: bool,
     /// Never empty.
     pub feeds: Vec<Glob>,
     /// Empty: all tenants.
@@ -367,31 +370,41 @@ pub enum FormatName {
     Json,
     /// Mimecast's bytes alone.
     Raw,
+    /// Common Event Format 0.
+    Cef,
+    /// Log Event Extended Format 1.0.
+    Leef1,
+    /// Log Event Extended Format 2.0.
+    Leef2,
+    /// Elastic Common Schema 8.
+    Ecs,
+    /// Open Cybersecurity Schema Framework 1.3.
+    Ocsf,
+    /// Graylog Extended Log Format 1.1.
+    Gelf,
 }
 
-/// A duration of the recovery table changed by `[recovery."STATUS/CODE"]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveryOverride {
-    /// HTTP status, 100–599.
-    pub status: u16,
-    pub code: Option<String>,
-    pub pause: Duration,
-    /// `file:line:column` of the value.
-    pub place: String,
-}
+impl FormatName {
+    /// As it is written in the configuration, and in words.
+    pub const ALL: [(&str, FormatName, &str); 8] = [
+        ("json", FormatName::Json, "JSON envelopes"),
+        ("raw", FormatName::Raw, "Mimecast's bytes alone"),
+        ("cef", FormatName::Cef, "CEF 0"),
+        ("leef", FormatName::Leef2, "LEEF 2.0"),
+        ("leef1", FormatName::Leef1, "LEEF 1.0"),
+        ("ecs", FormatName::Ecs, "ECS 8"),
+        ("ocsf", FormatName::Ocsf, "OCSF 1.3"),
+        ("gelf", FormatName::Gelf, "GELF 1.1"),
+    ];
 
-impl RecoveryOverride {
-    /// What to say when the recovery table does not allow this override; `why` says what it would allow.
-    pub fn refused(&self, why: &str) -> SetupError {
-        let key = match &self.code {
-            Some(code) => format!("{}/{code}", self.status),
-            None => self.status.to_string(),
-        };
-        SetupError::config(format!(
-            "{}: [recovery.\"{key}\"] pause = \"{}\": {why}",
-            self.place,
-            humantime::format_duration(self.pause)
-        ))
+    /// In words.
+    pub fn words(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format, _)| *format == self).map_or("", |(_, _, words)| words)
+    }
+
+    /// It carries Mimecast's own bytes in any case.
+    pub fn has_original(self) -> bool {
+        matches!(self, FormatName::Json | FormatName::Raw)
     }
 }
 

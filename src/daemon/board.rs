@@ -1,6 +1,7 @@
 //! What runs right now, for looking at: the daemon writes it when parts start and stop, `status` reads it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -69,6 +70,7 @@ impl Board {
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
         let gaps = self.store.gaps_list(0, GAPS_LOOKED_AT).await.unwrap_or_default();
         let told = Told {
+            at: self.clock.now(),
             usage: usage.ok(),
             rows: rows.unwrap_or_default(),
             books: books.unwrap_or_default(),
@@ -109,6 +111,7 @@ const GAPS_LOOKED_AT: u32 = 1_000;
 
 /// What the store told, at one look.
 struct Told {
+    at: Time,
     usage: Option<Usage>,
     rows: Vec<FeedRow>,
     books: Vec<Account>,
@@ -119,7 +122,8 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
     let (name, credential) = (&view.settings.name, view.credential.borrow().clone());
     if let Some(rule) = credential.rule {
         let words = credential.words.clone().unwrap_or_default();
-        alerts.push(alert(name.clone(), name, rule, credential.since, words));
+        let since = (credential.since, told.at);
+        alerts.push(alert(name.clone(), name, rule, since, words));
     }
     if view.settings.api() == Api::V1 {
         alerts.push(retiring_alert(name));
@@ -132,7 +136,9 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential.rule.map(|rule| format!("{} {}", rule.meaning, rule.remedy)),
+            words: credential
+                .rule
+                .map(|rule| format!("{} {} {}", rule.meaning, rule.remedy, words::key(rule))),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
@@ -145,14 +151,14 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
     let row = told.rows.iter().find(|row| row.key == *key);
     // what holds the whole credential is told once, with the tenant
     if let Some(rule) = live.rule
-        && rule.alert
+        && rule.alerts_after(live.since.map_or(Duration::ZERO, |since| told.at.since(since)))
         && !matches!(rule.scope, Scope::Credential | Scope::Tenant)
     {
         alerts.push(alert(
             key.to_string(),
             &key.tenant,
             rule,
-            live.since,
+            (live.since, told.at),
             live.why.clone().unwrap_or_default(),
         ));
     }
@@ -161,6 +167,7 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
         name: key.feed.to_owned(),
         state: live.state,
         why: live.why.clone(),
+        rule: live.rule.map(|rule| rule.id.to_owned()),
         last_success: live.last_success.or(row.and_then(|row| row.last_success)),
         next_attempt: live.next_attempt,
         cursor_time: row.and_then(|row| row.last_event_time),
@@ -173,12 +180,13 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
 
 fn sink(view: &SinkView, told: &Told, alerts: &mut Vec<Alert>) -> status::Sink {
     let (name, live) = (&view.settings.name, view.state.borrow().clone());
-    if let Some(rule) = live.rule {
+    let lasting = live.since.map_or(Duration::ZERO, |since| told.at.since(since));
+    if let Some(rule) = live.rule.filter(|rule| rule.alerts_after(lasting)) {
         alerts.push(alert(
             format!("sink:{name}"),
             "",
             rule,
-            live.since,
+            (live.since, told.at),
             live.why.clone().unwrap_or_default(),
         ));
     }
@@ -221,7 +229,8 @@ fn store(usage: &Usage, told: &Told) -> status::Store {
 fn store_alert(usage: &Usage) -> Option<Alert> {
     let rule = policy::by_id("L01")?;
     let words = if usage.disk_full { "the disk is full" } else { "the store is at [store] max_size" };
-    (usage.disk_full || usage.over_limit).then(|| alert("store".to_owned(), "", rule, None, words.to_owned()))
+    (usage.disk_full || usage.over_limit)
+        .then(|| alert("store".to_owned(), "", rule, (None, Time(0)), words.to_owned()))
 }
 
 fn retiring_alert(tenant: &str) -> Alert {
@@ -249,15 +258,22 @@ fn refused_alert(why: &str) -> Alert {
     }
 }
 
-fn alert(scope: String, tenant: &str, rule: &'static Rule, since: Option<Time>, words: String) -> Alert {
+fn alert(
+    scope: String,
+    tenant: &str,
+    rule: &'static Rule,
+    (since, now): (Option<Time>, Time),
+    words: String,
+) -> Alert {
+    let lasting = since.map_or(Duration::ZERO, |since| now.since(since));
     Alert {
         scope,
         tenant: tenant.to_owned(),
         rule: rule.id.to_owned(),
-        severity: Grade::of(rule.severity),
+        severity: Grade::of(rule.severity_after(lasting)),
         since,
         words,
-        remedy: rule.remedy.to_owned(),
+        remedy: format!("{} {}", rule.remedy, words::key(rule)),
     }
 }
 
@@ -270,7 +286,7 @@ impl Source for Board {
     }
     fn error(&self, status: u16, code: &str) -> Option<serde_json::Value> {
         let rules = policy::explain(Some(status), Code::new(code).as_ref());
-        let rows: Vec<_> = rules.into_iter().map(words::as_json).collect();
+        let rows: Vec<_> = rules.iter().map(|(from, rule)| words::answer_json(from, rule)).collect();
         (!rows.is_empty()).then(|| rows.into())
     }
 }

@@ -293,6 +293,11 @@ impl Fleet {
         sink || tenant.is_some()
     }
 
+    /// Whoever is held looks at its position again: it may have been set.
+    pub fn look_again(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+
     async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
         let (kept, gone): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.tenants).into_iter().partition(|tenant| keep(&tenant.settings.name));

@@ -18,7 +18,7 @@ use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
 use crate::sink::{HttpPlan, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
-use crate::supervisor::backoff::{Override, Overrides};
+use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
 pub fn known_feeds() -> Vec<KnownFeed> {
@@ -34,10 +34,7 @@ pub fn known_feeds() -> Vec<KnownFeed> {
 
 /// What the configuration changes in the recovery table.
 pub fn overrides(settings: &Settings) -> Overrides {
-    let changed = settings.recovery.iter();
-    Overrides::new(
-        changed.map(|o| Override { status: o.status, code: o.code.clone(), pause: o.pause }).collect(),
-    )
+    Overrides::new(settings.recovery.clone())
 }
 
 /// Who a tenant is to Mimecast; reads its secrets once, so that a missing one is found at start.
@@ -131,6 +128,12 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
     let body = match settings.format {
         FormatName::Json => Body::Envelope,
         FormatName::Raw => Body::Raw,
+        FormatName::Cef => Body::Cef,
+        FormatName::Leef1 => Body::Leef1,
+        FormatName::Leef2 => Body::Leef2,
+        FormatName::Ecs => Body::Ecs,
+        FormatName::Ocsf => Body::Ocsf,
+        FormatName::Gelf => Body::Gelf,
     };
     let wire = match &settings.kind {
         SinkKind::Syslog(syslog) => {
@@ -150,7 +153,7 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
         }
         SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
     };
-    Encoder::new(&Shape { body, wire })
+    Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host)
 }
 
 /// Which events the sink wants.

@@ -5,8 +5,8 @@
 //! form wins: Mimecast, OAuth, problem+json, JSON:API, Rackspace fault, any JSON object, XML (S3, AWS, Rackspace),
 //! broken JSON, the header `x-error-message`, HTML, text, nothing.
 //!
-//! Only the forms of Mimecast and OAuth make a fault `attributed`: what a proxy, a web filter or the file store
-//! says is no verdict on a credential.
+//! Only the forms of Mimecast and OAuth make a fault `attributed`, and a well-formed Rackspace fault that refuses
+//! the credential: what a proxy, a web filter or the file store says is no verdict on one.
 
 mod http_date;
 mod json_api;
@@ -126,7 +126,8 @@ fn fault_of(origin: Origin, http: u16, said: Said) -> Fault {
     let ours = matches!(origin, Origin::Api | Origin::Token);
     let mut status = said.status.map_or(http, |body| said::milder(http, body));
     let mut code = said.code.as_deref().and_then(Code::new);
-    if said.is_throttling(status) {
+    let throttled = said.is_throttling(status);
+    if throttled {
         status = 429;
         if said.form != Form::Xml {
             code = Code::new("throttled");
@@ -143,7 +144,7 @@ fn fault_of(origin: Origin, http: u16, said: Said) -> Fault {
     let kind = if hidden { Kind::Html } else { Kind::Status(status) };
     let mut fault = Fault::new(origin, kind, detail);
     fault.code = code;
-    fault.attributed = ours && said.is_attributed(origin);
+    fault.attributed = ours && said.is_attributed(origin) && !throttled;
     fault.retryable = said.retryable;
     fault.field = said.field.as_deref().and_then(said::name);
     fault.request_id = said.request_id.as_deref().and_then(said::name);

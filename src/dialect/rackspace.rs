@@ -44,7 +44,8 @@ pub(super) fn read_broken(text: &str) -> Option<Said> {
     let root = glimpse.root()?;
     if is_fault(root) {
         let status = glimpse.value("code").and_then(|code| code.parse().ok());
-        return Some(of_parts(root, message, glimpse.value("resourceType"), status));
+        let said = of_parts(root, message, glimpse.value("resourceType"), status);
+        return Some(Said { form: Form::Json, ..said });
     }
     message.map(|message| Said::new(Form::Json, format!("(broken JSON) {message}")))
 }

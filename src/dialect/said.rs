@@ -58,6 +58,9 @@ impl Said {
             Form::OAuth => {
                 origin == Origin::Token || self.code.as_deref().is_some_and(super::oauth::is_registered)
             }
+            // A well-formed fault that says who was refused is a verdict on the credential (recovery row D02); read
+            // out of a broken body it is not (D06).
+            Form::RackspaceFault => self.code.as_deref() == Some("unauthorizedFault"),
             _ => false,
         }
     }

@@ -103,7 +103,7 @@ fn pass() -> Pass {
 
 fn listing_request(name: &str) -> Request {
     let feed = find(name).unwrap();
-    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW, until: None };
     build(feed, &Position::first(feed, NOW, Duration::ZERO), &asking).request
 }
 

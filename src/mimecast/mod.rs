@@ -13,6 +13,7 @@ pub mod page;
 pub mod payload;
 pub mod position;
 pub mod quota;
+pub mod reach;
 mod record;
 pub mod request;
 mod scan;

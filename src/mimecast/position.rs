@@ -11,10 +11,10 @@ use super::links::FileKey;
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES, RETENTION_SLACK};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES};
 
 const VERSION: u32 = 1;
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A calendar day, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ impl Position {
         Position::starting(feed, now.minus(lookback.min(feed.retention)), 0)
     }
 
-    fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
+    pub(super) fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
         match feed.ask {
             Ask::Batch { .. } => Position::Batch { since: Day::of(at), token: None, done: Vec::new() },
             Ask::Window { .. } => Position::Window { high: at, pass, reading: None },
@@ -217,7 +217,7 @@ impl Position {
     /// After all files of a listing: the server's new token. The files are remembered until the next listing
     /// shows that they are not on it. Once caught up, all but the last day is behind us.
     #[must_use]
-    pub(super) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
+    pub(crate) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
         let Position::Batch { since, done, .. } = self else { return self.clone() };
         let since = if caught_up { Day::of(now.minus(DAY)).max(*since) } else { *since };
         // page edges overlap in the field: what was just read is known one listing longer
@@ -231,8 +231,9 @@ impl Position {
         let Position::Window { high, pass, reading: None } = self else { return self.clone() };
         // Nothing lies before the first window, so it has nothing to overlap.
         let from = if *pass == 0 { *high } else { high.minus(overlap) };
-        let from = from.max(server_now.minus(feed.retention));
-        let to = server_now.minus(feed.settle).max(from); // a clock set back must not ask backwards
+        // requests carry whole seconds: a window that ended within one would leave its rest to nobody
+        let from = whole_second(from.max(server_now.minus(feed.retention)));
+        let to = whole_second(server_now.minus(feed.settle)).max(from); // a clock set back must not ask backwards
         Position::Window { high: *high, pass: *pass, reading: Some(Reading { from, to, page: None }) }
     }
 
@@ -271,21 +272,6 @@ impl Position {
         Position::starting(feed, at, pass)
     }
 
-    /// What Mimecast no longer keeps of the time after this position; `None` while all of it is still there. A
-    /// listing with a token is the server's to judge.
-    pub fn beyond_retention(&self, feed: &Feed, now: Time) -> Option<TimeSpan> {
-        let kept = now.minus(feed.retention);
-        let from = match self {
-            Position::Batch { token: Some(_), .. } => return None,
-            Position::Batch { since, .. } => since.start().plus(DAY), // its day may be half gone, and is asked for
-            // a window being read goes on; it is lost only as a whole
-            Position::Window { reading: Some(reading), .. } => reading.to,
-            Position::Window { high, .. } => *high,
-        };
-        // a position moved to the very edge must not be found too old a moment later
-        (from.plus(RETENTION_SLACK) < kept).then_some(TimeSpan { from, to: kept })
-    }
-
     /// Number and bounds of the window being read: what the store needs to tell repeats from new records.
     pub fn window(&self) -> Option<(u64, TimeSpan)> {
         match self {
@@ -316,6 +302,10 @@ impl Position {
             }
         }
     }
+}
+
+pub(super) fn whole_second(at: Time) -> Time {
+    Time::from_secs(at.secs())
 }
 
 /// A page token fit to be kept.
@@ -444,19 +434,5 @@ mod tests {
         let caught_up = behind.forward("t2", true, NOW);
         assert_eq!(caught_up.without_token(), Position::first(feed, NOW, DAY));
         assert!(caught_up.has_token() && !start.has_token());
-    }
-
-    #[test]
-    fn what_is_no_longer_kept_is_a_span() {
-        let feed = find("audit").unwrap();
-        let old = Position::Window { high: NOW.minus(DAY * 90), pass: 3, reading: None };
-        let span = TimeSpan { from: NOW.minus(DAY * 90), to: NOW.minus(feed.retention) };
-        assert_eq!(old.beyond_retention(feed, NOW), Some(span));
-        assert_eq!(Position::first(feed, NOW, DAY * 400).beyond_retention(feed, NOW), None);
-        let batch = find("siem.av").unwrap();
-        assert_eq!(Position::first(batch, NOW, DAY * 400).beyond_retention(batch, NOW), None);
-        let old = Position::first(batch, NOW.minus(DAY * 9), DAY);
-        assert!(old.beyond_retention(batch, NOW).is_some());
-        assert!(old.forward("t", false, NOW).beyond_retention(batch, NOW).is_none());
     }
 }

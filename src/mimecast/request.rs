@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::feed::{Ask, Feed, Method};
-use super::position::Position;
+use super::position::{Day, Position};
 use crate::clock::Time;
 use crate::limits::{LISTING_PAGE_SIZE, RECORD_PAGE_SIZE};
 use crate::secret::Secret;
@@ -39,6 +39,8 @@ pub struct Asking {
     pub overlap: Duration,
     /// The server's time: ours plus the measured difference.
     pub server_now: Time,
+    /// A listing of files ends with this day; `None`: it goes on to the present.
+    pub until: Option<Day>,
 }
 
 /// A request and the position its answer belongs to.
@@ -73,10 +75,17 @@ fn listing_query(feed: &Feed, kind: &str, position: &Position, asking: &Asking) 
     let mut out = format!("{}?type={}&pageSize={}", feed.path, percent(kind), asking.page_size);
     // Writing into a string cannot fail.
     let _ = match position {
+        // inside a closed range the dates are said again with each page, so that none leads out of it
+        Position::Batch { since, token: Some(token), .. } if asking.until.is_some() => {
+            write!(out, "&dateRangeStartsAt={since}&nextPage={}", percent(token))
+        }
         Position::Batch { token: Some(token), .. } => write!(out, "&nextPage={}", percent(token)),
         Position::Batch { since, token: None, .. } => write!(out, "&dateRangeStartsAt={since}"),
         Position::Window { .. } => Ok(()),
     };
+    if let Some(until) = asking.until {
+        let _ = write!(out, "&dateRangeEndsAt={until}");
+    }
     out
 }
 
@@ -129,7 +138,8 @@ mod tests {
     fn ask(feed: &str, cursor: &str) -> Asked {
         let feed = find(feed).unwrap();
         let position = Position::open(feed, &Cursor(cursor.into()), NOW, Duration::from_secs(3600)).unwrap();
-        let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+        let asking =
+            Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW, until: None };
         build(feed, &position, &asking)
     }
 

@@ -42,7 +42,7 @@ fn at(name: &str, cursor: &str) -> Position {
 /// A request at this position, and the position its answer belongs to.
 fn ask(name: &str, position: &Position, now: Time) -> Asked {
     let feed = feed(name);
-    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: now };
+    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: now, until: None };
     build(feed, position, &asking)
 }
 

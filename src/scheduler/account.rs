@@ -12,7 +12,7 @@ use super::server_clock::ServerClock;
 use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{BATCH_QUOTA_CALLS, SIGNING_KEYS_LIFE};
+use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_TOLERATED, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
@@ -65,6 +65,8 @@ pub struct Account {
     server_clock: Mutex<ServerClock>,
     /// Held by the first call of keys that sign, until its outcome is known.
     first_call: Arc<tokio::sync::Mutex<()>>,
+    /// There is no login.
+    signs: bool,
     live: watch::Sender<CredentialLive>,
     /// Bumped whenever the gate may have opened.
     changed: watch::Sender<u64>,
@@ -118,13 +120,18 @@ impl Account {
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
-        let gate = if let Keys::Signing(_) = keys { gate.of_signing() } else { gate };
+        let signs = matches!(keys, Keys::Signing(_));
+        let gate = if signs { gate.of_signing() } else { gate };
+        let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
+        let mut quota = Quota::new(&identity.feeds, !identity.loopback);
+        quota.restore(&counted.unwrap_or_default(), clock.now());
         let account = Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
-            quota: Mutex::new(Quota::new(&identity.feeds, !identity.loopback)),
+            quota: Mutex::new(quota),
             server_clock: Mutex::default(),
             first_call: Arc::default(),
+            signs,
             identity,
             store,
             clock,
@@ -147,16 +154,25 @@ impl Account {
     }
 
     /// Asks the quota for one call; `None`: go, and it is counted. Else when to ask again.
-    pub fn quota(&self, feed: &Feed, call: Call) -> Option<Time> {
-        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-        match quota.may(feed, call, self.clock.now()) {
-            May::Go => {
-                let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
-                self.live.send_modify(|live| live.quota_remaining = Some(left));
-                None
+    ///
+    /// # Errors
+    /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
+    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+        let counted = {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            match quota.may(feed, call, self.clock.now()) {
+                May::Go => {
+                    let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
+                    self.live.send_modify(|live| live.quota_remaining = Some(left));
+                    quota.counts(feed).then(|| quota.to_text())
+                }
+                May::Wait(until) => return Ok(Some(until)),
             }
-            May::Wait(until) => Some(until),
+        };
+        if let Some(text) = counted {
+            self.store.save_quota(&self.identity.tenant, &text).await?;
         }
+        Ok(None)
     }
 
     /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
@@ -166,6 +182,23 @@ impl Account {
 
     fn server_clock(&self) -> std::sync::MutexGuard<'_, ServerClock> {
         self.server_clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that some answer has told Mimecast's time, where a login can: keys that sign have none, and their
+    /// first call tells it.
+    ///
+    /// # Errors
+    /// As [`Account::access`].
+    pub async fn learn_time(&self) -> Result<(), Fault> {
+        if !self.signs && !self.server_clock().is_known() && self.closed().await.is_none() {
+            self.access().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `asked`, taken for Mimecast's time when a request was made, has turned out to be in its future.
+    pub fn was_ahead(&self, asked: Time) -> bool {
+        asked.since(self.server_now()) >= CLOCK_SKEW_TOLERATED
     }
 
     fn note_skew(&self, skew: i64) {
@@ -229,7 +262,7 @@ impl Account {
         if let Some(access) = self.permitted(&mut credential) {
             return Ok(access);
         }
-        if let Keys::Signing(_) = self.read_keys()? {
+        if self.signs {
             drop(credential);
             return self.knock().await;
         }
@@ -373,6 +406,9 @@ impl Account {
     /// # Errors
     /// The store's.
     pub async fn call_fault(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+        if let Some(skew) = fault.skew_ms.filter(|_| fault.attributed) {
+            self.note_skew(skew);
+        }
         let mut credential = self.credential.lock().await;
         let (before, now) = (credential.gate.clone(), self.clock.moment());
         let rule = match slip.first {

@@ -97,7 +97,7 @@ impl World {
 /// What a feed's runner does with the account. `None`: it may not call now.
 async fn call(account: &Account) -> Option<Result<(), Fault>> {
     let feed = find("audit").unwrap();
-    let asking = Asking { page_size: 500, overlap: feed.overlap, server_now: NOW };
+    let asking = Asking { page_size: 500, overlap: feed.overlap, server_now: NOW, until: None };
     let asked = build(feed, &Position::first(feed, NOW, MINUTE), &asking);
     let Access::Go { pass, slip } = account.access().await.unwrap() else { return None };
     Some(match account.api.send(&asked.request, &pass).await {

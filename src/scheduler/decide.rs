@@ -15,10 +15,13 @@ pub use super::state::{By, Decision, Leads, Outcome, State, Step, Why};
 use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT};
+use crate::limits::{
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_SIDE_REQUESTS, MAX_START_SPREAD, MIN_QUOTA_WAIT,
+    PAGES_BEFORE_GROWING,
+};
 use crate::supervisor::backoff::Pace;
-use crate::supervisor::policy::{by_id, judge};
-use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Rule, Verdict};
+use crate::supervisor::policy::by_id;
+use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Patience, Rule, Verdict};
 
 /// The next step after `outcome`. Pure and total: an outcome that does not belong to the last step ends the
 /// cycle, which is always safe.
@@ -30,6 +33,7 @@ pub fn decide(state: State, outcome: Outcome, at: Moment, pace: &Pace) -> Decisi
         (Outcome::Ready, phase) => d.ready(phase),
         (Outcome::Listed { files, leads, caught_up }, Phase::Asking) => d.listed(files, leads, caught_up),
         (Outcome::Stored { records, leads, caught_up }, Phase::Asking) => d.stored(records, leads, caught_up),
+        (Outcome::Nothing, Phase::Asking) => d.finish(true, None),
         (Outcome::Took, Phase::Taking(file)) | (Outcome::GaveUp, Phase::GivingUp(file)) => d.file_done(file),
         (Outcome::Turned, Phase::Turning) => d.turned(),
         (Outcome::Refreshed, Phase::Refreshing) | (Outcome::Rewound, Phase::Rewinding) => d.ask(),
@@ -57,13 +61,16 @@ impl Deciding<'_> {
     fn stop(self, rule: Option<&'static Rule>) -> Decision {
         self.go(Phase::Stopped, Step::Stop, rule)
     }
-    fn ask(mut self) -> Decision {
-        self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, None)
+    fn ask(self) -> Decision {
+        self.ask_as(None)
     }
-    fn ask_because(mut self, rule: &'static Rule) -> Decision {
+    fn ask_because(self, rule: &'static Rule) -> Decision {
+        self.ask_as(Some(rule))
+    }
+    fn ask_as(mut self, rule: Option<&'static Rule>) -> Decision {
         self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, Some(rule))
+        let step = if self.s.aside > 0 { Step::Aside } else { Step::Ask };
+        self.go(Phase::Asking, step, rule)
     }
     /// Waits and then goes on with the same phase.
     fn pause(mut self, until: Time, why: Why, rule: Option<&'static Rule>) -> Decision {
@@ -76,6 +83,7 @@ impl Deciding<'_> {
     fn begin_cycle(mut self) -> Decision {
         self.s.cycle = Some(self.at.now);
         (self.s.quick, self.s.relisted, self.s.empty, self.s.refreshed) = (0, 0, 0, false);
+        self.s.aside = 0;
         self.ask()
     }
     fn start_over(mut self) -> Decision {
@@ -86,7 +94,23 @@ impl Deciding<'_> {
     fn next_poll(&self) -> Time {
         self.s.cycle.map_or(self.at.now, |began| began.plus(self.pace.interval)).max(self.at.now)
     }
+    /// Once the main position has nothing more to read, the side has its turn.
     fn end_cycle(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
+        if !caught_up || self.s.aside > 0 || rule.is_some() {
+            return self.finish(caught_up, rule);
+        }
+        self.s.caught_up = true;
+        self.s.rewound = false;
+        self.aside()
+    }
+    fn aside(mut self) -> Decision {
+        if self.s.aside >= MAX_SIDE_REQUESTS {
+            return self.finish(true, None);
+        }
+        self.s.aside += 1;
+        self.ask()
+    }
+    fn finish(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
         self.s.caught_up = caught_up;
         self.s.rewound &= !caught_up;
         self.s.page = None;
@@ -130,7 +154,19 @@ impl Deciding<'_> {
 
     fn progress(&mut self) {
         self.s.failures = 0;
-        self.s.trouble = None;
+        // what is found up to date says nothing about a file that cannot be read beside it
+        self.s.trouble = self.s.trouble.filter(|trouble| trouble.aside != (self.s.aside > 0));
+        self.s.stumbling = None;
+    }
+    /// A whole page is stored. After so many at a reduced size the next larger one is tried again.
+    fn good_page(&mut self) {
+        self.progress();
+        if self.s.halvings > 0 {
+            self.s.good += 1;
+            if self.s.good >= PAGES_BEFORE_GROWING {
+                (self.s.good, self.s.halvings) = (0, self.s.halvings - 1);
+            }
+        }
     }
     fn listed(mut self, files: u16, leads: Leads, caught_up: bool) -> Decision {
         self.s.page = Some(Listing { files, leads, caught_up });
@@ -152,20 +188,21 @@ impl Deciding<'_> {
     /// All files of the listing are stored; its stop rules are those of mimecast-api.md §2.5.
     fn page_done(self) -> Decision {
         match self.s.page {
+            Some(page) if self.s.aside > 0 && page.leads != Leads::Forward => self.aside(),
             Some(Listing { leads: Leads::Forward, .. }) => self.go(Phase::Turning, Step::Turn, None),
             Some(page) => self.page_leads_nowhere(page.files > 0, page.leads, page.caught_up),
             None => self.end_cycle(false, None),
         }
     }
     fn turned(mut self) -> Decision {
-        self.progress();
+        self.good_page();
         match self.s.page {
             Some(page) => self.moved_on(page.files > 0, page.caught_up),
             None => self.end_cycle(false, None),
         }
     }
     fn stored(mut self, records: u64, leads: Leads, caught_up: bool) -> Decision {
-        self.progress();
+        self.good_page();
         match leads {
             Leads::Forward => self.moved_on(records > 0, caught_up),
             Leads::Same | Leads::Missing => self.page_leads_nowhere(records > 0, leads, caught_up),
@@ -173,6 +210,9 @@ impl Deciding<'_> {
     }
     /// The cursor moved: on to the next page, unless this was the last or the tenth empty one.
     fn moved_on(mut self, had_data: bool, caught_up: bool) -> Decision {
+        if self.s.aside > 0 {
+            return self.aside();
+        }
         if caught_up {
             return self.end_cycle(true, None);
         }
@@ -196,10 +236,10 @@ impl Deciding<'_> {
         }
         match (by, until) {
             (By::Gate, until) => self.await_gate(until, None),
-            (By::Quota, until) => {
+            (By::Quota | By::Host, until) => {
                 let soonest = self.at.now.plus(self.pace.scaled(MIN_QUOTA_WAIT));
                 let until = until.unwrap_or(soonest).max(soonest);
-                self.pause(until, Why::Throttled, None)
+                self.pause(until, if by == By::Quota { Why::Throttled } else { Why::Backoff }, None)
             }
         }
     }
@@ -212,7 +252,7 @@ impl Deciding<'_> {
     }
 
     fn fault(mut self, fault: &Fault) -> Decision {
-        let rule = judge(fault);
+        let rule = self.pace.judge(fault);
         if rule.is_for_gate(fault.origin) {
             return self.credential_fault(fault, rule);
         }
@@ -222,38 +262,42 @@ impl Deciding<'_> {
                     return self.quickly(rule);
                 }
                 match last.filter(|last| self.s.failures >= last.after).map(|last| last.end) {
-                    Some(End::Halt { probe }) => self.hold(probe, rule),
+                    Some(End::Halt { probe }) => self.hold(fault, probe, rule),
                     Some(End::Exit(_)) => self.stop(Some(rule)),
                     None => self.fail(fault, wait, rule),
                 }
             }
+            Verdict::BackoffThenShrink { wait, after } => self.stumble(fault, wait, after, rule),
             Verdict::PauseFor(wait) => self.fail(fault, wait, rule),
-            Verdict::Relist { at_once, .. } if self.s.relisted < at_once => {
-                self.s.relisted += 1;
-                self.ask_because(rule)
-            }
-            Verdict::Relist { wait, .. } => self.fail(fault, wait, rule),
+            Verdict::Relist { at_once, wait, patience } => self.relist(fault, rule, at_once, wait, patience),
             Verdict::Insist { quick, tries, over, wait } => {
                 self.insist(fault, rule, (quick, tries, over, wait))
+            }
+            // what may wait must not keep the feed from what may not
+            Verdict::Rewind { .. } | Verdict::Shrink { .. } if self.s.aside > 0 => {
+                self.finish(true, Some(rule))
             }
             // a refused cursor is given up once; one that is too old may be moved once in every cycle
             Verdict::Rewind { .. } if self.s.rewound && fault.origin == Origin::Local => {
                 self.s.rewound = false;
                 self.fail(fault, CYCLES, rule)
             }
-            Verdict::Rewind { probe } if self.s.rewound => self.hold(probe, rule),
+            Verdict::Rewind { probe } if self.s.rewound => self.hold(fault, probe, rule),
             Verdict::Rewind { .. } => {
                 self.s.rewound = true;
                 self.go(Phase::Rewinding, Step::Rewind, Some(rule))
             }
-            Verdict::Shrink { .. } if self.s.halvings >= MAX_HALVINGS => self.hold(Some(DAY), rule),
+            Verdict::Shrink { .. } if self.s.halvings >= MAX_HALVINGS => self.hold(fault, Some(DAY), rule),
             Verdict::Shrink { wait } => {
-                self.s.halvings += 1;
+                (self.s.halvings, self.s.good) = (self.s.halvings + 1, 0);
                 self.fail(fault, wait, rule)
             }
-            Verdict::Halt { probe } => self.hold(probe, rule),
+            Verdict::Halt { probe } => self.hold(fault, probe, rule),
             Verdict::Quarantine | Verdict::SkipWithGap => self.give_up(fault, rule),
-            Verdict::StopPaging => self.end_cycle(rule.title == "nothing_there", Some(rule)),
+            Verdict::StopPaging => {
+                let read = rule.title == "nothing_there" || self.s.aside > 0;
+                self.finish(read, Some(rule))
+            }
             Verdict::PauseIntake { check } => {
                 let until = self.at.now.plus(self.pace.scaled(check));
                 self.pause(until, Why::Paused, Some(rule))
@@ -301,12 +345,56 @@ impl Deciding<'_> {
         self.s.phase = Phase::Idle;
         self.pause(until, why, Some(rule))
     }
-    fn hold(mut self, probe: Option<Duration>, rule: &'static Rule) -> Decision {
-        let probe = probe.map(|every| self.at.now.plus(self.pace.scaled(every)));
+    fn hold(mut self, fault: &Fault, probe: Option<Duration>, rule: &'static Rule) -> Decision {
+        if self.s.aside > 0 {
+            return self.finish(true, Some(rule)); // side work rests; what happens now goes on
+        }
+        let probe = self.pace.probe(fault, probe).map(|every| self.at.now.plus(every));
         self.s.page = None;
         self.s.phase = Phase::Idle;
         self.s.rest = Rest::Held { probe };
         self.decision(Step::Hold { probe }, Some(rule))
+    }
+    /// One position at which the service fails for hours may be one page it cannot make: a smaller one may pass.
+    fn stumble(mut self, fault: &Fault, wait: Ladder, after: Duration, rule: &'static Rule) -> Decision {
+        let since = *self.s.stumbling.get_or_insert(self.at.now);
+        if self.at.now.since(since) >= self.pace.scaled(after) && self.s.halvings < MAX_HALVINGS {
+            (self.s.halvings, self.s.good) = (self.s.halvings + 1, 0);
+        }
+        self.fail(fault, wait, rule)
+    }
+    /// A fresh listing brings fresh links. What is refused under all of them for long is given up: behind it wait
+    /// files that would age out.
+    fn relist(
+        mut self,
+        fault: &Fault,
+        rule: &'static Rule,
+        at_once: u8,
+        wait: Ladder,
+        patience: Option<Patience>,
+    ) -> Decision {
+        let mark = mark(&[rule.id]); // the words of such answers carry times and ids
+        let known = self.troubled(mark);
+        let lost = patience.is_some_and(|p| {
+            known.count >= p.tries && self.at.now.since(known.since) >= self.pace.scaled(p.over)
+        });
+        if lost {
+            self.give_up(fault, rule)
+        } else if self.s.relisted < at_once {
+            self.s.relisted += 1;
+            self.ask_because(rule)
+        } else {
+            self.fail(fault, wait, rule)
+        }
+    }
+    /// Counts one more failure of the same kind.
+    fn troubled(&mut self, mark: u64) -> Trouble {
+        let known = self.s.trouble.filter(|known| known.mark == mark);
+        let aside = self.s.aside > 0;
+        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now, aside });
+        let known = Trouble { count: known.count.saturating_add(1), ..known };
+        self.s.trouble = Some(known);
+        known
     }
     fn insist(
         mut self,
@@ -314,11 +402,9 @@ impl Deciding<'_> {
         rule: &'static Rule,
         (quick, tries, over, wait): (u8, u8, Duration, Ladder),
     ) -> Decision {
-        let mark = mark(fault, rule);
-        let known = self.s.trouble.filter(|known| known.mark == mark);
-        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
-        let known = Trouble { count: known.count.saturating_add(1), ..known };
-        self.s.trouble = Some(known);
+        // the words name the file and the hash of its bytes
+        let known =
+            self.troubled(mark(&[rule.id, &format!("{:?}", fault.kind), fault.code_str(), &fault.detail]));
         if known.count >= tries && self.at.now.since(known.since) >= self.pace.scaled(over) {
             self.give_up(fault, rule)
         } else if self.may_try_quickly(quick) {
@@ -335,11 +421,10 @@ impl Deciding<'_> {
     }
 }
 
-/// The same damage to the same file leaves the same mark. Only compared, never shown; a changed hash function
-/// after an update only starts the count again.
-fn mark(fault: &Fault, rule: &Rule) -> u64 {
-    let kind: Kind = fault.kind;
+/// The same trouble leaves the same mark. Only compared, never shown; a changed hash function after an update only
+/// starts the count again.
+fn mark(parts: &[&str]) -> u64 {
     let mut hash = DefaultHasher::new();
-    (rule.id, kind, fault.code_str(), &fault.detail).hash(&mut hash);
+    parts.hash(&mut hash);
     hash.finish()
 }

@@ -80,6 +80,7 @@ impl Day {
             },
             Step::Ask => Some(self.ask()),
             Step::Take { .. } => Some(self.take()),
+            Step::Aside => Some(Outcome::Nothing),
             Step::Turn => Some(self.local(Outcome::Turned)),
             Step::GiveUp { .. } => Some(self.local(Outcome::GaveUp)),
             Step::Rewind => Some(self.local(Outcome::Rewound)),
@@ -209,6 +210,7 @@ fn allowance(fault: &Fault) -> u32 {
         Verdict::Backoff { quick, .. } => POLLS * (1 + u32::from(quick)),
         Verdict::Insist { quick, .. } => POLLS * (2 + u32::from(quick)),
         Verdict::Relist { at_once, .. } => POLLS * (1 + u32::from(at_once)),
+        Verdict::BackoffThenShrink { .. } => POLLS,
         // A fresh token and the same call with it.
         Verdict::Refresh { generations: None, .. } => POLLS * 2,
         Verdict::Refresh { generations: Some(most), .. } => u32::from(most) + 2,

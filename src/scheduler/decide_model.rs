@@ -45,6 +45,9 @@ struct World {
     step: Step,
     listing: Vec<u8>,
     listed_at: u8,
+    // side work: pages of records, or one listing of one file, still to be read
+    side: u8,
+    side_file: bool,
     // the story so far
     requests: u16,
     last_cycle: Option<Time>,
@@ -136,6 +139,8 @@ impl World {
             step: Step::Stop,
             listing: Vec::new(),
             listed_at: 0,
+            side: 2,
+            side_file: false,
             requests: 0,
             last_cycle: None,
             left: ADVERSITY,
@@ -159,7 +164,7 @@ impl World {
             }
             (self.last_cycle, self.requests) = (Some(self.now), 0);
         }
-        if matches!(self.step, Step::Ask | Step::Take { .. } | Step::Refresh) {
+        if matches!(self.step, Step::Ask | Step::Aside | Step::Take { .. } | Step::Refresh) {
             self.requests += 1;
         }
         if self.requests > MOST_REQUESTS {
@@ -210,6 +215,8 @@ impl World {
             Step::Refresh => Outcome::Refreshed,
             Step::Ask if self.shape == Shape::Files => self.list(),
             Step::Ask => self.store_page(),
+            Step::Aside => self.aside()?,
+            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn if self.side_file => self.side_listing()?,
             Step::Take { file } | Step::GiveUp { file } => self.store_file(file)?,
             Step::Turn => {
                 // The store refuses a movement from anywhere but where it stands; it stood there before if the
@@ -231,7 +238,36 @@ impl World {
             }
         })
     }
+    /// Side work never begins before the main position has nothing more to read.
+    fn aside(&mut self) -> Result<Outcome, String> {
+        if self.cursor < PAGES {
+            return Err(format!("side work although page {} is not read", self.cursor));
+        }
+        if self.side == 0 {
+            self.side_file = false;
+            return Ok(Outcome::Nothing);
+        }
+        if self.shape == Shape::Records {
+            self.side -= 1;
+            return Ok(Outcome::Stored { records: 1, leads: Leads::Forward, caught_up: self.side == 0 });
+        }
+        self.side_file = true;
+        Ok(Outcome::Listed { files: u16::from(self.side > 1), leads: Leads::Forward, caught_up: true })
+    }
+    fn side_listing(&mut self) -> Result<Outcome, String> {
+        let (from, outcome) = match self.step {
+            Step::Turn => (1, Outcome::Turned),
+            Step::GiveUp { .. } => (2, Outcome::GaveUp),
+            _ => (2, Outcome::Took),
+        };
+        if self.side > from {
+            return Err("the side's listing is turned before its file is read".into());
+        }
+        self.side = self.side.min(from - 1);
+        Ok(outcome)
+    }
     fn list(&mut self) -> Outcome {
+        self.side_file = false;
         self.listed_at = self.cursor;
         if self.cursor >= PAGES {
             self.listing.clear();
@@ -274,7 +310,7 @@ impl World {
         let shut = |until, by| Outcome::Shut { until, by };
         let bad: Vec<Outcome> = match self.step {
             Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => vec![Outcome::Woken],
-            Step::Ask => api_faults()
+            Step::Ask | Step::Aside => api_faults()
                 .into_iter()
                 .chain(local_faults())
                 .map(Outcome::Fault)
@@ -296,11 +332,12 @@ impl World {
         fates.extend(bad.into_iter().map(Fate::Bad));
         if matches!(
             self.step,
-            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn | Step::Rewind | Step::Ask
+            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn | Step::Rewind | Step::Ask | Step::Aside
         ) {
             let busy = fault(Origin::Local, Kind::Busy, "");
             let cut = fault(Origin::Api, Kind::Interrupted, "");
-            fates.push(Fate::Lost(if self.step == Step::Ask { cut } else { busy }));
+            let request = matches!(self.step, Step::Ask | Step::Aside);
+            fates.push(Fate::Lost(if request { cut } else { busy }));
         }
         for after in [false, true] {
             for state_saved in [false, true] {
@@ -325,6 +362,7 @@ impl World {
                     world.perform()?;
                 }
                 (world.listing, world.requests, world.last_cycle) = (Vec::new(), 0, None);
+                world.side_file = false;
                 world.state = if *state_saved {
                     State::restore(&world.state.to_text()).ok_or("state does not read back")?
                 } else {
@@ -343,7 +381,7 @@ impl World {
     fn is_goal(&self) -> bool {
         let all = self.stored.iter().flatten().all(|&times| times == 1);
         let rests = matches!(self.step, Step::Wait { why: Why::Poll, .. });
-        all && self.cursor == PAGES && rests && self.state.name() == "caught_up"
+        all && self.side == 0 && self.cursor == PAGES && rests && self.state.name() == "caught_up"
     }
 
     /// The same situation at another time of day is the same situation: all times become distances from now,

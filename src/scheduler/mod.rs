@@ -2,11 +2,14 @@
 //! What all feeds of a tenant share (credential, quota, clients) is the account's.
 
 pub mod account;
+mod aside;
 pub mod decide;
 mod found;
 pub mod live;
+mod lost;
 pub mod runner;
 mod server_clock;
+pub mod side;
 pub mod state;
 mod steps;
 

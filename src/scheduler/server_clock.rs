@@ -17,6 +17,11 @@ impl ServerClock {
         Time(now.0.saturating_add(self.correction().unwrap_or(0)))
     }
 
+    /// Whether any answer has told the time yet.
+    pub fn is_known(&self) -> bool {
+        !self.skews.is_empty()
+    }
+
     /// Takes in what one answer showed. Says whether it is this answer that made a correction necessary.
     pub fn note(&mut self, skew: i64) -> bool {
         let known = self.correction().is_some();

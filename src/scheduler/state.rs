@@ -24,6 +24,9 @@ pub enum Step {
     Take { file: u16 },
     /// Move the cursor to where the listing in hand leads (`Turned`).
     Turn,
+    /// One request of the feed's side work, or nothing when there is none (`Nothing`): the daily sweep, a backfill.
+    /// Otherwise as `Ask`; the listing in hand is then the side's.
+    Aside,
     /// Get a new token (`Refreshed`, or `Shut` when the gate closes).
     Refresh,
     /// Store what can be read of the file, quarantine the rest, record the gap, mark it done (`GaveUp`).
@@ -67,6 +70,8 @@ pub enum By {
     Gate,
     /// Our share of a quota.
     Quota,
+    /// The remote host, which does not answer others either.
+    Host,
 }
 
 /// What came of a step.
@@ -86,6 +91,8 @@ pub enum Outcome {
         leads: Leads,
         caught_up: bool,
     },
+    /// There is no side work, or not now.
+    Nothing,
     Took,
     Turned,
     Refreshed,
@@ -129,7 +136,16 @@ pub struct State {
     /// The cursor was given up since the feed was last up to date.
     pub(super) rewound: bool,
     pub(super) halvings: u8,
+    /// Good pages since the page size last changed.
+    #[serde(default)]
+    pub(super) good: u8,
+    /// Since when nothing has been stored for failures of the service.
+    #[serde(default)]
+    pub(super) stumbling: Option<Time>,
     pub(super) caught_up: bool,
+    /// Side requests of this cycle; from the first one on, the main position has nothing more to read.
+    #[serde(default)]
+    pub(super) aside: u8,
 }
 
 /// What the runner is busy with, or was when it had to wait.
@@ -168,6 +184,9 @@ pub(super) struct Trouble {
     pub(super) mark: u64,
     pub(super) count: u8,
     pub(super) since: Time,
+    /// It was met in side work.
+    #[serde(default)]
+    pub(super) aside: bool,
 }
 
 impl Default for State {
@@ -185,7 +204,10 @@ impl Default for State {
             trouble: None,
             rewound: false,
             halvings: 0,
+            good: 0,
+            stumbling: None,
             caught_up: false,
+            aside: 0,
         }
     }
 }
@@ -202,7 +224,7 @@ impl State {
     }
     fn restarted(self) -> Self {
         let rest = if let Rest::Gate { .. } = self.rest { Rest::None } else { self.rest };
-        State { phase: Phase::Start, page: None, rest, ..self }
+        State { phase: Phase::Start, page: None, rest, aside: 0, ..self }
     }
     /// `feed_state` of the metrics.
     pub fn name(&self) -> &'static str {
@@ -213,6 +235,7 @@ impl State {
             (Rest::Wait { why: Why::Backoff, .. }, _) => "backing_off",
             (Rest::Wait { why: Why::Spread, .. }, _) | (_, Phase::Start) => "starting",
             (Rest::Wait { why: Why::Poll, .. }, _) if self.caught_up => "caught_up",
+            (Rest::None, _) if self.caught_up && self.aside > 0 => "caught_up",
             _ => "collecting",
         }
     }

@@ -13,9 +13,11 @@ mod ballast;
 mod commit;
 mod dedupe;
 mod feeds;
+mod files;
 mod intake;
 mod ledger;
 mod open;
+mod positions;
 mod read;
 mod recent;
 mod sinks;
@@ -36,6 +38,8 @@ mod model_tests;
 #[cfg(test)]
 mod open_tests;
 #[cfg(test)]
+mod positions_tests;
+#[cfg(test)]
 mod sink_tests;
 
 use std::collections::BTreeMap;
@@ -50,9 +54,10 @@ use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use feeds::FeedRow;
-pub use intake::{Committed, Dedupe, Gap, Intake, Quarantined, StagedChunk};
+pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
 pub use open::Options;
+pub use positions::Change;
 pub use read::StoredChunk;
 pub use sinks::{DeadLetter, Position, Start, Tally};
 pub use sweep::Swept;

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::policy::judge;
-use super::rule::Ladder;
+use super::overrides::SHORTEST;
+pub use super::overrides::{Override, Overrides};
+use super::rule::{Ladder, Rule};
 use crate::clock::Moment;
 use crate::fault::Fault;
 use crate::limits::MIN_POLL_INTERVAL;
@@ -21,9 +22,25 @@ pub struct Pace {
     pub overrides: Overrides,
 }
 
+/// A real tenant at the shortest interval, with the table as it stands.
+impl Default for Pace {
+    fn default() -> Self {
+        Pace::new(MIN_POLL_INTERVAL, false, Overrides::default())
+    }
+}
+
 impl Pace {
     pub fn new(interval: Duration, loopback: bool, overrides: Overrides) -> Self {
         Pace { interval, loopback, overrides }
+    }
+    /// What is done about `fault` for this tenant: see [`Overrides::judge`].
+    pub fn judge(&self, fault: &Fault) -> &'static Rule {
+        self.overrides.judge(fault)
+    }
+    /// How long until a halt on `fault` is probed: what configuration chose, else the row's `probe`; `None` when
+    /// only a person opens it.
+    pub fn probe(&self, fault: &Fault, probe: Option<Duration>) -> Option<Duration> {
+        self.overrides.pause(fault, self.loopback).or_else(|| probe.map(|every| self.scaled(every)))
     }
     /// A wait of the table at this tenant's pace.
     pub fn scaled(&self, wait: Duration) -> Duration {
@@ -54,60 +71,11 @@ impl Pace {
     }
 }
 
-/// No wait is shorter: a loop without any pause would burn a core whatever the pace.
-const SHORTEST: Duration = Duration::from_millis(1);
-
-/// `[recovery."STATUS"]` and `[recovery."STATUS/CODE"]` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides(Vec<Override>);
-
-/// One such table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    pub status: u16,
-    /// `None`: every code of that status that has no table of its own.
-    pub code: Option<String>,
-    /// How long to wait. Raised to the row's floor, unless the tenant is a simulator.
-    pub pause: Duration,
-}
-
-impl Overrides {
-    pub fn new(all: Vec<Override>) -> Self {
-        Overrides(all)
-    }
-    /// `401/0010` or `429`, as a key of the configuration. `None` if it is neither.
-    pub fn parse_key(key: &str) -> Option<(u16, Option<String>)> {
-        let (status, code) = match key.split_once('/') {
-            Some((status, code)) => (status, Some(code)),
-            None => (key, None),
-        };
-        let number = status.parse().ok().filter(|n| status.len() == 3 && (100..=599).contains(n))?;
-        match code {
-            Some(code) if crate::fault::Code::new(code)?.as_str() == code => {
-                Some((number, Some(code.to_owned())))
-            }
-            Some(_) => None,
-            None => Some((number, None)),
-        }
-    }
-    /// What configuration says about this fault, the table with a code before the one without; never below the
-    /// row's floor, which does not apply to a simulator.
-    pub fn pause(&self, fault: &Fault, loopback: bool) -> Option<Duration> {
-        let status = fault.status()?;
-        let of_status = || self.0.iter().filter(move |o| o.status == status);
-        let exact =
-            of_status().find(|o| o.code.as_deref().is_some_and(|c| c.eq_ignore_ascii_case(fault.code_str())));
-        let chosen = exact.or_else(|| of_status().find(|o| o.code.is_none()))?.pause;
-        let floor = if loopback { SHORTEST } else { judge(fault).pause_floor()? };
-        Some(chosen.max(floor))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Time;
-    use crate::fault::{Code, Kind, Origin};
+    use crate::fault::{Kind, Origin};
     use proptest::prelude::*;
 
     fn secs(n: u64) -> Duration {
@@ -138,27 +106,5 @@ mod tests {
         let mut fault = Fault::new(Origin::Api, Kind::Status(429), "");
         fault.retry_after = Some(secs(7));
         assert_eq!(pace.after_failure(&fault, CYCLES, 1, Moment { now: Time(0), dice: 3 }), secs(7));
-    }
-
-    #[test]
-    fn a_chosen_pause_never_falls_below_the_rows_floor() {
-        let choose = |pause| Overrides::new(vec![Override { status: 401, code: Some("0010".into()), pause }]);
-        let mut locked = Fault::new(Origin::Token, Kind::Status(401), "");
-        locked.code = Code::new("0010");
-        locked.attributed = true;
-        assert_eq!(choose(secs(1)).pause(&locked, false), Some(secs(900)));
-        assert_eq!(choose(secs(2700)).pause(&locked, false), Some(secs(2700)));
-        assert_eq!(choose(secs(1)).pause(&locked, true), Some(secs(1)));
-        locked.code = Code::new("0003");
-        assert_eq!(choose(secs(2700)).pause(&locked, false), None);
-    }
-
-    #[test]
-    fn keys_of_the_configuration() {
-        assert_eq!(Overrides::parse_key("401/0010"), Some((401, Some("0010".into()))));
-        assert_eq!(Overrides::parse_key("429"), Some((429, None)));
-        for wrong in ["", "42", "4290", "abc", "401/", "700", "401/a b", "+29"] {
-            assert_eq!(Overrides::parse_key(wrong), None, "{wrong}");
-        }
     }
 }

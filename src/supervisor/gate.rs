@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Pace;
-use super::policy::{by_id, by_name, judge};
+use super::policy::{by_id, by_name};
 use super::rule::{CONFIRM, CYCLES, End, HOUR, Ladder, Rule, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
@@ -233,7 +233,7 @@ impl Gate {
 
     /// The login failed. Returns the row that says so.
     pub fn login_fault(&mut self, fault: &Fault, at: Moment, pace: &Pace) -> &'static Rule {
-        let rule = judge(fault);
+        let rule = pace.judge(fault);
         self.in_flight = None;
         let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
@@ -257,7 +257,7 @@ impl Gate {
     /// An API function failed. What it says about the credential counts once per token generation; all else
     /// only ends the trial. Returns the row.
     pub fn call_fault(&mut self, fault: &Fault, generation: u64, at: Moment, pace: &Pace) -> &'static Rule {
-        let rule = judge(fault);
+        let rule = pace.judge(fault);
         if generation == self.generation && self.token_until.is_some() {
             self.trial = None;
             if rule.is_for_gate(fault.origin) {
@@ -277,7 +277,9 @@ impl Gate {
             Hold::Until { rule, .. } | Hold::Halted { rule, .. } if rule.starts_with("M10/") => {
                 return CredentialState::LockedOut;
             }
-            Hold::Until { rule, .. } if rule.starts_with("M26/") => return CredentialState::Expired,
+            Hold::Until { rule, .. } if rule.starts_with("M26/") || rule.starts_with("M27/") => {
+                return CredentialState::Expired;
+            }
             Hold::Until { .. } => return CredentialState::Suspended,
             Hold::Halted { rule, .. } => rule.as_str(),
         };
@@ -313,7 +315,7 @@ impl Gate {
         } else if !self.proven {
             self.refusals = self.refusals.saturating_add(1);
             if self.refusals > 1 {
-                self.wait_to_confirm(by_id("M34"), then, pace);
+                self.wait_to_confirm(by_id("M34"), None, then, pace);
             }
         }
     }
@@ -323,7 +325,8 @@ impl Gate {
         match rule.verdict {
             Verdict::ConfirmThenHalt { .. } => {
                 self.refusals = self.refusals.saturating_add(1);
-                self.wait_to_confirm(Some(rule), at, pace);
+                let chosen = pace.overrides.pause(fault, pace.loopback);
+                self.wait_to_confirm(Some(rule), chosen, at, pace);
             }
             Verdict::Lockout { .. } => {
                 let chosen = pace.overrides.pause(fault, pace.loopback);
@@ -331,14 +334,16 @@ impl Gate {
             }
             Verdict::Refresh { .. } if !self.can_be_renewed(fault) => {
                 self.refusals = self.refusals.saturating_add(1);
-                self.wait_to_confirm(Some(rule), at, pace);
+                self.wait_to_confirm(Some(rule), None, at, pace);
             }
-            Verdict::Refresh { wait, generations } => self.refuse_token(rule, wait, generations, at, pace),
-            Verdict::Halt { probe } => self.halt(Some(rule), probe, at, pace),
+            Verdict::Refresh { wait, generations } => {
+                self.refuse_token(rule, fault, (wait, generations), at, pace)
+            }
+            Verdict::Halt { probe } => self.halt(Some(rule), pace.probe(fault, probe), at),
             Verdict::Backoff { wait, quick, last } => {
                 self.failures = self.failures.saturating_add(1);
                 match last.filter(|last| self.failures > last.after).map(|last| last.end) {
-                    Some(End::Halt { probe }) => self.halt(Some(rule), probe, at, pace),
+                    Some(End::Halt { probe }) => self.halt(Some(rule), pace.probe(fault, probe), at),
                     Some(End::Exit(_)) | None if self.failures <= quick => {
                         self.hold_for(Some(rule), pace.before_quick_try(self.failures, at), at);
                     }
@@ -363,27 +368,28 @@ impl Gate {
     fn refuse_token(
         &mut self,
         rule: &'static Rule,
-        wait: Ladder,
-        generations: Option<u8>,
+        fault: &Fault,
+        (wait, generations): (Ladder, Option<u8>),
         at: Moment,
         pace: &Pace,
     ) {
         self.tokens_refused = self.tokens_refused.saturating_add(1);
         if generations.is_some_and(|most| self.tokens_refused >= most) {
             self.refusals = self.refusals.saturating_add(1);
-            self.wait_to_confirm(Some(rule), at, pace);
+            self.wait_to_confirm(Some(rule), None, at, pace);
         } else if self.tokens_refused > 1 {
-            self.hold_for(Some(rule), pace.after(wait, self.tokens_refused - 1, at), at);
+            let wait = pace.after_failure(fault, wait, self.tokens_refused - 1, at);
+            self.hold_for(Some(rule), wait.max(floor(pace)), at);
         }
     }
 
     /// The secret was refused `refusals` times: 15 minutes, then a day, then for good.
-    fn wait_to_confirm(&mut self, rule: Row, at: Moment, pace: &Pace) {
+    fn wait_to_confirm(&mut self, rule: Row, chosen: Option<Duration>, at: Moment, pace: &Pace) {
         let Verdict::ConfirmThenHalt { after, last } = CONFIRM else { return };
         match self.refusals {
-            0 | 1 => self.hold_for(rule, pace.scaled(after), at),
+            0 | 1 => self.hold_for(rule, chosen.unwrap_or_else(|| pace.scaled(after)), at),
             2 => self.hold_for(rule, pace.scaled(last), at),
-            _ => self.halt(rule, None, at, pace),
+            _ => self.halt(rule, None, at),
         }
     }
 
@@ -398,7 +404,7 @@ impl Gate {
                 let wait = wait.max(theirs) + at.between(Duration::ZERO, pace.scaled(jitter));
                 self.hold_for(rule, wait, at);
             }
-            None => self.halt(rule, None, at, pace),
+            None => self.halt(rule, None, at),
         }
         self.lockouts = self.lockouts.saturating_add(1);
     }
@@ -407,8 +413,8 @@ impl Gate {
         self.hold = Hold::Until { until: at.now.plus(wait), rule: rule.map(Rule::name).unwrap_or_default() };
     }
 
-    fn halt(&mut self, rule: Row, probe: Option<Duration>, at: Moment, pace: &Pace) {
-        let probe = probe.map(|every| at.now.plus(pace.scaled(every)));
+    fn halt(&mut self, rule: Row, probe: Option<Duration>, at: Moment) {
+        let probe = probe.map(|every| at.now.plus(every));
         self.hold = Hold::Halted { probe, rule: rule.map(Rule::name).unwrap_or_default() };
     }
 }

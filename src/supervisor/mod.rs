@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod gate;
+pub mod overrides;
 pub mod policy;
 pub mod rule;
 pub mod words;
@@ -10,6 +11,8 @@ pub mod words;
 mod rows_access;
 mod rows_download;
 mod rows_local;
+mod rows_permission;
+mod rows_request;
 mod rows_service;
 mod rows_sink;
 mod rows_wire;
@@ -19,4 +22,8 @@ mod gate_tests;
 #[cfg(test)]
 mod knock_tests;
 #[cfg(test)]
+mod overrides_tests;
+#[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod truth_tests;

@@ -2,12 +2,17 @@
 //! ends in a row that matches everything, so every fault has exactly one answer. This is the only place that
 //! names a status code in order to react to it.
 
+use super::overrides::CONFIGURED;
 use super::rule::Rule;
-use super::{rows_access, rows_download, rows_local, rows_service, rows_sink, rows_wire};
+use super::{
+    rows_access, rows_download, rows_local, rows_permission, rows_request, rows_service, rows_sink, rows_wire,
+};
 use crate::fault::{Code, Fault, Kind, Origin};
 
-const PARTS: [&[Rule]; 6] = [
+const PARTS: [&[Rule]; 8] = [
     rows_access::ROWS,
+    rows_permission::ROWS,
+    rows_request::ROWS,
     rows_service::ROWS,
     rows_wire::ROWS,
     rows_download::ROWS,
@@ -17,6 +22,25 @@ const PARTS: [&[Rule]; 6] = [
 
 /// Every row, in the order in which they are asked.
 pub static RULES: &[Rule] = &JOINED;
+
+/// The table in parts, each with its title.
+pub fn parts() -> [(&'static str, &'static [Rule]); 8] {
+    let titles = [
+        "Who we are",
+        "What the credential may",
+        "The request",
+        "Quotas, servers and gateways",
+        "The way there",
+        "Files behind links",
+        "Destinations",
+        "This machine",
+    ];
+    let mut parts = titles.map(|title| (title, &[] as &'static [Rule]));
+    for (part, rules) in parts.iter_mut().zip(PARTS) {
+        part.1 = rules;
+    }
+    parts
+}
 
 const COUNT: usize = count();
 static JOINED: [Rule; COUNT] = join();
@@ -61,7 +85,8 @@ pub fn by_id(id: &str) -> Option<&'static Rule> {
 /// The row of a [`Rule::name`]; `None` when this version has no such row.
 pub fn by_name(name: &str) -> Option<&'static Rule> {
     let (id, title) = name.split_once('/')?;
-    RULES.iter().find(|rule| rule.id == id && rule.title == title)
+    let known = RULES.iter().chain(CONFIGURED);
+    known.into_iter().find(|rule| rule.id == id && rule.title == title)
 }
 
 /// `401/0010`, `403 app_forbidden`, `429`, `locked_out`, `M10` → status and word, for [`explain`].
@@ -75,17 +100,24 @@ pub fn parse_question(text: &str) -> (Option<u16>, Option<Code>) {
     }
 }
 
-/// The rows that answer a status, a code, or both, on any surface, in table order and each once. A word without
-/// a status is looked for among codes, row names and titles.
-pub fn explain(status: Option<u16>, code: Option<&Code>) -> Vec<&'static Rule> {
-    let found: Vec<usize> = match status {
-        Some(status) => Origin::ALL.iter().filter_map(|&origin| answer_index(origin, status, code)).collect(),
+/// The rows that answer a status, a code, or both, in table order and each once, with the surfaces for which they
+/// answer. A word without a status is looked for among codes, row names and titles.
+pub fn explain(status: Option<u16>, code: Option<&Code>) -> Vec<(Vec<Origin>, &'static Rule)> {
+    let answers: Vec<(Origin, usize)> = match status {
+        Some(status) => {
+            let of = |origin| answer_index(origin, status, code).map(|at| (origin, at));
+            Origin::ALL.into_iter().filter_map(of).collect()
+        }
         None => {
             let word = code.map_or("", Code::as_str);
-            (0..RULES.len()).filter(|&at| RULES.get(at).is_some_and(|rule| names(rule, word))).collect()
+            let named = RULES.iter().enumerate().filter(|(_, rule)| names(rule, word));
+            named.flat_map(|(at, rule)| rule.surfaces.iter().map(move |origin| (*origin, at))).collect()
         }
     };
-    RULES.iter().enumerate().filter(|(at, _)| found.contains(at)).map(|(_, rule)| rule).collect()
+    let from =
+        |at| answers.iter().filter(move |(_, found)| *found == at).map(|(origin, _)| *origin).collect();
+    let rows = RULES.iter().enumerate().map(|(at, rule)| (from(at), rule));
+    rows.filter(|(from, _): &(Vec<Origin>, _)| !from.is_empty()).collect()
 }
 
 fn answer_index(origin: Origin, status: u16, code: Option<&Code>) -> Option<usize> {

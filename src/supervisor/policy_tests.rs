@@ -12,7 +12,7 @@ use crate::clock::Time;
 use crate::dialect;
 use crate::fault::{Code, Fault, Kind, Origin};
 
-const KINDS: &[Kind] = &[
+pub(super) const KINDS: &[Kind] = &[
     Kind::Dns,
     Kind::PrivateAddress,
     Kind::Connect,
@@ -54,22 +54,16 @@ fn all_faults() -> impl Iterator<Item = Fault> {
         kinds.into_iter().flat_map(move |kind| {
             codes.clone().into_iter().flat_map(move |code| {
                 fields.into_iter().flat_map(move |field| {
-                    [
-                        (true, None, None),
-                        (false, None, None),
-                        (true, Some(true), None),
-                        (true, None, Some(-60_000)),
-                    ]
-                    .into_iter()
-                    .map(move |(attributed, retryable, skew)| {
-                        let mut fault = Fault::new(origin, kind, "");
-                        fault.skew_ms = skew;
-                        fault.code = Code::new(code);
-                        fault.field = field.map(str::to_owned);
-                        fault.attributed = attributed;
-                        fault.retryable = retryable;
-                        fault
-                    })
+                    [(true, None, ""), (false, None, ""), (true, Some(true), "Authentication type")]
+                        .into_iter()
+                        .map(move |(attributed, retryable, words)| {
+                            let mut fault = Fault::new(origin, kind, words);
+                            fault.code = Code::new(code);
+                            fault.field = field.map(str::to_owned);
+                            fault.attributed = attributed;
+                            fault.retryable = retryable;
+                            fault
+                        })
                 })
             })
         })
@@ -110,9 +104,9 @@ fn every_surface_ends_in_a_catch_all() {
 
 #[test]
 fn the_rows_that_must_exist_do() {
-    let ids = "M01 M02 M03 M06 M07 M10 M11 M12 M13 M14 M15 M16 M17 M18 M20 M21 M22 M23 M24 M25 M28 M29 M30 M31 M32 M33 \
+    let ids = "M01 M02 M03 M04 M05 M06 M07 M08 M09 M10 M11 M12 M13 M14 M15 M16 M17 M18 M19 M20 M21 M22 M23 M24 M25 M26 M27 M28 M29 M30 M31 M32 M33 \
                M34 M35 M36 H01 H02 H03 H04 H05 H06 H07 H08 H09 H12 X01 X02 X03 X04 X05 X06 X07 X08 X09 X10 X11 X12 X13 \
-               X14 X15 X16 X17 X18 X19 X20 X21 X22 S01 S02 S03 S05 S06 S07 S08 S09 S12 S13 L01 L02 L03 L04 L05 L06 L07 \
+               X14 X15 X16 X17 X18 X19 X20 X21 X22 S01 S02 S03 S05 S06 S07 S08 S09 S12 S13 S04 S10 S11 S14 S15 D01 D02 D04 D11 X23 L10 L01 L02 L03 L04 L05 L06 L07 \
                L08 L09";
     for id in ids.split_whitespace() {
         assert!(by_id(id).is_some(), "{id}");
@@ -157,6 +151,18 @@ fn what_would_do_harm_if_it_were_wrong() {
         (api(401, "token_expired"), "M32"),
         (api(401, ""), "M36"),
         (api(401, "0004"), "M07"),
+        (api(401, "0001"), "M05"),
+        (api(401, "0005"), "M08"),
+        (api(401, "0008"), "M09"),
+        (at(Origin::Token, 403, "0012"), "M19"),
+        (api(403, "0012"), "H12"),
+        (api(418, "0001"), "M26"),
+        (api(418, "0007"), "M27"),
+        (api(403, "unauthorizedFault"), "D02"),
+        (api(429, "throttled"), "D01"),
+        (api(409, "appsFault"), "D04"),
+        (api(422, ""), "M02"),
+        (api(421, ""), "H08"),
         (api(403, "0003"), "M15"),
         (api(404, "0003"), "M23"),
         (api(404, ""), "M24"),
@@ -229,14 +235,14 @@ fn timers_of_the_lockout() {
     let Verdict::Lockout { rungs, jitter } = LOCKOUT else { panic!() };
     assert_eq!(rungs.map(|rung| rung.as_secs() / 60), [31, 61, 240]);
     assert_eq!(jitter, Duration::from_secs(60));
-    assert_eq!(by_id("M10").unwrap().pause_floor(), Some(Duration::from_secs(900)));
+    assert_eq!(super::overrides::floor(by_id("M10").unwrap()), Some(Duration::from_secs(900)));
 }
 
 #[test]
 fn explain_understands_the_forms_people_type() {
     let ask = |text: &str| {
         let (status, code) = parse_question(text);
-        explain(status, code.as_ref()).into_iter().map(|rule| rule.id).collect::<Vec<_>>()
+        explain(status, code.as_ref()).into_iter().map(|(_, rule)| rule.id).collect::<Vec<_>>()
     };
     assert_eq!(ask("401/0010"), ["M10", "X17", "S06"]);
     assert!(ask("403 app_forbidden").starts_with(&["M14"]));

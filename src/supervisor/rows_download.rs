@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::rule::Clears::{Config, Probe, Restart, Review, Success};
 use super::rule::Severity::{Critical, Error, Warn};
 use super::rule::{
-    CYCLES, HALT, HOUR, LATER, Ladder, On, Rule, Scope, Verdict, halt_probing, soon, tries_then_halt,
+    AN_HOUR, CYCLES, DAY, HALT, HOUR, LATER, Ladder, On, Patience, RELIST, Rule, STEADY, Scope, THREE_CYCLES,
+    Verdict, halt_probing, soon, tries_then_halt,
 };
 use crate::fault::{Kind, Origin};
 use crate::limits::MIN_POLL_INTERVAL;
@@ -25,6 +26,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Restart,
         title: "credential_leak_guard",
         meaning: "The download host saw an Authorization header: a token went to a third party. That is a fault of this \
@@ -36,10 +38,15 @@ pub(super) const ROWS: &[Rule] = &[
         surfaces: DOWNLOAD,
         on: On::status(&[(400, 403)]).code(&["SignatureDoesNotMatch", "RequestTimeTooSkewed"]),
         scope: Scope::File,
-        verdict: LATER,
+        verdict: Verdict::Relist {
+            at_once: 0,
+            wait: CYCLES,
+            patience: Some(Patience { tries: 24, over: DAY }),
+        },
         harmful: false,
         severity: Error,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "blob_signature",
         meaning: "The link's signature is refused; fresh links are asked for in the next cycle.",
@@ -50,13 +57,16 @@ pub(super) const ROWS: &[Rule] = &[
         surfaces: DOWNLOAD,
         on: On::status(&[(400, 400)]).code(&["ExpiredToken", "RequestExpired", "AccessDenied"]),
         scope: Scope::File,
-        verdict: Verdict::Relist { at_once: 3, wait: CYCLES },
+        verdict: RELIST,
         harmful: false,
         severity: Warn,
         alert: false,
+        lasting: AN_HOUR,
         clears: Success,
         title: "blob_url_expired",
-        meaning: "The download link aged out; the listing is asked again from the same position for a new one.",
+        meaning: "The download link aged out; the listing is asked again from the same position for a new one. A file that \
+                  is refused under every fresh link for a day is entered in the gap ledger, so that it cannot hold \
+                  up what comes after it.",
         remedy: "Nothing to do unless it stays; then check the clock.",
     },
     Rule {
@@ -64,13 +74,16 @@ pub(super) const ROWS: &[Rule] = &[
         surfaces: DOWNLOAD,
         on: On::status(&[(401, 401), (403, 403)]),
         scope: Scope::File,
-        verdict: Verdict::Relist { at_once: 3, wait: CYCLES },
+        verdict: RELIST,
         harmful: false,
         severity: Warn,
         alert: false,
+        lasting: AN_HOUR,
         clears: Success,
         title: "blob_url_expired",
-        meaning: "The download link aged out; the listing is asked again from the same position for a new one.",
+        meaning: "The download link aged out; the listing is asked again from the same position for a new one. A file that \
+                  is refused under every fresh link for a day is entered in the gap ledger, so that it cannot hold \
+                  up what comes after it.",
         remedy: "Nothing to do unless it stays; then check the clock.",
     },
     Rule {
@@ -82,9 +95,10 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "blob_missing",
-        meaning: "A listed file is not there. After 30 minutes it is entered in the gap ledger and the feed goes on.",
+        meaning: "A listed file is not there. When it stays away it is entered in the gap ledger and the feed goes on.",
         remedy: "Look into `gaps`; ask Mimecast's support for the file by its name.",
     },
     Rule {
@@ -96,9 +110,11 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Warn,
         alert: true,
+        lasting: STEADY,
         clears: Probe,
         title: "redirect_refused",
-        meaning: "The download host sends us elsewhere; links are followed only to where they lead.",
+        meaning: "The download host sends us to an address that is not allowed, or a second time; one hop to an allowed host \
+                  over https is followed.",
         remedy: "Look for a captive portal or a proxy.",
     },
     Rule {
@@ -110,6 +126,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Warn,
         alert: false,
+        lasting: AN_HOUR,
         clears: Success,
         title: "blob_server",
         meaning: "The download host asks us to slow down.",
@@ -124,6 +141,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Warn,
         alert: false,
+        lasting: AN_HOUR,
         clears: Success,
         title: "blob_server",
         meaning: "A passing fault of the download host.",
@@ -138,6 +156,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Probe,
         title: "client_error_other",
         meaning: "The download host refuses the request in a way nobody documents.",
@@ -152,10 +171,11 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Review,
         title: "blob_corrupt",
-        meaning: "A file is damaged. When it stays the same damage for 30 minutes, its whole lines are kept, the rest goes \
-                  to quarantine with the bytes, and the feed goes on.",
+        meaning: "A file is damaged. When it stays the same damage, its whole lines are kept, the rest goes to quarantine \
+                  with the bytes, and the feed goes on.",
         remedy: "Look at it with `quarantine show`; ask Mimecast's support for the file by its name.",
     },
     Rule {
@@ -167,6 +187,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Review,
         title: "decompression_bomb",
         meaning: "A file expands beyond every reason; it was cut off, entered in the gap ledger and put into quarantine.",
@@ -181,6 +202,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Config,
         title: "ssrf_blocked",
         meaning: "Mimecast handed us a link to a host, scheme or port that is not allowed; it was not followed.",
@@ -194,7 +216,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: LATER,
         harmful: false,
         severity: Warn,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "protocol_error",
         meaning: "An answer of the download host outside the protocol.",

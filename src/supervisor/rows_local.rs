@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::rule::Clears::{Config, Itself, Restart, Success};
-use super::rule::Severity::{Critical, Error, Warn};
-use super::rule::{End, HOUR, Ladder, Last, On, Rule, Scope, Verdict, halt_probing};
+use super::rule::Severity::{self, Critical, Error, Warn};
+use super::rule::{End, HOUR, Ladder, Last, On, Rule, STEADY, Scope, Verdict, halt_probing};
 use crate::fault::{Kind, Origin};
 
 const LOCAL: &[Origin] = &[Origin::Local];
 const SECONDS: Ladder = Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(5) };
+
+const FIVE_MINUTES: &[(Duration, Severity)] = &[(Duration::from_secs(5 * 60), Warn)];
 
 pub(super) const ROWS: &[Rule] = &[
     Rule {
@@ -20,6 +22,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Restart,
         title: "already_running",
         meaning: "Another collector works with this store.",
@@ -34,6 +37,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Restart,
         title: "schema_newer",
         meaning: "The store was written by a newer version; nothing was touched.",
@@ -47,11 +51,42 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: Verdict::Proceed,
         harmful: false,
         severity: Warn,
-        alert: true,
+        alert: false,
+        lasting: FIVE_MINUTES,
         clears: Itself,
         title: "clock_skew",
         meaning: "This machine's clock differs from Mimecast's by more than a minute; windows follow Mimecast's.",
         remedy: "Set up NTP.",
+    },
+    Rule {
+        id: "L10",
+        surfaces: LOCAL,
+        on: On::ANYTHING.code(&["task_stalled"]),
+        scope: Scope::Process,
+        verdict: Verdict::Exit(1),
+        harmful: false,
+        severity: Error,
+        alert: true,
+        lasting: STEADY,
+        clears: Restart,
+        title: "task_stalled",
+        meaning: "A task of the daemon no longer gives signs of life; the process ends, so that the service manager starts it afresh.",
+        remedy: "Report it with the log of what went before.",
+    },
+    Rule {
+        id: "X23",
+        surfaces: LOCAL,
+        on: On::ANYTHING.code(&["retention_threat"]),
+        scope: Scope::Feed,
+        verdict: Verdict::Proceed,
+        harmful: false,
+        severity: Critical,
+        alert: true,
+        lasting: STEADY,
+        clears: Success,
+        title: "retention_threat",
+        meaning: "A feed waits, or is to wait, for longer than Mimecast keeps what it has not collected yet.",
+        remedy: "Remove the cause of the wait named with it, then `resume`; what ages out before becomes a gap.",
     },
     Rule {
         id: "L01",
@@ -62,6 +97,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "disk_full",
         meaning: "Disk or store is full: collecting stopped, delivery goes on, nothing is dropped.",
@@ -76,6 +112,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Restart,
         title: "disk_io",
         meaning: "The disk failed while writing; what it holds is unknown, so the process ends and looks afresh.",
@@ -90,6 +127,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Restart,
         title: "db_corrupt",
         meaning: "The store is damaged.",
@@ -108,6 +146,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "db_busy",
         meaning: "Another program holds the store.",
@@ -121,10 +160,12 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: Verdict::Relist {
             at_once: 1,
             wait: Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
+            patience: None,
         },
         harmful: false,
         severity: Warn,
         alert: false,
+        lasting: STEADY,
         clears: Success,
         title: "position_moved",
         meaning: "The feed's position was moved by someone else (`cursor set`); we go on from where it stands now.",
@@ -139,6 +180,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "retention_gap",
         meaning: "The feed stood still for longer than Mimecast keeps its events; it starts at the oldest date available.",
@@ -153,6 +195,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Config,
         title: "secret_file",
         meaning: "The secret's file is missing, empty, or others may read it; the secret in use is kept.",
@@ -171,6 +214,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "local_error",
         meaning: "The store or this machine refused a step; nothing was stored of it.",

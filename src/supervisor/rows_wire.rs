@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use super::rule::Clears::{Itself, Probe, Review, Success};
-use super::rule::Severity::{Critical, Error, Info, Warn};
-use super::rule::{HOUR, LATER, On, Rule, Scope, Verdict, halt_probing, soon};
+use super::rule::Severity::{self, Critical, Error, Info, Warn};
+use super::rule::{AN_HOUR, HOUR, LATER, On, Rule, STEADY, Scope, THREE_CYCLES, Verdict, halt_probing, soon};
 use crate::fault::{Kind, Origin};
 use crate::limits::MIN_POLL_INTERVAL;
 
 const BOTH: &[Origin] = &[Origin::Token, Origin::Api];
 const API: &[Origin] = &[Origin::Api];
 const WIRE: &[Origin] = &[Origin::Token, Origin::Api, Origin::Download];
+
+const HALF_AN_HOUR: &[(Duration, Severity)] = &[(Duration::from_secs(30 * 60), Error)];
+const THREE_CYCLES_WARN: &[(Duration, Severity)] = &[(Duration::from_secs(15 * 60), Warn)];
 
 pub(super) const ROWS: &[Rule] = &[
     Rule {
@@ -23,6 +26,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Review,
         title: "poison_line",
         meaning: "An event could not be read (too long, too deep, not JSON); its bytes are in quarantine and the rest of \
@@ -38,6 +42,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Info,
         alert: false,
+        lasting: STEADY,
         clears: Itself,
         title: "utf8_repaired",
         meaning: "An event held bytes that are not UTF-8; it is delivered, repaired and marked.",
@@ -50,8 +55,9 @@ pub(super) const ROWS: &[Rule] = &[
         scope: Scope::Item,
         verdict: Verdict::Proceed,
         harmful: false,
-        severity: Info,
+        severity: Warn,
         alert: false,
+        lasting: STEADY,
         clears: Itself,
         title: "time_suspect",
         meaning: "An event carries an impossible time; it is delivered, and its time moves no position.",
@@ -65,7 +71,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: soon(1),
         harmful: false,
         severity: Warn,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "dns",
         meaning: "The host's name does not resolve.",
@@ -80,6 +87,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Probe,
         title: "ssrf_blocked",
         meaning: "The host's name leads to an address inside your network; nothing was sent there.",
@@ -93,7 +101,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: soon(2),
         harmful: false,
         severity: Warn,
-        alert: true,
+        alert: false,
+        lasting: HALF_AN_HOUR,
         clears: Success,
         title: "connect",
         meaning: "No TCP connection to the host.",
@@ -108,6 +117,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Probe,
         title: "tls_verify",
         meaning: "The host's certificate does not verify; nothing was sent. It is never accepted unverified.",
@@ -122,6 +132,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Error,
         alert: true,
+        lasting: STEADY,
         clears: Probe,
         title: "tls_handshake",
         meaning: "No common TLS version or cipher; we need TLS 1.2 or newer.",
@@ -136,6 +147,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Warn,
         alert: false,
+        lasting: AN_HOUR,
         clears: Success,
         title: "truncated",
         meaning: "The answer was cut short or did not come; nothing of it was stored.",
@@ -149,7 +161,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: LATER,
         harmful: false,
         severity: Error,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "html_from_proxy",
         meaning: "A web page came where data was due: a proxy, a web filter or a captive portal.",
@@ -163,7 +176,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: soon(2),
         harmful: false,
         severity: Error,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "malformed_reply",
         meaning: "The answer is not the JSON that is due. A missing list is an error, not 'no events'; the position is kept.",
@@ -178,6 +192,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Warn,
         alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "cursor_loop",
         meaning: "Data came, but the position does not move on; this cycle ends, so that it cannot become an endless loop.",
@@ -192,6 +207,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: true,
         severity: Info,
         alert: false,
+        lasting: THREE_CYCLES_WARN,
         clears: Success,
         title: "empty_page_storm",
         meaning: "Page after page without records; the position is kept and the next cycle goes on from there.",
@@ -206,6 +222,7 @@ pub(super) const ROWS: &[Rule] = &[
         harmful: false,
         severity: Critical,
         alert: true,
+        lasting: STEADY,
         clears: Success,
         title: "retention_gap",
         meaning: "The position is older than what Mimecast keeps; the feed starts at the oldest date available.",
@@ -219,7 +236,8 @@ pub(super) const ROWS: &[Rule] = &[
         verdict: LATER,
         harmful: false,
         severity: Warn,
-        alert: true,
+        alert: false,
+        lasting: THREE_CYCLES,
         clears: Success,
         title: "protocol_error",
         meaning: "An answer outside the protocol.",

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::CLOCK_SKEW_TOLERATED;
 
 /// One row of the recovery table.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +21,10 @@ pub struct Rule {
     /// Trying again without a change makes it worse (a lock is extended, a secret leaks, a quota burns).
     pub harmful: bool,
     pub severity: Severity,
-    /// A person has to be told, not only the log.
+    /// A person has to be told at once, not only the log.
     pub alert: bool,
+    /// How it grows when it lasts: from each of these lengths on a person is told, with that severity.
+    pub lasting: &'static [(Duration, Severity)],
     /// What ends it.
     pub clears: Clears,
     /// One word for metrics and logs: `locked_out`.
@@ -52,17 +53,18 @@ impl Rule {
             Origin::Download | Origin::Sink | Origin::Local => false,
         }
     }
-    /// Shortest pause that configuration may choose for this row (`[recovery."401/0010"] pause`); `None` when the
-    /// row has no pause to choose.
-    pub fn pause_floor(&self) -> Option<Duration> {
-        match self.verdict {
-            Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Shrink { wait } => {
-                Some(wait.first)
-            }
-            Verdict::Lockout { .. } => Some(LOCKOUT_FLOOR),
-            Verdict::Halt { probe } => probe,
-            _ => None,
-        }
+    /// How loud it is after it has lasted for so long.
+    pub fn severity_after(&self, lasting: Duration) -> Severity {
+        let grown = self.lasting.iter().filter(|(from, _)| lasting >= *from).map(|(_, severity)| *severity);
+        grown.fold(self.severity, Severity::max)
+    }
+    /// Whether a person has to be told after it has lasted for so long.
+    pub fn alerts_after(&self, lasting: Duration) -> bool {
+        self.alert || self.lasting.iter().any(|(from, _)| lasting >= *from)
+    }
+    /// Whether the row itself names this code; if not, it answers for the status as a whole.
+    pub fn knows(&self, code: &str) -> bool {
+        self.on.codes().iter().any(|known| known.eq_ignore_ascii_case(code))
     }
 }
 
@@ -137,13 +139,16 @@ pub enum Verdict {
     Proceed,
     /// Same again later; first `quick` times within seconds. Without `last` there is no giving up.
     Backoff { wait: Ladder, quick: u8, last: Option<Last> },
+    /// Same again later; once it has lasted for `after`, with half the page each time, never giving up.
+    BackoffThenShrink { wait: Ladder, after: Duration },
     /// Same again when the service allows it; its own figure wins over `wait`.
     PauseFor(Ladder),
     /// A new token, once per token generation; the second generation refused in a row waits, and from
     /// `generations` on the secret itself is taken to be refused.
     Refresh { wait: Ladder, generations: Option<u8> },
-    /// Ask the listing again from the same cursor for fresh links: `at_once` times in a cycle, then later.
-    Relist { at_once: u8, wait: Ladder },
+    /// Ask the listing again from the same cursor for fresh links: `at_once` times in a cycle, then later. A file
+    /// that fails on through all `patience` is given up, with a gap record.
+    Relist { at_once: u8, wait: Ladder, patience: Option<Patience> },
     /// Try the file again; when it was the same `tries` times over at least `over`, give the file up.
     Insist { quick: u8, tries: u8, over: Duration, wait: Ladder },
     /// Leave the refused cursor and start from a date, with a gap record where the two do not meet. Refused
@@ -180,6 +185,13 @@ pub struct Last {
     pub end: End,
 }
 
+/// How long one file may hold its feed up: at least so many tries over at least so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub tries: u8,
+    pub over: Duration,
+}
+
 /// Where a row of failed tries ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -192,7 +204,7 @@ impl Verdict {
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Proceed => "proceed",
-            Verdict::Backoff { .. } => "backoff",
+            Verdict::Backoff { .. } | Verdict::BackoffThenShrink { .. } => "backoff",
             Verdict::PauseFor(_) => "pause",
             Verdict::Refresh { .. } => "refresh",
             Verdict::Relist { .. } => "relist",
@@ -233,12 +245,12 @@ pub enum Clears {
 }
 
 impl Clears {
-    /// For `status`, logs and `explain`.
+    /// The end of a sentence that begins "Ends with …": the same words in `status`, log, alert and `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Clears::Itself => "nothing is held up",
+            Clears::Itself => "the moment it happened; nothing is held up",
             Clears::Success => "the next good answer",
-            Clears::Probe => "one probe that succeeds, or `resume`",
+            Clears::Probe => "one attempt that succeeds, or `resume`",
             Clears::Secret => "a changed secret, or `resume`",
             Clears::Config => "a changed configuration, or `resume`",
             Clears::Review => "a person who reviews what was put aside",
@@ -255,7 +267,7 @@ pub struct On {
     attributed: Option<bool>,
     field: Option<FieldClass>,
     retryable: bool,
-    skewed: bool,
+    says: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -304,7 +316,7 @@ impl On {
         attributed: None,
         field: None,
         retryable: false,
-        skewed: false,
+        says: &[],
     };
 
     /// These HTTP statuses, as inclusive ranges.
@@ -344,9 +356,9 @@ impl On {
         On { retryable: true, ..self }
     }
 
-    /// ... in an answer whose clock differs from ours by more than is tolerated.
-    pub const fn skewed(self) -> On {
-        On { skewed: true, ..self }
+    /// ... whose words contain one of these, in any case.
+    pub const fn says(self, phrases: &'static [&'static str]) -> On {
+        On { says: phrases, ..self }
     }
 
     fn holds(&self, fault: &Fault) -> bool {
@@ -367,7 +379,25 @@ impl On {
             && self.attributed.is_none_or(|wanted| wanted == fault.attributed)
             && self.field.is_none_or(|class| fault.field.as_deref().and_then(FieldClass::of) == Some(class))
             && (!self.retryable || fault.retryable == Some(true))
-            && (!self.skewed || is_skewed(fault))
+            && (self.says.is_empty() || self.is_said(&fault.detail))
+    }
+    fn is_said(&self, detail: &str) -> bool {
+        let detail = detail.to_ascii_lowercase();
+        self.says.iter().any(|phrase| detail.contains(phrase))
+    }
+    /// The HTTP statuses this row is about, as inclusive ranges; empty when it is not about a status.
+    pub fn statuses(&self) -> &'static [(u16, u16)] {
+        match self.what {
+            What::Status(ranges) => ranges,
+            What::Anything | What::Kinds(_) => &[],
+        }
+    }
+    /// The kinds of failure without an HTTP status this row is about.
+    pub fn other_kinds(&self) -> &'static [Kind] {
+        match self.what {
+            What::Kinds(kinds) => kinds,
+            What::Anything | What::Status(_) => &[],
+        }
     }
     /// The codes this row names.
     pub fn codes(&self) -> &'static [&'static str] {
@@ -382,13 +412,8 @@ impl On {
             && self.attributed.is_none()
             && self.field.is_none()
             && !self.retryable
-            && !self.skewed
+            && self.says.is_empty()
     }
-}
-
-/// Our clock and theirs differ by more than is tolerated.
-pub(super) fn is_skewed(fault: &Fault) -> bool {
-    fault.skew_ms.is_some_and(|skew| Duration::from_millis(skew.unsigned_abs()) >= CLOCK_SKEW_TOLERATED)
 }
 
 // --- timers shared by many rows -----------------------------------------------------------------------------
@@ -414,6 +439,8 @@ pub const LOCKOUT: Verdict = Verdict::Lockout {
 /// One attempt after 15 min and a last one after a day: a secret refused at both is taken to be wrong.
 pub const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
 pub(super) const LATER: Verdict = Verdict::Backoff { wait: CYCLES, quick: 0, last: None };
+pub(super) const RELIST: Verdict =
+    Verdict::Relist { at_once: 3, wait: CYCLES, patience: Some(Patience { tries: 24, over: DAY }) };
 pub(super) const HALT: Verdict = Verdict::Halt { probe: None };
 
 pub(super) const fn soon(quick: u8) -> Verdict {
@@ -425,3 +452,13 @@ pub(super) const fn halt_probing(every: Duration) -> Verdict {
 pub(super) const fn tries_then_halt(after: u8, probe: Option<Duration>) -> Verdict {
     Verdict::Backoff { wait: CYCLES, quick: 0, last: Some(Last { after, end: End::Halt { probe } }) }
 }
+
+/// Nothing changes when it lasts.
+pub(super) const STEADY: &[(Duration, Severity)] = &[];
+/// After three cycles, counted in time: a passing fault has passed by then.
+pub(super) const THREE_CYCLES: &[(Duration, Severity)] = &[(Duration::from_secs(15 * 60), Severity::Error)];
+/// Faults of the service: an hour is worth knowing, a day endangers what it keeps for a week.
+pub(super) const HOUR_THEN_DAY: &[(Duration, Severity)] =
+    &[(HOUR, Severity::Error), (DAY, Severity::Critical)];
+/// Held up, but nothing is lost for days.
+pub(super) const AN_HOUR: &[(Duration, Severity)] = &[(HOUR, Severity::Error)];

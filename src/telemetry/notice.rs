@@ -53,6 +53,8 @@ pub struct Incident<'a> {
     pub wait: Option<Duration>,
     /// What the operator should do; empty when there is nothing to do.
     pub remedy: &'a str,
+    /// What lifts it: the end of "Ends with …".
+    pub clears: &'static str,
 }
 
 impl Notice<'_> {
@@ -90,6 +92,7 @@ impl<'a> Incident<'a> {
             severity: Grade::of(rule.severity),
             wait,
             remedy: rule.remedy,
+            clears: rule.clears.as_str(),
         }
     }
 

@@ -61,7 +61,15 @@ fn locked() -> Fault {
 
 fn incident(fault: &Fault, severity: Grade) -> Incident<'_> {
     let wait = Some(Duration::from_secs(1860));
-    Incident { fault, rule: "M07", action: "pause", severity, wait, remedy: "Unlock the account." }
+    Incident {
+        fault,
+        rule: "M07",
+        action: "pause",
+        severity,
+        wait,
+        remedy: "Unlock the account.",
+        clears: "`resume`",
+    }
 }
 
 /// One of every kind of news.

@@ -4,11 +4,13 @@
 use crate::dates;
 use crate::feeds::{Api, FEEDS, Feed, glob};
 use crate::files::{Order, Spoil};
+use crate::quota::{Counted, LISTINGS, Quota};
 use crate::rows::Rows;
 use crate::runs::Run;
 use crate::world::{FeedState, Tenant, World, hold};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -201,6 +203,45 @@ fn feed_entry(state: &FeedState, feed: &Feed, now: i64, digests: bool) -> Value 
     entry
 }
 
+/// Files or events of one piece of [`spans`].
+const SPAN_PIECE: u64 = 20_000;
+
+/// How many pieces [`spans`] comes in.
+pub fn span_pieces(tenant: &Tenant, feed: &Feed, second: bool) -> u64 {
+    let files = feed.is_batch() && !second;
+    let count = |state: &FeedState| if files { state.files.len() as u64 } else { state.events() };
+    tenant.feed(feed).map_or(0, |state| count(&state).div_ceil(SPAN_PIECE))
+}
+
+/// How often the events of one piece were handed out, in lines of JSON.
+pub fn spans(tenant: &Tenant, feed: &Feed, second: bool, piece: u64, now: i64) -> String {
+    let Some(state) = tenant.feed(feed) else { return String::new() };
+    let range = piece * SPAN_PIECE..(piece + 1) * SPAN_PIECE;
+    let mut out = String::new();
+    if feed.is_batch() && !second {
+        for file in range.start..range.end.min(state.files.len() as u64) {
+            let note = usize::try_from(file).ok().and_then(|at| state.files.get(at));
+            let (Some(run), Some(note)) = (state.run_of_file(file), note) else { continue };
+            let events = run.events_of(file - run.first_file);
+            let line = json!({"feed": feed.name, "file": file, "first": run.first_event + events.start,
+                "events": events.end - events.start, "listed": note.listed, "handed": note.handed,
+                "damaged": note.damaged, "expired": run.file_expired(file - run.first_file, now)});
+            out += &format!("{line}\n");
+        }
+        return out;
+    }
+    let rows = if second { &state.second } else { &state.rows };
+    let (mut first, end) = (range.start, range.end.min(state.events()));
+    while first < end {
+        let times = rows.times(first);
+        let next = (first..end).find(|&event| rows.times(event) != times).unwrap_or(end);
+        let line = json!({"feed": feed.name, "first": first, "events": next - first, "handed": times});
+        out += &format!("{line}\n");
+        first = next;
+    }
+    out
+}
+
 /// The generations of the API that a tenant uses; 2.0 until it has used one.
 fn generations(tenant: &Tenant) -> Vec<Api> {
     let used: Vec<Api> = hold(&tenant.used).iter().copied().collect();
@@ -229,15 +270,17 @@ async fn tenant_entry(world: &World, tenant: &Tenant, drawn: &Drawn<'_>) -> io::
     }
     totals.remove("most_often");
     let account = hold(&tenant.account);
-    let quota = hold(&tenant.quota);
+    let quotas = hold(&tenant.quotas);
+    let listings = quotas.get(&LISTINGS);
     Ok(json!({
         "account_id": tenant.code(),
         "apis": apis.iter().map(|api| if *api == Api::One { "1.0" } else { "2.0" }).collect::<Vec<_>>(),
         "feeds": feeds,
         "totals": totals,
         "requests": *hold(&tenant.requests),
-        "max_listing_calls_per_window": quota.max_calls,
-        "listing_calls_over_quota": quota.refused,
+        "quotas": quota_entries(&quotas),
+        "max_listing_calls_per_window": listings.map_or(0, |quota| quota.max_calls),
+        "listing_calls_over_quota": listings.map_or(0, |quota| quota.refused),
         "token_requests": account.token_requests,
         "tokens_issued": account.tokens_issued,
         "failed_logins": account.failed_logins,
@@ -248,6 +291,15 @@ async fn tenant_entry(world: &World, tenant: &Tenant, drawn: &Drawn<'_>) -> io::
         "calls_while_locked": account.calls_while_locked,
         "bearer_leaks": *hold(&tenant.bearer_leaks),
     }))
+}
+
+fn quota_entries(quotas: &BTreeMap<Counted, Quota>) -> Map<String, Value> {
+    let entry = |(counted, quota): (&Counted, &Quota)| {
+        let entry = json!({"window_seconds": counted.window / dates::SECOND, "calls_this_window": quota.calls,
+            "max_calls_per_window": quota.max_calls, "refused": quota.refused});
+        (counted.name.to_owned(), entry)
+    };
+    quotas.iter().map(entry).collect()
 }
 
 /// What of the ledger is wanted.

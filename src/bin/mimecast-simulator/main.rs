@@ -3,8 +3,10 @@
 //! It is a second opinion: it shares no code with the collector, so that a misreading of the API would have to be
 //! made twice to go unnoticed. The map, in reading order:
 //!
-//! * the truth: `feeds` → `message` → `records`, `window_records` (by `json`) → `runs` → `files`
-//! * the surfaces: `server` → `token`, `listing`, `download`, `window`; the rules they keep: `accounts`, `quota`
+//! * the truth: `feeds` → `message` → `records`, `window_records`, `mta_records`, `threat_records` (by `json`) → `runs`
+//!   → `files`
+//! * the surfaces: `server` → `caller` (`token`, `signature`) → `listing` and `download`, `stream`, `window` (by
+//!   `functions`), `mta`, `threat_feed`; the rules they keep: `accounts`, `quota`
 //! * the mischief: `scenario` ← `scenario_text` ← `presets`; `answers` has every form of failure
 //! * the books: `world` remembers, `ledger` adds up, `control` is the way in
 
@@ -15,6 +17,8 @@ mod clock;
 mod control;
 mod dates;
 mod download;
+#[cfg(test)]
+mod feed_tests;
 mod feeds;
 mod files;
 mod functions;
@@ -22,11 +26,15 @@ mod json;
 mod ledger;
 mod listing;
 mod message;
+mod mta;
 mod mta_records;
 mod presets;
 mod query;
 mod quota;
 mod records;
+mod recovery_rows;
+#[cfg(test)]
+mod recovery_tests;
 mod rows;
 mod runs;
 mod scenario;
@@ -35,6 +43,8 @@ mod server;
 #[cfg(test)]
 mod server_tests;
 mod signature;
+mod stream;
+mod threat_feed;
 mod threat_records;
 mod token;
 mod window;
@@ -42,6 +52,7 @@ mod window_records;
 #[cfg(test)]
 mod window_tests;
 mod world;
+mod zip;
 
 use crate::clock::Clock;
 use crate::scenario::Scenario;
@@ -64,6 +75,9 @@ struct Args {
     /// Address to listen on; port 0 takes any free one. The line `listening on http://…` says which
     #[arg(long, default_value = "127.0.0.1:8480", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Print every scenario that has a name, one per line, and end
+    #[arg(long)]
+    list_scenarios: bool,
     /// Allow an address that other machines can reach. There is no protection: everybody may read and change
     /// everything
     #[arg(long)]
@@ -136,6 +150,10 @@ type Failure = (u8, String);
 
 async fn run(args: Args) -> Result<(), Failure> {
     let failed = |why: String| (1, why);
+    if args.list_scenarios {
+        let list = format!("{}\n{}", control::preset_list(), control::row_list());
+        return std::io::stdout().write_all(list.as_bytes()).map_err(|why| failed(why.to_string()));
+    }
     if !args.listen.ip().is_loopback() && !args.allow_remote {
         let why = "can be reached from other machines; add --allow-remote if you mean it";
         return Err((2, format!("{} {why}", args.listen)));

@@ -15,6 +15,8 @@ pub struct Pen {
     /// Writes the records in the other form in which they can be had: as objects of the stream, as lines of keys
     /// and values, as rows of a table. What it is called per feed: [`Feed::second_form`].
     pub second: bool,
+    /// Of the record written last.
+    pub subtype: Option<&'static str>,
 }
 
 /// Which record: everything that decides its bytes.
@@ -40,6 +42,7 @@ struct Draft<'a> {
     dice: u64,
     at: u64,
     stream: bool,
+    subtype: Option<&'static str>,
     scratch: &'a mut String,
 }
 
@@ -56,6 +59,7 @@ impl Pen {
             message: Message::default(),
             scratch: String::new(),
             second: false,
+            subtype: None,
         }
     }
 
@@ -77,6 +81,7 @@ impl Pen {
             dice,
             at: u64::try_from(nth.at).unwrap_or(0),
             stream: self.second,
+            subtype: None,
             scratch: &mut self.scratch,
         };
         if feed.kind == Kind::Ci {
@@ -85,6 +90,7 @@ impl Pen {
             draft.gateway(feed.label, &self.account, nth);
         }
         draft.o.end();
+        self.subtype = draft.subtype;
     }
 }
 
@@ -128,7 +134,8 @@ impl Draft<'_> {
         self.o.escaped("processingId", self.scratch);
     }
 
-    fn ends(&mut self, label: &str, subtype: Option<&str>) {
+    fn ends(&mut self, label: &str, subtype: Option<&'static str>) {
+        self.subtype = subtype;
         let (kind, sub) = if self.stream { ("eventType", "subType") } else { ("type", "subtype") };
         self.o.text(kind, label);
         match subtype {

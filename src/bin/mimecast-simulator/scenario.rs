@@ -16,7 +16,6 @@ pub enum Surface {
     /// A function of `/api/…` that answers with pages.
     Window,
     /// The log of API 1.0.
-    #[expect(dead_code, reason = "its door comes with the log")]
     Mta,
     ThreatFeed,
 }
@@ -58,6 +57,13 @@ pub enum Effect {
     NoPagination,
     NoData,
     Partial,
+    // the log of API 1.0
+    NotAZip,
+    Traversal,
+    UnknownPrefix,
+    ZeroBytes,
+    BrokenJson,
+    NoSiemToken,
     // listing
     SameFileTwice,
     ForeignLink,
@@ -80,7 +86,13 @@ pub enum Effect {
 }
 
 /// The names used in scenario text.
-pub const EFFECTS: [(&str, Effect); 32] = [
+pub const EFFECTS: [(&str, Effect); 38] = [
+    ("not-a-zip", Effect::NotAZip),
+    ("traversal", Effect::Traversal),
+    ("unknown-prefix", Effect::UnknownPrefix),
+    ("zero-bytes-member", Effect::ZeroBytes),
+    ("broken-member", Effect::BrokenJson),
+    ("no-siem-token", Effect::NoSiemToken),
     ("next-object", Effect::NextObject),
     ("next-null", Effect::NextNull),
     ("next-always", Effect::NextAlways),
@@ -176,6 +188,10 @@ pub struct Options {
     pub token_uses: Option<u64>,
     /// Listing calls per window; `None`: no limit.
     pub quota: Option<u64>,
+    /// Calls of the stream per hour.
+    pub stream_quota: Option<u64>,
+    /// Calls of each function of `/api/…` per 15 minutes.
+    pub api_quota: Option<u64>,
     /// How far the date of a signed request may be from our clock, milliseconds.
     pub skew_tolerance: i64,
     /// Bad logins within `lock_period` that lock the account, and for how long it is locked.
@@ -205,6 +221,8 @@ impl Default for Options {
             token_life: 1_799,
             token_uses: None,
             quota: Some(50),
+            stream_quota: Some(300),
+            api_quota: None,
             skew_tolerance: 5 * dates::MINUTE,
             lock_after: 5,
             lock_period: 30 * dates::MINUTE,

@@ -5,12 +5,16 @@ use crate::caller::Caller;
 use crate::control;
 use crate::dates;
 use crate::download::{self, Target};
-use crate::feeds::{self, Api, Feed, Kind};
+use crate::feeds::{self, Api, FEEDS, Feed, Kind};
 use crate::functions::{self, Function};
 use crate::listing;
 use crate::message::mix;
+use crate::mta;
 use crate::query;
-use crate::scenario::{Call, Surface, Verdict};
+use crate::quota::{Counted, LISTINGS, STREAM};
+use crate::scenario::{Call, Effect, Options, Surface, Verdict};
+use crate::stream;
+use crate::threat_feed;
 use crate::token;
 use crate::window::{self, Asked};
 use crate::world::{Tenant, World, hold};
@@ -19,6 +23,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{self, HeaderMap, HeaderValue, Method};
 use axum::response::Response;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +119,10 @@ enum Route {
 #[derive(Clone, Copy)]
 pub enum Door {
     Listing(Kind),
+    Stream(Kind),
     Function(&'static Function),
+    Mta,
+    ThreatFeed,
 }
 
 impl Door {
@@ -122,14 +130,18 @@ impl Door {
         Some(match path {
             "/siem/v1/batch/events/cg" => Door::Listing(Kind::Cg),
             "/siem/v1/batch/events/ci" => Door::Listing(Kind::Ci),
+            "/siem/v1/events/cg" => Door::Stream(Kind::Cg),
+            "/siem/v1/events/ci" => Door::Stream(Kind::Ci),
+            mta::PATH => Door::Mta,
+            threat_feed::PATH => Door::ThreatFeed,
             _ => Door::Function(functions::at(path)?),
         })
     }
 
     fn method(self) -> Method {
         match self {
-            Door::Listing(_) => Method::GET,
-            Door::Function(_) => Method::POST,
+            Door::Listing(_) | Door::Stream(_) => Method::GET,
+            Door::Function(_) | Door::Mta | Door::ThreatFeed => Method::POST,
         }
     }
 
@@ -138,21 +150,29 @@ impl Door {
         match self {
             Door::Listing(Kind::Cg) => "listing.cg",
             Door::Listing(_) => "listing.ci",
+            Door::Stream(Kind::Cg) => "stream.cg",
+            Door::Stream(_) => "stream.ci",
             Door::Function(function) => function.feed,
+            Door::Mta => feeds::MTA,
+            Door::ThreatFeed => "threat-feed",
         }
     }
 
     fn surface(self) -> Surface {
         match self {
             Door::Listing(_) => Surface::Listing,
+            Door::Stream(_) => Surface::Stream,
             Door::Function(_) => Surface::Window,
+            Door::Mta => Surface::Mta,
+            Door::ThreatFeed => Surface::ThreatFeed,
         }
     }
 
     fn is_of(self, api: Api) -> bool {
         match self {
-            Door::Listing(_) => api == Api::Two,
-            Door::Function(_) => true,
+            Door::Listing(_) | Door::Stream(_) => api == Api::Two,
+            Door::Function(_) | Door::ThreatFeed => true,
+            Door::Mta => api == Api::One,
         }
     }
 
@@ -161,7 +181,25 @@ impl Door {
             Door::Listing(kind) => {
                 query::value(&request.query, "type").and_then(|label| feeds::of_type(kind, label))
             }
+            Door::Stream(kind) => {
+                let first = query::value(&request.query, "types")?.split([',', ':']).next()?;
+                feeds::of_type(kind, first)
+            }
             Door::Function(function) => feeds::named(function.feed),
+            Door::Mta => feeds::named(feeds::MTA),
+            Door::ThreatFeed => {
+                let label = threat_feed::feed_type(&request.body)?;
+                FEEDS.iter().find(|feed| feed.kind == Kind::Intel && feed.label == label)
+            }
+        }
+    }
+
+    /// What its calls are counted with, and how many are allowed.
+    fn quota(self, options: &Options) -> (Counted, Option<u64>) {
+        match self {
+            Door::Listing(_) => (LISTINGS, options.quota),
+            Door::Stream(_) => (STREAM, options.stream_quota),
+            _ => (Counted::function(self.name()), options.api_quota),
         }
     }
 }
@@ -228,7 +266,7 @@ async fn data(world: &World, request: &Request, door: Door) -> Played {
     let caller = Caller::of(world, request);
     let call = Call { surface: door.surface(), tenant: caller.name(), feed: door.feed(request), file: None };
     let (verdict, reply) = judged(world, &call).await;
-    let room = caller.tenant.as_ref().map_or(Ok(()), |tenant| quota(world, tenant, door));
+    let room = caller.tenant.as_ref().map_or(Ok(None), |tenant| quota(world, tenant, door));
     let response = match reply {
         Some(reply) => reply,
         // A call that the scenario answers is not a use of the token.
@@ -236,38 +274,69 @@ async fn data(world: &World, request: &Request, door: Door) -> Played {
             Err(refusal) => refusal.response(world.clock.wire(), 0),
             Ok(_) if !door.is_of(caller.api) => unknown().response(world.clock.wire(), 0),
             Ok(tenant) => match room {
-                Err(wait) => too_many(wait).response(world.clock.wire(), 0),
-                Ok(()) => {
+                Err(wait) => too_many(caller.api, wait).response(world.clock.wire(), 0),
+                Ok(left) => {
                     let asked = Asked { tenant: &tenant, api: caller.api, request, verdict: &verdict };
-                    given(world, door, &asked).await
+                    let mut response = given(world, door, &asked).await;
+                    if caller.api == Api::One {
+                        tell_room(&mut response, left);
+                    }
+                    response
                 }
             },
         },
     };
+    let response = if verdict.has(Effect::Cut) { cut(response).await } else { response };
     (caller.tenant, door.name(), response)
 }
 
-/// # Errors
-/// The milliseconds to wait, for a call over the quota.
-fn quota(world: &World, tenant: &Tenant, door: Door) -> Result<(), i64> {
-    let options = world.options(&tenant.name);
-    match door {
-        Door::Listing(_) => hold(&tenant.quota).call(world.clock.now(), options.quota),
-        Door::Function(_) => Ok(()),
-    }
+/// The connection breaks in the middle of an answer.
+async fn cut(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let half = [Ok(whole.slice(..whole.len() / 2)), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
+    Response::from_parts(parts, Body::from_stream(futures_util::stream::iter(half)))
 }
 
-fn too_many(wait: i64) -> Reply {
-    Reply { wait, wait_as: WaitAs::ResetMs, ..Reply::new(429, Form::Flat, "too_many_requests", "") }
+/// The limit, and how many calls are left of it.
+type Room = Option<(u64, u64)>;
+
+/// # Errors
+/// The milliseconds to wait, for a call over the quota.
+fn quota(world: &World, tenant: &Tenant, door: Door) -> Result<Room, i64> {
+    let (counted, limit) = door.quota(&world.options(&tenant.name));
+    let mut quotas = hold(&tenant.quotas);
+    let quota = quotas.entry(counted).or_default();
+    quota.call(world.clock.now(), counted.window, limit)?;
+    Ok(limit.map(|limit| (limit, limit.saturating_sub(quota.calls))))
+}
+
+/// API 1.0 says in every answer how many calls are left, 2.0 only when there are none.
+fn tell_room(response: &mut Response, room: Room) {
+    let Some((limit, left)) = room else { return };
+    response.headers_mut().insert("x-ratelimit-limit", HeaderValue::from(limit));
+    response.headers_mut().insert("x-ratelimit-remaining", HeaderValue::from(left));
+}
+
+fn too_many(api: Api, wait: i64) -> Reply {
+    let reply = match api {
+        Api::One => Reply::new(429, Form::Meta, "0008", "Too Many Requests"),
+        Api::Two => Reply::new(429, Form::Flat, "too_many_requests", ""),
+    };
+    Reply { wait, wait_as: WaitAs::ResetMs, ..reply }
 }
 
 /// The good answer.
 async fn given(world: &World, door: Door, asked: &Asked<'_>) -> Response {
     match door {
         Door::Listing(kind) => listing::answer(world, asked.tenant, kind, asked.request, asked.verdict).await,
-        Door::Function(function) => match feeds::named(function.feed) {
-            Some(feed) => window::answer(world, function, feed, asked),
-            None => respond(500, None, Body::empty()),
+        Door::Stream(kind) => stream::answer(world, kind, asked),
+        Door::ThreatFeed => threat_feed::answer(world, door.feed(asked.request), asked),
+        Door::Mta | Door::Function(_) => match (door, door.feed(asked.request)) {
+            (Door::Function(function), Some(feed)) => window::answer(world, function, feed, asked),
+            (_, Some(feed)) => mta::answer(world, feed, asked),
+            _ => respond(500, None, Body::empty()),
         },
     }
 }

@@ -23,7 +23,6 @@ pub fn uuid(seed: u64) -> String {
 
 const NAMES: [&str; 4] = ["macro.xlsm", "setup.exe", "Rechnung|März.docm", "invoice \"final\".pdf"];
 
-#[expect(dead_code, reason = "its door comes with the feed")]
 pub const TABLE_HEAD: &[u8] = b"type|id|created|modified|name|pattern";
 
 pub fn write(pen: &mut Pen, feed: &Feed, nth: &Nth, out: &mut Vec<u8>) {

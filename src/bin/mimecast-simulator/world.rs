@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::feeds::{self, Api, FEEDS, Feed, Kind};
 use crate::files::{Cache, Key, Made, Order, Spoil};
 use crate::message::mix;
-use crate::quota::Quota;
+use crate::quota::{Counted, Quota};
 use crate::rows::Rows;
 use crate::runs::Run;
 use crate::scenario::{Call, Options, Scenario, Stage, Verdict};
@@ -89,7 +89,7 @@ pub struct Tenant {
     pub signatures: Mutex<Signatures>,
     /// The generations of the API that it has used.
     pub used: Mutex<BTreeSet<Api>>,
-    pub quota: Mutex<Quota>,
+    pub quotas: Mutex<BTreeMap<Counted, Quota>>,
     feeds: Vec<Mutex<FeedState>>,
     /// Surface → status → requests.
     pub requests: Mutex<BTreeMap<&'static str, BTreeMap<u16, u64>>>,
@@ -104,7 +104,7 @@ impl Tenant {
             account: Mutex::default(),
             signatures: Mutex::default(),
             used: Mutex::default(),
-            quota: Mutex::default(),
+            quotas: Mutex::default(),
             feeds: FEEDS.iter().map(|_| Mutex::default()).collect(),
             requests: Mutex::default(),
             bearer_leaks: Mutex::default(),
@@ -202,11 +202,20 @@ impl World {
 
     /// Makes more events of a feed available.
     pub fn publish(&self, tenant: &Tenant, feed: &Feed, batch: Batch) {
-        let options = self.options(&tenant.name);
-        let Some(mut state) = tenant.feed(feed) else { return };
         if batch.events == 0 {
             return;
         }
+        let options = self.options(&tenant.name);
+        let Some(mut state) = tenant.feed(feed) else { return };
+        self.add_run(tenant, feed, &mut state, batch, &options);
+        if options.future > 0 {
+            let from = self.clock.wire() + options.future;
+            let ahead = Batch { events: 1, messages: 1, from, until: from + 1 };
+            self.add_run(tenant, feed, &mut state, ahead, &options);
+        }
+    }
+
+    fn add_run(&self, tenant: &Tenant, feed: &Feed, state: &mut FeedState, batch: Batch, options: &Options) {
         let mut per_file = self.setup.per_file;
         if feed.kind == Kind::Mta {
             // A file has one type, and a backlog should have files of every type.

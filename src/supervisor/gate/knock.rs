@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::Gate;
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
+use crate::limits::CLOCK_SKEW_TOLERATED;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
-use crate::supervisor::rule::{Rule, Scope, Verdict, is_skewed};
+use crate::supervisor::rule::{Rule, Scope, Verdict};
 
 impl Gate {
     /// The same gate, of a secret that signs each call.
@@ -64,6 +65,11 @@ impl Gate {
     pub fn can_be_renewed(&self, fault: &Fault) -> bool {
         !self.signs || is_skewed(fault)
     }
+}
+
+/// Our clock and theirs differ by more than is tolerated.
+fn is_skewed(fault: &Fault) -> bool {
+    fault.skew_ms.is_some_and(|skew| Duration::from_millis(skew.unsigned_abs()) >= CLOCK_SKEW_TOLERATED)
 }
 
 /// Mimecast looked beyond the signature: it speaks of rights, fields or things, in its own form.

@@ -221,7 +221,7 @@ impl Feed<'_> {
 
 fn say_fault(key: &FeedKey, incident: &Incident<'_>, clears: &str) {
     let fault = incident.fault;
-    let clears_words = if clears.is_empty() { String::new() } else { format!(" Clears when {clears}.") };
+    let clears_words = if clears.is_empty() { String::new() } else { format!(" Ends with {clears}.") };
     say_at!(incident.severity, target: "mimecollectd::feed", tenant = key.tenant, feed = key.feed,
         rule = incident.rule, action = incident.action, status = fault.status(), code = fault.code_str(),
         request_id = fault.request_id.as_deref().map(|id| clean(id).into_owned()),

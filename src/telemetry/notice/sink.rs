@@ -113,7 +113,7 @@ impl Sink<'_> {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
                     action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
                     remedy = incident.remedy,
-                    "delivery to {sink} is halted, {waiting} events wait in the store: {} ({}). {} Clears when {clears}.",
+                    "delivery to {sink} is halted, {waiting} events wait in the store: {} ({}). {} Ends with {clears}.",
                     clean(&incident.fault.to_string()), incident.rule, incident.remedy);
             }
             _ => {}

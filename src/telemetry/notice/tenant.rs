@@ -68,6 +68,6 @@ fn say_closed(tenant: &str, state: CredentialState, incident: &Incident<'_>, unt
         rule = incident.rule, action = incident.action, status = incident.fault.status(),
         code = incident.fault.code_str(), request_id = incident.fault.request_id.as_deref().map(|id| clean(id).into_owned()),
         until = at(until), remedy = incident.remedy,
-        "credential of {tenant} is {}, all its feeds wait: {}. {} ({}). {}", state.as_str().replace('_', " "),
-        clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+        "credential of {tenant} is {}, all its feeds wait: {}. {} ({}). {} Ends with {}.", state.as_str().replace('_', " "),
+        clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy, incident.clears);
 }
