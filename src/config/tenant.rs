@@ -101,7 +101,7 @@ pub(super) fn name_fits(value: &Value<'_>, kind: &str) -> Option<String> {
     None
 }
 
-fn read_proxy(value: &Value<'_>) -> Option<Url> {
+pub(super) fn read_proxy(value: &Value<'_>) -> Option<Url> {
     let url = value.url(&["http", "https"], "http://proxy.example.com:3128")?;
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         let title = format!("`{}` cannot be used", value.name);

@@ -2,16 +2,18 @@
 //! files and has no way to send either. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
+mod incoming;
 mod resolver;
 mod tls;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::Url;
 
 use self::failed::fault;
+pub use self::incoming::Incoming;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
 use super::auth::{self, Pass, Token};
@@ -23,8 +25,8 @@ use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS,
-    MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
+    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
+    DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -51,11 +53,18 @@ pub struct Timeouts {
     pub call: Duration,
     /// Silence inside a download.
     pub silence: Duration,
+    /// Over which a download's rate is measured.
+    pub measured: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { connect: CONNECT_TIMEOUT, call: API_TIMEOUT, silence: DOWNLOAD_READ_TIMEOUT }
+        Timeouts {
+            connect: CONNECT_TIMEOUT,
+            call: API_TIMEOUT,
+            silence: DOWNLOAD_READ_TIMEOUT,
+            measured: DOWNLOAD_RATE_OVER,
+        }
     }
 }
 
@@ -86,13 +95,16 @@ pub struct ApiClient {
     http: reqwest::Client,
     base: Url,
     clock: Clock,
+    /// Longest silence inside of an answer that is a file.
+    silence: Duration,
 }
 
 impl ApiClient {
     /// Errors: the proxy cannot be used.
     pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
         let http = builder(outlet)?.timeout(outlet.timeouts.call);
-        Ok(ApiClient { http: finish(http)?, base: outlet.base_url.clone(), clock: outlet.clock.clone() })
+        let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
+        Ok(ApiClient { http: finish(http)?, base, clock, silence: outlet.timeouts.silence })
     }
 
     /// One call of a function.
@@ -100,6 +112,16 @@ impl ApiClient {
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
     pub async fn send(&self, request: &Request, pass: &Pass) -> Result<Answer, Fault> {
         self.call(Origin::Api, request, Some(pass)).await
+    }
+
+    /// One call of a function whose answer is a file of any size. `accept` as for every other function: an answer
+    /// that is no file is JSON.
+    ///
+    /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
+    pub async fn open(&self, request: &Request, pass: &Pass) -> Result<Incoming, Fault> {
+        let (response, sent_id) =
+            self.respond(Origin::Api, request, Some(pass), Some(ARCHIVE_TIMEOUT)).await?;
+        Ok(Incoming::new((plain(response.headers()), sent_id), response, self.silence))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -116,11 +138,27 @@ impl ApiClient {
     }
 
     async fn call(&self, origin: Origin, request: &Request, pass: Option<&Pass>) -> Result<Answer, Fault> {
-        let sent_id = uuid::Uuid::new_v4().to_string();
-        let answer = self.exchange(origin, request, self.proof(pass, request, &sent_id)?).await;
+        let (response, sent_id) = self.respond(origin, request, pass, None).await?;
+        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
         let ours = Some(sent_id.clone());
-        let (status, headers, body) = answer.map_err(|fault| Fault { sent_id: ours, ..fault })?;
+        let body = read_bounded(origin, response).await.map_err(|fault| Fault { sent_id: ours, ..fault })?;
         Ok(Answer { status, headers, body, sent_id })
+    }
+
+    /// The answer's beginning, and our id of the request. `limit`: for the whole exchange, instead of the usual one.
+    async fn respond(
+        &self,
+        origin: Origin,
+        request: &Request,
+        pass: Option<&Pass>,
+        limit: Option<Duration>,
+    ) -> Result<(reqwest::Response, String), Fault> {
+        let sent_id = uuid::Uuid::new_v4().to_string();
+        let proof = self.proof(pass, request, &sent_id)?;
+        match self.exchange(origin, request, proof, limit).await {
+            Ok(response) => Ok((response, sent_id)),
+            Err(fault) => Err(Fault { sent_id: Some(sent_id), ..fault }),
+        }
     }
 
     /// The headers that say who asks, and under which id.
@@ -155,7 +193,8 @@ impl ApiClient {
         origin: Origin,
         request: &Request,
         proof: Vec<(&'static str, HeaderValue)>,
-    ) -> Result<(u16, Vec<(String, String)>, Bytes), Fault> {
+        limit: Option<Duration>,
+    ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
         })?;
@@ -174,10 +213,11 @@ impl ApiClient {
         for (name, value) in proof {
             call = call.header(name, value);
         }
+        if let Some(limit) = limit {
+            call = call.timeout(limit);
+        }
         let response = call.send().await.map_err(|error| fault(origin, error))?;
-        let response = succeeded(origin, response, &self.clock).await?;
-        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        Ok((status, headers, read_bounded(origin, response).await?))
+        succeeded(origin, response, &self.clock).await
     }
 }
 
@@ -199,6 +239,7 @@ fn header(text: &str) -> Result<HeaderValue, Fault> {
 pub struct DownloadClient {
     http: reqwest::Client,
     policy: LinkPolicy,
+    measured: Duration,
     clock: Clock,
 }
 
@@ -208,7 +249,8 @@ impl DownloadClient {
         let http = builder(outlet)?.read_timeout(outlet.timeouts.silence);
         let policy =
             LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
-        Ok(DownloadClient { http: finish(http)?, policy, clock: outlet.clock.clone() })
+        let measured = outlet.timeouts.measured;
+        Ok(DownloadClient { http: finish(http)?, policy, measured, clock: outlet.clock.clone() })
     }
 
     /// Begins a download.
@@ -217,9 +259,25 @@ impl DownloadClient {
     /// of the connection.
     pub async fn open(&self, file: &FileLink) -> Result<Download, Fault> {
         let url = self.policy.check(file.url.expose())?;
-        let response = self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))?;
+        let mut response = self.get(url.clone()).await?;
+        // one hop at most, and only to where a link might have led in the first place (recovery row H02)
+        if let Some(next) = self.allowed_hop(&url, &response) {
+            response = self.get(next).await?;
+        }
         let response = succeeded(Origin::Download, response, &self.clock).await?;
-        Ok(Download { response, held: Bytes::new() })
+        Ok(Download { response, held: Bytes::new(), over: self.measured, waited: Duration::ZERO, came: 0 })
+    }
+
+    async fn get(&self, url: Url) -> Result<reqwest::Response, Fault> {
+        self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))
+    }
+
+    fn allowed_hop(&self, from: &Url, response: &reqwest::Response) -> Option<Url> {
+        if !response.status().is_redirection() {
+            return None;
+        }
+        let to = response.headers().get(LOCATION)?.to_str().ok()?;
+        self.policy.check(from.join(to).ok()?.as_str()).ok()
     }
 }
 
@@ -228,22 +286,45 @@ impl DownloadClient {
 pub struct Download {
     response: reqwest::Response,
     held: Bytes,
+    over: Duration,
+    /// Time spent waiting, and bytes that came in it, since the rate was looked at last.
+    waited: Duration,
+    came: u64,
 }
 
 impl Download {
     /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
     /// ends in a fault, never in `None`.
     ///
-    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
+    /// Faults: [`Kind::Interrupted`]; [`Kind::Timeout`], also when fewer than [`MIN_DOWNLOAD_BYTES`] come in
+    /// [`DOWNLOAD_RATE_OVER`].
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         while self.held.is_empty() {
+            let start = tokio::time::Instant::now();
             match self.response.chunk().await.map_err(|error| fault(Origin::Download, error))? {
                 Some(bytes) => self.held = bytes,
                 None => return Ok(None),
             }
+            self.measure(start.elapsed())?;
         }
         let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
         Ok(Some(self.held.split_to(size)))
+    }
+
+    /// A drip keeps every time-out from striking; only its rate gives it away. What this side takes to work is not
+    /// counted.
+    fn measure(&mut self, waited: Duration) -> Result<(), Fault> {
+        self.waited += waited;
+        self.came += self.held.len() as u64;
+        if self.waited < self.over {
+            return Ok(());
+        }
+        if self.came < MIN_DOWNLOAD_BYTES {
+            let detail = format!("only {} bytes came in {} s", self.came, self.waited.as_secs());
+            return Err(Fault::new(Origin::Download, Kind::Timeout, detail));
+        }
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 

@@ -43,6 +43,8 @@ impl Position {
         match self {
             Position::Batch { since, .. } => known.read_to().map(|to| to.max(since.start())),
             Position::Window { high, .. } => Some(*high),
+            Position::Token(_) => known.read_to(),
+            Position::Stream(live) => Some(live.high),
         }
     }
 
@@ -51,6 +53,8 @@ impl Position {
         match self {
             Position::Batch { since, .. } => since.start(),
             Position::Window { high, .. } => *high,
+            Position::Token(place) => Time(place.since),
+            Position::Stream(live) => live.from,
         }
     }
 
@@ -73,6 +77,10 @@ impl Position {
                 lost.then_some(*high)
             }
             (Position::Window { high, .. }, _) => Some(*high).filter(|high| old(*high)),
+            // the token's place is the server's to know, but what has left its memory has left it
+            (Position::Token(_), read_to) => read_to.filter(|to| old(*to)),
+            // what the stream has forgotten the files still have
+            (Position::Stream(_), _) => None,
         };
         from.map(|from| TimeSpan { from, to: kept })
     }

@@ -2,6 +2,8 @@
 //! Token requests are single-flight (the lock is held across them), and the gate is written down before each. Keys
 //! that sign have no login: there the first call goes alone, and the others wait for what comes of it.
 
+mod time;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::server_clock::ServerClock;
 use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_TOLERATED, SIGNING_KEYS_LIFE};
+use crate::limits::{BATCH_QUOTA_CALLS, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
@@ -24,8 +26,9 @@ use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::rule::Rule;
+use crate::supervisor::spread::Spread;
 use crate::telemetry::label::CredentialState;
-use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
+use crate::telemetry::notice::{Incident, Notice, Tenant as News};
 
 /// Reads the keys from where the configuration keeps them; again and again, because their files may change.
 pub type KeyReader = Arc<dyn Fn() -> Result<Keys, SetupError> + Send + Sync>;
@@ -62,6 +65,7 @@ pub struct Account {
     pace: Pace,
     credential: tokio::sync::Mutex<Credential>,
     quota: Mutex<Quota>,
+    spread: Mutex<Spread>,
     server_clock: Mutex<ServerClock>,
     /// Held by the first call of keys that sign, until its outcome is known.
     first_call: Arc<tokio::sync::Mutex<()>>,
@@ -129,6 +133,7 @@ impl Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
             quota: Mutex::new(quota),
+            spread: Mutex::default(),
             server_clock: Mutex::default(),
             first_call: Arc::default(),
             signs,
@@ -173,44 +178,6 @@ impl Account {
             self.store.save_quota(&self.identity.tenant, &text).await?;
         }
         Ok(None)
-    }
-
-    /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
-    pub fn server_now(&self) -> Time {
-        self.server_clock().at(self.clock.now())
-    }
-
-    fn server_clock(&self) -> std::sync::MutexGuard<'_, ServerClock> {
-        self.server_clock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sees to it that some answer has told Mimecast's time, where a login can: keys that sign have none, and their
-    /// first call tells it.
-    ///
-    /// # Errors
-    /// As [`Account::access`].
-    pub async fn learn_time(&self) -> Result<(), Fault> {
-        if !self.signs && !self.server_clock().is_known() && self.closed().await.is_none() {
-            self.access().await?;
-        }
-        Ok(())
-    }
-
-    /// Whether `asked`, taken for Mimecast's time when a request was made, has turned out to be in its future.
-    pub fn was_ahead(&self, asked: Time) -> bool {
-        asked.since(self.server_now()) >= CLOCK_SKEW_TOLERATED
-    }
-
-    fn note_skew(&self, skew: i64) {
-        let first = self.server_clock().note(skew);
-        self.tell_skew(first, skew);
-    }
-
-    fn tell_skew(&self, first: bool, skew: i64) {
-        if first {
-            let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
-            Notice::Process(news).emit();
-        }
     }
 
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
@@ -427,6 +394,31 @@ impl Account {
         }
         self.keep(&mut credential).await?;
         self.publish(&mut credential, Some((fault, rule)));
+        Ok(())
+    }
+
+    /// A feed met a fault: what several feeds meet within a short time is the credential's, and a code that no row
+    /// names is remembered.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn met(&self, feed: &'static str, fault: &Fault) -> Result<(), Fault> {
+        let (rule, now) = (self.pace.judge(fault), self.clock.now());
+        let (wide, new) = {
+            let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = spread.note_code(fault, rule, now);
+            self.live.send_modify(|live| live.unknown_codes = spread.unknown().to_vec());
+            (spread.met(feed, rule, self.identity.feeds.len(), now), new)
+        };
+        if new {
+            Notice::Tenant(&self.identity.tenant, News::UnknownCode { fault, rule: rule.id }).emit();
+        }
+        if wide {
+            let mut credential = self.credential.lock().await;
+            credential.gate.widen(fault, self.clock.moment(), &self.pace);
+            self.keep(&mut credential).await?;
+            self.publish(&mut credential, Some((fault, rule)));
+        }
         Ok(())
     }
 

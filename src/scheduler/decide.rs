@@ -416,6 +416,10 @@ impl Deciding<'_> {
     fn give_up(self, fault: &Fault, rule: &'static Rule) -> Decision {
         match self.s.phase {
             Phase::Taking(file) => self.go(Phase::GivingUp(file), Step::GiveUp { file }, Some(rule)),
+            // the answer itself is the file
+            Phase::Asking if fault.origin == Origin::Download => {
+                self.go(Phase::GivingUp(0), Step::GiveUp { file: 0 }, Some(rule))
+            }
             _ => self.fail(fault, CYCLES, rule),
         }
     }

@@ -311,6 +311,59 @@ fn stopping_stops_from_everywhere() {
     assert_eq!(feed.hears(Outcome::Ready), Step::Stop);
 }
 
+#[test]
+fn a_file_refused_under_every_fresh_link_for_a_day_is_given_up_and_the_next_one_taken() {
+    let mut feed = Feed::asking();
+    let mut step = feed.hears(listed(2, Leads::Forward, true));
+    let mut tries = 0;
+    while step != (Step::GiveUp { file: 0 }) {
+        step = match step {
+            Step::Take { .. } => {
+                tries += 1;
+                feed.fails(Origin::Download, Kind::Status(403), "AccessDenied")
+            }
+            Step::Ask => feed.hears(listed(2, Leads::Forward, true)),
+            _ => feed.waits(),
+        };
+        assert!(feed.now < Time::from_secs(100_000), "never given up");
+    }
+    assert!(feed.now >= Time::from_secs(86_400), "given up after {} s", feed.now.secs());
+    assert!(tries >= 24, "{tries} tries");
+    assert_eq!((feed.rule(), feed.hears(Outcome::GaveUp)), ("X17", Step::Take { file: 1 }));
+}
+
+#[test]
+fn a_page_that_fails_for_hours_is_asked_for_in_halves_and_never_given_up() {
+    let mut feed = Feed::asking();
+    let mut halved = None;
+    for _ in 0..60 {
+        feed.fails(Origin::Api, Kind::Status(500), "");
+        if feed.state.page_size(100) < 100 {
+            halved = halved.or(Some(feed.now.secs()));
+        }
+        assert_eq!(feed.waits(), Step::Ask);
+    }
+    assert!((7_200..9_100).contains(&halved.unwrap()), "halved after {halved:?} s");
+    assert_eq!(feed.state.page_size(100), crate::limits::MIN_PAGE_SIZE);
+}
+
+#[test]
+fn a_reduced_page_size_grows_again_after_good_pages() {
+    let mut feed = Feed::asking();
+    for _ in 0..2 {
+        feed.fails(Origin::Api, Kind::Status(413), "");
+        feed.waits();
+    }
+    assert_eq!(feed.state.page_size(100), 25);
+    let mut sizes = Vec::new();
+    for _ in 0..2 * crate::limits::PAGES_BEFORE_GROWING {
+        feed.hears(Outcome::Stored { records: 5, leads: Leads::Forward, caught_up: false });
+        sizes.push(feed.state.page_size(100));
+    }
+    let grown: Vec<_> = [25, 50, 100].map(|size| sizes.iter().filter(|known| **known == size).count()).into();
+    assert_eq!(grown, [7, 8, 1]);
+}
+
 /// Side work comes after what happens now, page by page, and is bounded in each cycle.
 #[test]
 fn side_work_has_its_turn_and_no_more() {

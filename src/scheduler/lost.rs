@@ -29,13 +29,13 @@ impl Hand {
     }
 
     /// The events of a file lie between the newest event stored before it and now; nobody knows more.
-    pub(super) fn gap_of(&self, link: &FileLink) -> Gap {
+    pub(super) fn gap_of(&self, file: &str) -> Gap {
         let to = self.clock.now();
         let from = self.tally.newest.unwrap_or(to.minus(self.reach.lookback)).min(to);
         Gap {
             span: TimeSpan { from, to },
             cause: "file_given_up".to_owned(),
-            detail: format!("file {} could not be read as a whole; what was readable is stored", link.name),
+            detail: format!("file {file} could not be read as a whole; what was readable is stored"),
             records: 0,
             fetchable: false,
         }

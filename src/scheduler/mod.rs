@@ -2,14 +2,17 @@
 //! What all feeds of a tenant share (credential, quota, clients) is the account's.
 
 pub mod account;
+mod answers;
 mod aside;
 pub mod decide;
+mod files;
 mod found;
 pub mod live;
 mod lost;
 pub mod runner;
 mod server_clock;
 pub mod side;
+mod spool;
 pub mod state;
 mod steps;
 
@@ -17,6 +20,8 @@ mod steps;
 mod account_tests;
 #[cfg(test)]
 mod decide_day;
+#[cfg(test)]
+mod decide_faults;
 #[cfg(test)]
 mod decide_model;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::decide::{Outcome, State, Step, Why, decide};
 use super::live::FeedLive;
+use super::spool;
 use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
@@ -82,6 +83,7 @@ impl Runner {
     ) -> Result<Runner, Fault> {
         let row = store.register_feed(&key).await?;
         store.unstage(&key).await?;
+        spool::sweep(store.dir());
         let kept = store.load_feed_state(&key).await?;
         let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);

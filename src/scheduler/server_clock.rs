@@ -44,7 +44,8 @@ impl ServerClock {
         !known && self.correction().is_some()
     }
 
-    fn correction(&self) -> Option<i64> {
+    /// By how much ours is corrected, milliseconds; `None`: it is good.
+    pub fn correction(&self) -> Option<i64> {
         let median = self.skews.get(self.skews.len() / 2).copied()?;
         (u128::from(median.unsigned_abs()) >= CLOCK_SKEW_TOLERATED.as_millis()).then_some(median)
     }

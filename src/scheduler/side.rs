@@ -98,7 +98,7 @@ impl Side {
     }
 
     fn fill(&self, sight: &Sight<'_>) -> Option<Side> {
-        let gap = sight.wanted?;
+        let gap = sight.wanted.filter(|_| sight.feed.reads_spans())?;
         let kept = sight.now.minus(sight.feed.retention);
         let span = TimeSpan { from: gap.span.from.max(kept), to: gap.span.to };
         let before_main = match sight.main {

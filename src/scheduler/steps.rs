@@ -1,5 +1,6 @@
-//! What the steps of a feed do: ask, take a file, turn the page, give a file up, rewind. Each is one exchange
-//! with Mimecast or one transaction with the store, and reports what happened; none waits or tries twice.
+//! What the steps of a feed do: ask and store here, the files of a listing in `files`, answers that are files
+//! themselves in `answers`. Each is one exchange with Mimecast or one transaction with the store, and reports what
+//! happened; none waits or tries twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::account::{Access, Account};
+use super::account::{Access, Account, Slip};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
 use super::lost::{known, mark};
@@ -15,16 +16,13 @@ use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::auth::Pass;
 use crate::mimecast::feed::Feed;
-use crate::mimecast::links::FileLink;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
-use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, FileMark, Gap, Intake, Lane, StagedChunk, Store};
-use crate::supervisor::policy::judge;
-use crate::supervisor::rule::Verdict;
+use crate::store::{Dedupe, FileMark, Intake, Lane, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
@@ -35,7 +33,7 @@ pub struct Hand {
     pub(super) account: Arc<Account>,
     pub(super) store: Store,
     pub(super) clock: Clock,
-    files: Arc<Semaphore>,
+    pub(super) files: Arc<Semaphore>,
     /// The listing being worked through, and the cursor the store holds now.
     pub(super) page: Option<(Listing, Cursor)>,
     /// Side work, while that is what is done.
@@ -54,6 +52,18 @@ pub struct Hand {
     last_success: Option<Time>,
 }
 
+/// What one request goes out with, and what its outcome is reported with.
+pub(super) struct Going {
+    pub pass: Pass,
+    pub slip: Slip,
+}
+
+/// Whether one may go out.
+pub(super) enum Ready {
+    Go(Going),
+    Shut(Outcome),
+}
+
 /// How far a feed reaches back, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach {
@@ -70,7 +80,7 @@ pub(super) struct PageTally {
     since: Instant,
     events: u64,
     duplicate: u64,
-    files: u64,
+    pub(super) files: u64,
     bytes: u64,
     pub(super) newest: Option<Time>,
 }
@@ -79,13 +89,6 @@ impl PageTally {
     pub(super) fn new() -> Self {
         PageTally { since: Instant::now(), events: 0, duplicate: 0, files: 0, bytes: 0, newest: None }
     }
-}
-
-/// One file, read.
-struct FileRead {
-    end: FileEnd,
-    staged: Vec<StagedChunk>,
-    bytes: u64,
 }
 
 impl Hand {
@@ -167,23 +170,17 @@ impl Hand {
         asking: &Asking,
         call: Call,
     ) -> Result<Outcome, Fault> {
-        if let Some(closed) = self.account.closed().await {
-            return Ok(Outcome::Shut { until: closed.until, by: By::Gate }); // costs nothing of the quota
-        }
-        if let Some(until) = self.account.quota(self.feed, call).await? {
-            return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
-        }
-        let (pass, slip) = match self.account.access().await? {
-            Access::Go { pass, slip } => (pass, slip),
-            Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
+        let going = match self.may_ask(call, asking.server_now).await? {
+            Ready::Go(going) => going,
+            Ready::Shut(outcome) => return Ok(outcome),
         };
         let now = asking.server_now;
-        self.first = false;
-        self.asked = now;
-        self.tally = PageTally::new();
         let asked = request::build(self.feed, &position, asking);
+        if let Position::Token(place) = &asked.position {
+            return self.ask_for_file((cursor, place), going, &asked.request).await;
+        }
         let start = Instant::now();
-        let answer = self.account.api.send(&asked.request, &pass).await;
+        let answer = self.account.api.send(&asked.request, &going.pass).await;
         let page = answer.and_then(|answer| {
             self.account.note_headers(self.feed, &answer.headers);
             let full = |fault| answer.blame(fault, self.clock.now());
@@ -196,8 +193,8 @@ impl Hand {
         };
         self.tell_answer(said, start.elapsed());
         match said {
-            Some(fault) => self.account.call_fault(fault, slip).await?,
-            None => self.account.call_ok(slip).await?,
+            Some(fault) => self.failed(fault, going.slip).await?,
+            None => self.account.call_ok(going.slip).await?,
         }
         if said.is_none() && self.account.was_ahead(now) {
             return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
@@ -212,6 +209,35 @@ impl Hand {
         }
     }
 
+    /// Whether a request may go out now, and with what; it is counted then.
+    pub(super) async fn may_ask(&mut self, call: Call, now: Time) -> Result<Ready, Fault> {
+        let shut = |until, by| Ok(Ready::Shut(Outcome::Shut { until, by }));
+        if let Some(closed) = self.account.closed().await {
+            return shut(closed.until, By::Gate); // costs nothing of the quota
+        }
+        if let Some(until) = self.account.quota(self.feed, call).await? {
+            return shut(Some(until), By::Quota);
+        }
+        let access = self.account.access().await;
+        if let Err(fault) = &access {
+            self.account.met(self.key.feed, fault).await?;
+        }
+        let going = match access? {
+            Access::Go { pass, slip } => Going { pass, slip },
+            Access::Shut(closed) => return shut(closed.until, By::Gate),
+        };
+        self.first = false;
+        self.asked = now;
+        self.tally = PageTally::new();
+        Ok(Ready::Go(going))
+    }
+
+    /// Tells the account what a call met.
+    pub(super) async fn failed(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+        self.account.call_fault(fault, slip).await?;
+        self.account.met(self.key.feed, fault).await
+    }
+
     pub(super) fn room(&self) -> Result<(), Fault> {
         if self.store.over_limit() {
             return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
@@ -219,7 +245,7 @@ impl Hand {
         Ok(())
     }
 
-    fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
+    pub(super) fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
         let status = fault.map_or(Some(200), Fault::status);
         let code = fault.map_or("", Fault::code_str);
         Notice::Feed(&self.key, News::Answered { status, code, took }).emit();
@@ -278,164 +304,6 @@ impl Hand {
         Ok(outcome)
     }
 
-    // --- files --------------------------------------------------------------------------------------------
-
-    /// Downloads a file of the listing in hand, stores it and marks it done, in one transaction.
-    ///
-    /// # Errors
-    /// Any fault on the way; nothing counts then.
-    pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(file)?;
-        self.room()?;
-        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        self.store.let_courier_take().await;
-        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
-        self.store_file(&link, read, Vec::new()).await?;
-        Ok(Outcome::Took)
-    }
-
-    /// Keeps what can be read of a file that stays damaged, quarantines its bytes, and marks it done.
-    ///
-    /// # Errors
-    /// Any fault on the way, but not the damage.
-    pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(file)?;
-        let _one_of_few = self.files.clone().acquire_owned().await;
-        let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let read = match self.read_file(&link, salvaging).await {
-            Ok(read) => read,
-            // the server says for good that it has no such file; any other fault may pass, so the file stays due
-            Err(fault)
-                if fault.status().is_some()
-                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
-            {
-                self.nothing_left(&link, &fault)
-            }
-            Err(fault) => return Err(fault),
-        };
-        let gap = self.gap_of(&link);
-        let span = gap.span;
-        self.store_file(&link, read, vec![gap]).await?;
-        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
-        Ok(Outcome::GaveUp)
-    }
-
-    /// A file of which not a byte can be had any more: quarantined by name.
-    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
-        let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
-        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
-        FileRead { end, staged: Vec::new(), bytes: 0 }
-    }
-
-    fn link(&self, file: u16) -> Result<FileLink, Fault> {
-        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
-        links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
-            Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
-        })
-    }
-
-    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
-        let mut staged = Vec::new();
-        let outcome = self.pour(link, &mut parser, &mut staged).await;
-        match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
-            Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
-            Err(mut fault) => {
-                if !staged.is_empty() {
-                    self.store.unstage(&self.key).await?;
-                }
-                if fault.kind == Kind::GzipCorrupt {
-                    // the same damage again, or another: the supervisor compares words
-                    let [a, b, c, d, ..] = parser.sha256();
-                    fault.detail.push_str(&format!(" (sha256 {a:02x}{b:02x}{c:02x}{d:02x}…)"));
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
-    async fn pour(
-        &self,
-        link: &FileLink,
-        parser: &mut FileParser,
-        staged: &mut Vec<StagedChunk>,
-    ) -> Result<u64, Fault> {
-        let mut download = self.account.downloads.open(link).await?;
-        let mut bytes = 0;
-        while let Some(piece) = download.next_piece().await? {
-            parser.push(&piece)?;
-            bytes += self.stage(parser, staged).await?;
-        }
-        parser.close();
-        bytes += self.stage(parser, staged).await?;
-        Ok(bytes)
-    }
-
-    /// Stores the chunks that are complete; returns their bytes.
-    async fn stage(&self, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
-        let mut bytes = 0;
-        while let Some(chunk) = parser.take_sealed() {
-            bytes += chunk.raw.len() as u64;
-            staged.push(self.store.stage(&self.key, chunk).await?);
-        }
-        Ok(bytes)
-    }
-
-    async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
-        let after = listing.position.with_done(link.key);
-        let side = self.side.as_ref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
-        let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
-        let span = Span { from: cursor.clone(), to };
-        // a file given up may come back mended
-        let file = Some(mark(link)).filter(|_| gaps.is_empty());
-        let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
-        let found = Found::new(read.end.unreadable, &link.name);
-        let intake = Intake {
-            staged: read.staged,
-            quarantined: found.items,
-            gaps,
-            listed: read.end.listed,
-            newest: self.plausible(read.end.newest),
-            file,
-            chunks: read.end.chunk.into_iter().collect(),
-            ..self.intake(span.clone())
-        };
-        self.commit(intake, &link.name, bytes, &found.kinds).await?;
-        if let Some((listing, cursor)) = &mut self.page {
-            listing.position = after;
-            *cursor = span.to;
-        }
-        if let (Some(side), Some((listing, _))) = (side, &mut self.page) {
-            listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
-            self.side = Some(side);
-        }
-        self.tally.files += 1;
-        Ok(())
-    }
-
-    /// Moves the cursor to where the finished listing leads.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn turn(&mut self) -> Result<Outcome, Fault> {
-        if let Some((listing, cursor)) = self.page.take()
-            && let PageLeads::Forward(to) = &listing.leads
-        {
-            let mut intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
-            intake.complete = Some(self.asked).filter(|_| listing.caught_up && self.side.is_none());
-            let intake = if listing.caught_up { self.ending(intake) } else { intake };
-            if let Err(fault) = self.store.commit(intake).await {
-                self.page = Some((listing, cursor));
-                return Err(fault);
-            }
-            self.side_moved(self.side.clone(), listing.caught_up);
-            self.tell_page(listing.caught_up);
-        }
-        Ok(Outcome::Turned)
-    }
-
     // --- storing ------------------------------------------------------------------------------------------
 
     /// An intake that moves the cursor and nothing else.
@@ -458,7 +326,7 @@ impl Hand {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &mut self,
         intake: Intake,
         source: &str,
@@ -481,7 +349,7 @@ impl Hand {
         Ok(())
     }
 
-    fn tell_page(&mut self, caught_up: bool) {
+    pub(super) fn tell_page(&mut self, caught_up: bool) {
         let PageTally { since, events, duplicate, files, bytes, newest } =
             std::mem::replace(&mut self.tally, PageTally::new());
         let news =

@@ -8,7 +8,6 @@ use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::CLOCK_SKEW_TOLERATED;
 use crate::supervisor::backoff::Pace;
-use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{Rule, Scope, Verdict};
 
 impl Gate {
@@ -46,7 +45,7 @@ impl Gate {
     /// credential, or about everything between us and Mimecast, closes it. After any other the next call is a
     /// first call again. Returns the row.
     pub fn knock_fault(&mut self, fault: &Fault, life: Duration, at: Moment, pace: &Pace) -> &'static Rule {
-        let rule = judge(fault);
+        let rule = pace.judge(fault);
         self.in_flight = None;
         let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
