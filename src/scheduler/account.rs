@@ -122,7 +122,11 @@ impl Account {
         let keys = (identity.keys)()?;
         let fingerprint = identity.fingerprint(&keys, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
-        let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
+        let gate = kept.and_then(|saved| {
+            let mut gate = Gate::restore(&saved.text, clock.moment(), &pace)?;
+            gate.set_back(saved.ahead_of(clock.now()));
+            Some(gate)
+        });
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let signs = matches!(keys, Keys::Signing(_));
         let gate = if signs { gate.of_signing() } else { gate };

@@ -35,6 +35,7 @@ pub fn window_feeds() -> &'static [&'static str] {
     &FEEDS[of("audit")..=of("archive.view")]
 }
 
+/// Those of [`FEEDS`] and no other: receivers wait for as many events as these feeds have.
 pub const ALL_FEEDS: &str = "feeds = [\"*\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
 
 pub fn file_sink(path: &std::path::Path) -> String {
