@@ -190,6 +190,11 @@ impl Account {
             let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
             Notice::Process(news).emit();
         }
+        let skew = now.then(|| skews.get(skews.len() / 2).copied()).flatten();
+        drop(skews);
+        if self.live.borrow().skew_ms.is_some() || skew.is_some() {
+            self.live.send_modify(|live| live.skew_ms = skew);
+        }
     }
 
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before

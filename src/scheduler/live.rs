@@ -50,6 +50,8 @@ pub struct CredentialLive {
     pub quota_remaining: Option<u64>,
     /// Codes that no row of the recovery table names.
     pub unknown_codes: Vec<UnknownCode>,
+    /// Mimecast's clock minus this machine's, milliseconds, while they differ by more than is tolerated.
+    pub skew_ms: Option<i64>,
 }
 
 impl Default for CredentialLive {
@@ -63,6 +65,7 @@ impl Default for CredentialLive {
             token_expires: None,
             quota_remaining: None,
             unknown_codes: Vec::new(),
+            skew_ms: None,
         }
     }
 }

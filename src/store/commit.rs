@@ -16,7 +16,7 @@ use crate::fault::{Fault, Kind};
 use crate::limits::MAX_QUARANTINE_BYTES;
 
 /// A chunk this commit made visible; `chunk` is absent when only its handle was at hand.
-struct Fresh {
+pub(super) struct Fresh {
     seq: i64,
     bytes: i64,
     chunk: Option<Chunk>,
@@ -95,7 +95,7 @@ impl Store {
         }
     }
 
-    fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {
+    pub(super) fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {
         let Some(newest) = fresh.last().map(|last| last.seq) else { return };
         let mut live = self.inner.live();
         let mut before = *self.inner.newest.borrow();
@@ -119,7 +119,7 @@ fn unknown(feed: &FeedKey) -> Fault {
     local(Kind::Conflict, format!("{feed} is not registered in the store"))
 }
 
-async fn commit_in(
+pub(super) async fn commit_in(
     conn: &mut SqliteConnection,
     mut intake: Intake,
     keys: &[Vec<EventId>],

@@ -9,6 +9,7 @@
 //! rewritten. One connection writes, behind a mutex; couriers and status read on connections of their own.
 
 mod accounts;
+mod alerts;
 mod ballast;
 mod commit;
 mod dedupe;
@@ -25,6 +26,8 @@ mod sql;
 mod sweep;
 mod writer;
 
+#[cfg(test)]
+mod alerts_tests;
 #[cfg(test)]
 mod commit_tests;
 #[cfg(test)]
@@ -53,6 +56,7 @@ use tokio::sync::watch;
 use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
+pub use alerts::{AlertNews, Aside, DueRow, GapSum};
 pub use feeds::FeedRow;
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
