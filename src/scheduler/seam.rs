@@ -9,7 +9,7 @@ use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::{Cursor, Span};
 use crate::fault::{Fault, Kind};
-use crate::limits::{MAX_STREAM_OVERLAP, STREAM_MEMORY};
+use crate::limits::{STREAM_MEMORY, STREAM_OVERLAP};
 use crate::mimecast::links::FileLink;
 use crate::mimecast::live::{Live, Seam};
 use crate::mimecast::page::{Leads as PageLeads, Listing, Page};
@@ -28,11 +28,7 @@ impl Hand {
         let position = Position::open(self.feed, cursor, now, self.reach.lookback)?;
         let first = now.minus(self.reach.lookback.min(self.feed.retention));
         let fresh = cursor.is_unset().then_some(first);
-        Ok(position.at_endpoint(self.reach.endpoint, fresh, self.overlap(), now))
-    }
-
-    fn overlap(&self) -> std::time::Duration {
-        self.reach.overlap.min(MAX_STREAM_OVERLAP)
+        Ok(position.at_endpoint(self.reach.endpoint, fresh, STREAM_OVERLAP, now))
     }
 
     /// A position that was put into other terms is written down before anything is asked at it: since when events
@@ -50,7 +46,7 @@ impl Hand {
     // --- the stream ---------------------------------------------------------------------------------------
 
     pub(super) fn read_live(&self, live: &Live, body: &[u8], now: Time) -> Result<Page, Fault> {
-        stream::read((self.feed, &self.key.tenant), live, body, self.overlap(), now).map(Page::Live)
+        stream::read((self.feed, &self.key.tenant), live, body, STREAM_OVERLAP, now).map(Page::Live)
     }
 
     pub(super) async fn store_live(&mut self, page: LivePage, cursor: Cursor) -> Result<Outcome, Fault> {
@@ -205,7 +201,7 @@ impl Hand {
             PageLeads::Forward(to) => Position::open(self.feed, to, self.asked, self.reach.lookback)?,
             PageLeads::Same | PageLeads::Missing => listing.position.clone(),
         };
-        if let Some(across) = end.crossed(self.reach.endpoint, self.overlap(), self.asked) {
+        if let Some(across) = end.crossed(self.reach.endpoint, STREAM_OVERLAP, self.asked) {
             listing.leads = PageLeads::Forward(across.cursor());
             self.crossing = Some(end);
         }
@@ -220,7 +216,7 @@ impl Hand {
         let across = self
             .crossing
             .as_ref()
-            .and_then(|end| end.with_seam(seam).crossed(self.reach.endpoint, self.overlap(), self.asked));
+            .and_then(|end| end.with_seam(seam).crossed(self.reach.endpoint, STREAM_OVERLAP, self.asked));
         Ok(match across {
             Some(across) => across.cursor(),
             None => Position::open(self.feed, to, self.asked, self.reach.lookback)?.with_seam(seam).cursor(),
