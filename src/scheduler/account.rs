@@ -96,7 +96,11 @@ impl Account {
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
         let fingerprint = identity.fingerprint(&(identity.secret)()?, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
-        let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
+        let gate = kept.and_then(|saved| {
+            let mut gate = Gate::restore(&saved.text, clock.moment(), &pace)?;
+            gate.set_back(saved.ahead_of(clock.now()));
+            Some(gate)
+        });
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
@@ -323,6 +327,17 @@ impl Account {
     fn read_secret(&self) -> Result<Secret, Fault> {
         let unreadable = |error: SetupError| Fault::new(Origin::Local, Kind::SecretUnreadable, error.message);
         (self.identity.secret)().map_err(unreadable)
+    }
+
+    /// Makes a login if one is due and allowed, and nothing else: its answer tells Mimecast's time.
+    ///
+    /// # Errors
+    /// As [`Account::access`].
+    pub async fn learn_time(&self) -> Result<(), Fault> {
+        if let Access::Go { .. } = self.access().await? {
+            self.credential.lock().await.gate.not_sent();
+        }
+        Ok(())
     }
 
     /// An API function answered well.

@@ -41,6 +41,8 @@ pub struct Hand {
     pub(super) crossing: Option<Position>,
     /// Side work, while that is what is done.
     pub(super) side: Option<Side>,
+    /// How far back the side work will read, whatever lane is being read now.
+    pub(super) side_reach: Option<Time>,
     /// No side work before this time, after a fault.
     pub(super) side_rests: Option<Time>,
     /// The last fault may be about a position inside the side's span.
@@ -117,6 +119,7 @@ impl Hand {
             page: None,
             crossing: None,
             side: None,
+            side_reach: None,
             side_rests: None,
             side_refused: false,
             asked: clock_now,
@@ -153,11 +156,16 @@ impl Hand {
         self.room()?;
         (self.page, self.side, self.crossing) = (None, None, None);
         if !self.account.knows_time() && self.account.closed().await.is_none() {
-            self.account.access().await?; // a login tells the time that the first window is made of
+            self.account.learn_time().await?; // a login tells the time that the first window is made of
         }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
+<<<<<<< HEAD
         let position = self.stand(&row.cursor, now)?;
+=======
+        self.side_reach = Side::read(&row.side).reaches_back_to();
+        let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
+>>>>>>> main
         if position.beyond_retention(self.feed, now, known(&row)).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));

@@ -134,6 +134,17 @@ fn a_trial_whose_task_died_does_not_block_for_good() {
 }
 
 #[test]
+fn a_permit_that_was_not_used_is_given_back() {
+    let mut gate = Gate::new("f");
+    refused(&mut gate, 0, "invalid_client");
+    login(&mut gate, HOUR).unwrap();
+    gate.login_ok(Time(HOUR), Duration::from_secs(1800));
+    assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));
+    gate.not_sent();
+    assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));
+}
+
+#[test]
 fn a_401_counts_once_per_token() {
     let mut gate = working();
     let expired = said(Origin::Api, 401, "token_verification_failed");

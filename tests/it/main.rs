@@ -8,10 +8,12 @@
 )]
 
 mod alerts;
+mod answers;
 mod bad_input;
 mod counterparts;
 mod crash;
 mod http_sink;
+mod ledger;
 mod lifecycle;
 mod main_job;
 mod relp;

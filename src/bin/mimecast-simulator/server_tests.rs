@@ -354,7 +354,7 @@ async fn scenarios_of_the_listing() {
     set("redirect").await;
     assert_eq!(
         download(&world, &start["value"][0]).await.headers["location"].to_str().unwrap().find("/trap/"),
-        Some(15)
+        Some(22)
     );
     assert_eq!(send(&world, "POST", "/_sim/scenario", &[], "thrott").await.status, 400);
 }
