@@ -160,12 +160,8 @@ impl Hand {
         }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
-<<<<<<< HEAD
-        let position = self.stand(&row.cursor, now)?;
-=======
         self.side_reach = Side::read(&row.side).reaches_back_to();
-        let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
->>>>>>> main
+        let position = self.stand(&row.cursor, now)?;
         if position.beyond_retention(self.feed, now, known(&row)).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
