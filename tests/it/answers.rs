@@ -76,7 +76,9 @@ fn the_stream_brings_every_event_byte_for_byte_once() {
     }
     assert_eq!(arrived.repeats(), 0);
     site.reconcile();
-    assert_eq!(simulator.counted("downloads"), 0, "no file was fetched");
+    let ledger = simulator.ledger();
+    let asked = ledger["tenants"]["demo"]["requests"].as_object().expect("requests by surface");
+    assert!(asked.keys().all(|surface| surface == "token" || surface.starts_with("stream")), "{asked:?}");
 }
 
 #[test]
