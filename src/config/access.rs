@@ -31,7 +31,7 @@ const REGIONS_OF_API_1: Regions = &[
     ("je", "https://je-api.mimecast.com"),
     ("sandbox", "https://sandbox-api.mimecast.com"),
 ];
-const KEYS_OF_API_2: [&str; 3] = ["client_id", "client_secret", "download_hosts"];
+const KEYS_OF_API_2: [&str; 4] = ["client_id", "client_secret", "download_hosts", "siem_endpoint"];
 const KEYS_OF_API_1: [&str; 4] = ["app_id", "app_key", "access_key", "secret_key"];
 
 /// Why a tenant of API 1.0 should not stay one; the end of that sentence tells what to do.

@@ -39,4 +39,6 @@ mod payload_tests;
 #[cfg(test)]
 mod position_tests;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod window_tests;

@@ -29,6 +29,7 @@ pub enum Page {
     /// Records with a failure beside them (recovery row M30): they are worth keeping, and they are not all there
     /// is.
     Partial(RecordPage, Fault),
+    Live(super::stream::LivePage),
 }
 
 impl Page {
@@ -37,7 +38,7 @@ impl Page {
     pub fn told(self, full: impl Fn(Fault) -> Fault) -> Self {
         match self {
             Page::Partial(records, fault) => Page::Partial(records, full(fault)),
-            Page::Files(_) | Page::Records(_) => self,
+            Page::Files(_) | Page::Records(_) | Page::Live(_) => self,
         }
     }
 }

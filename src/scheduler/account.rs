@@ -17,7 +17,7 @@ use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{BATCH_QUOTA_CALLS, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
-use crate::mimecast::feed::Feed;
+use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::quota::{Call, May, Quota};
 use crate::mimecast::signature::SigningKeys;
 use crate::secret::Secret;
@@ -166,7 +166,14 @@ impl Account {
     ///
     /// # Errors
     /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
-    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+    pub async fn quota(&self, feed: &Feed, endpoint: Endpoint, call: Call) -> Result<Option<Time>, Fault> {
+        if endpoint == Endpoint::Stream {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(match quota.may_stream(call, self.clock.now()) {
+                May::Go => None,
+                May::Wait(until) => Some(until),
+            });
+        }
         let counted = {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.may(feed, call, self.clock.now()) {
@@ -186,14 +193,17 @@ impl Account {
 
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
     /// the refusal comes.
-    pub fn note_headers(&self, feed: &Feed, headers: &[(String, String)]) {
+    pub fn note_headers(&self, feed: &Feed, endpoint: Endpoint, headers: &[(String, String)]) {
         let now = self.clock.now();
         if let Some(skew) = dialect::skew_ms(headers, now) {
             self.note_skew(skew);
         }
         if let Some(wait) = dialect::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            quota.exhausted(feed, Some(now.plus(wait)), now);
+            match endpoint {
+                Endpoint::Batch => quota.exhausted(feed, Some(now.plus(wait)), now),
+                Endpoint::Stream => quota.stream_exhausted(Some(now.plus(wait)), now),
+            }
         }
     }
 

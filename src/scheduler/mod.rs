@@ -10,6 +10,7 @@ mod found;
 pub mod live;
 mod lost;
 pub mod runner;
+mod seam;
 mod server_clock;
 pub mod side;
 mod spool;
