@@ -9,6 +9,8 @@
 
 mod alerts;
 mod bad_input;
+mod check;
+
 mod counterparts;
 mod crash;
 mod http_sink;
