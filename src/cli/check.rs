@@ -111,9 +111,12 @@ pub fn check(common: &Common, send_test_event: bool) -> Printed {
         "reading",
         format!("{}, {}", common.config.display(), contents(&settings)),
     )];
-    rows.extend(settings.warnings.iter().map(|text| {
-        Row::new("configuration", "reading", Outcome::Look, text.clone())
-    }));
+    rows.extend(
+        settings
+            .warnings
+            .iter()
+            .map(|text| Row::new("configuration", "reading", Outcome::Look, text.clone())),
+    );
     // one TLS provider for client and sinks; a second call changes nothing
     let _ = rustls::crypto::ring::default_provider().install_default();
     rows.extend(block_on(everything(&settings, send_test_event))?);
@@ -150,7 +153,10 @@ async fn ask_mimecast(settings: &Settings) -> Vec<Row> {
         Err(held) if held.exit == ExitCode::TryLater => return running::told(settings),
         Err(refused) => {
             let hint = "run this as the daemon's user (`sudo -u mimecollectd mimecollectd check`)";
-            let why = format!("not asked, because what the daemon knows of locks cannot be read: {}", refused.message);
+            let why = format!(
+                "not asked, because what the daemon knows of locks cannot be read: {}",
+                refused.message
+            );
             return vec![Row::new("store", "opening", Outcome::Fails(refused.exit), why).fix(hint)];
         }
     };

@@ -59,7 +59,9 @@ pub async fn ask(tenant: &Tenant, settings: &Settings, store: &Store) -> Vec<Row
 
 fn locked(name: &str, closed: &Closed) -> Row {
     let why = closed.rule.map_or("the outcome of the last attempt is not known", |rule| rule.meaning);
-    let until = closed.until.map_or("until it is changed or resumed".to_owned(), |at| format!("until {}", at.rfc3339()));
+    let until = closed
+        .until
+        .map_or("until it is changed or resumed".to_owned(), |at| format!("until {}", at.rfc3339()));
     let words = format!("not asked {until}, because one more attempt would do harm: {why}");
     let exit = crate::setup_error::ExitCode::Permission;
     let remedy = closed.rule.map_or("wait, and try again", |rule| rule.remedy);
@@ -87,6 +89,11 @@ async fn ask_feeds(tenant: &Tenant, account: &Account, pace: &Pace) -> Vec<Asked
             Ok(asked) => asked,
             Err(fault) => {
                 let rule = pace.judge(&fault);
+                if matches!(rule.verdict, Verdict::Proceed | Verdict::StopPaging) {
+                    let row = Row::works(&scope, "permission", format!("answers: {}", rule.meaning));
+                    all.push(Asked { row, skew: None, answered: true });
+                    continue;
+                }
                 if rule.is_for_gate(fault.origin) || matches!(rule.verdict, Verdict::PauseFor(_)) {
                     stop = Some("not asked: what the feed before it met holds for all feeds");
                 }
@@ -109,7 +116,8 @@ fn refused(scope: &str, feed: &Feed, fault: &Fault) -> Asked {
 }
 
 async fn ask_feed(scope: &str, feed: &'static Feed, account: &Account) -> Result<Asked, Fault> {
-    let untried = |words: String| Asked { row: Row::untried(scope, "permission", words), skew: None, answered: false };
+    let untried =
+        |words: String| Asked { row: Row::untried(scope, "permission", words), skew: None, answered: false };
     if let Some(until) = account.quota(feed, Call::Live).await? {
         return Ok(untried(format!("not asked: the quota is used up until {}", until.rfc3339())));
     }
@@ -153,7 +161,9 @@ async fn ask_feed(scope: &str, feed: &'static Feed, account: &Account) -> Result
 fn credential(name: &str, account: &Account, asked: &[Asked]) -> Row {
     let token = account.live().borrow().token_expires;
     match token {
-        Some(until) => Row::works(name, "credential", format!("a token was given, good until {}", until.rfc3339())),
+        Some(until) => {
+            Row::works(name, "credential", format!("a token was given, good until {}", until.rfc3339()))
+        }
         None if asked.iter().any(|feed| feed.answered) => Row::works(name, "credential", "taken by Mimecast"),
         None => Row::new(name, "credential", Outcome::Look, "no answer shows yet that it works"),
     }

@@ -49,7 +49,8 @@ impl<'a> Der<'a> {
         let (length, rest) = if first < 0x80 {
             (usize::from(first), rest)
         } else {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7F)).filter(|(b, _)| b.len() <= 4)?;
+            let (bytes, rest) =
+                rest.split_at_checked(usize::from(first & 0x7F)).filter(|(b, _)| b.len() <= 4)?;
             (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
         };
         let (value, rest) = rest.split_at_checked(length)?;
@@ -72,7 +73,8 @@ fn name(sets: &[u8]) -> String {
     while let Some(set) = of_next(SET, &mut sets) {
         let Some(mut pair) = of(SEQUENCE, set).map(Der) else { continue };
         let (Some(id), Some((_, text))) = (of_next(OBJECT_ID, &mut pair), pair.next()) else { continue };
-        let text: String = String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(64).collect();
+        let text: String =
+            String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(64).collect();
         match id {
             COMMON_NAME => common = Some(text),
             ORGANIZATION => organization = Some(text),

@@ -65,7 +65,11 @@ pub async fn peer(peer: &Peer<'_>) -> Vec<Row> {
     let found = match timeout(CONNECT_TIMEOUT, lookup_host((host, port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => {
-            return fails("dns", format!("{host} does not resolve: {error}"), "correct the name, or this machine's DNS");
+            return fails(
+                "dns",
+                format!("{host} does not resolve: {error}"),
+                "correct the name, or this machine's DNS",
+            );
         }
         Err(_) => {
             let words = format!("{host} did not resolve within {CONNECT_TIMEOUT:?}");
@@ -112,7 +116,10 @@ async fn handshake(scope: &str, tcp: TcpStream, config: Arc<ClientConfig>, name:
             return fails(format!("no TLS with {name}: {error}"), fix);
         }
         Err(_) => {
-            return fails(format!("no TLS with {name} within {CONNECT_TIMEOUT:?}"), "see whether that port speaks TLS");
+            return fails(
+                format!("no TLS with {name} within {CONNECT_TIMEOUT:?}"),
+                "see whether that port speaks TLS",
+            );
         }
     };
     let session = stream.get_ref().1;

@@ -22,7 +22,9 @@ pub fn told(settings: &Settings) -> Vec<Row> {
             Some(known) => of_tenant(known, &status, &mut rows),
             None => {
                 let words = "not asked: the running daemon does not know this tenant yet";
-                rows.push(Row::untried(&tenant.name, "credential", words).fix("`systemctl reload mimecollectd`"));
+                rows.push(
+                    Row::untried(&tenant.name, "credential", words).fix("`systemctl reload mimecollectd`"),
+                );
             }
         }
     }
@@ -36,8 +38,11 @@ fn of_tenant(tenant: &Tenant, status: &Status, rows: &mut Vec<Row>) {
     rows.push(match credential.state {
         CredentialState::Ok | CredentialState::Refreshing => Row::works(&tenant.name, "credential", "works"),
         state => {
-            let exit =
-                if state == CredentialState::Suspended { ExitCode::Unreachable } else { ExitCode::Permission };
+            let exit = if state == CredentialState::Suspended {
+                ExitCode::Unreachable
+            } else {
+                ExitCode::Permission
+            };
             let row = Row::new(
                 &tenant.name,
                 "credential",
@@ -53,10 +58,17 @@ fn of_tenant(tenant: &Tenant, status: &Status, rows: &mut Vec<Row>) {
 fn of_feed(tenant: &Tenant, feed: &Feed, status: &Status) -> Row {
     let scope = format!("{}/{}", tenant.name, feed.name);
     let why = feed.why.clone().unwrap_or_default();
-    let last = feed.last_success.map_or("it has never answered".to_owned(), |at| format!("last answer {}", at.rfc3339()));
+    let last = feed
+        .last_success
+        .map_or("it has never answered".to_owned(), |at| format!("last answer {}", at.rfc3339()));
     match feed.state {
         FeedState::Halted => {
-            let row = Row::new(&scope, "permission", Outcome::Fails(ExitCode::Permission), format!("{last}; {why}"));
+            let row = Row::new(
+                &scope,
+                "permission",
+                Outcome::Fails(ExitCode::Permission),
+                format!("{last}; {why}"),
+            );
             let row = with_remedy(row, status, &scope);
             let known = row.remedy.clone().unwrap_or_default();
             let right = catalogue::find(&feed.name).map_or("", |row| row.permission);
@@ -65,7 +77,9 @@ fn of_feed(tenant: &Tenant, feed: &Feed, status: &Status) -> Row {
         FeedState::BackingOff => {
             Row::new(&scope, "permission", Outcome::Fails(ExitCode::Unreachable), format!("{last}; {why}"))
         }
-        _ if feed.last_success.is_none() => Row::untried(&scope, "permission", format!("{last} {why}").trim_end()),
+        _ if feed.last_success.is_none() => {
+            Row::untried(&scope, "permission", format!("{last} {why}").trim_end())
+        }
         _ => Row::works(&scope, "permission", last),
     }
 }
