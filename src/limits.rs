@@ -59,8 +59,6 @@ pub const STREAM_KEPT: Duration = Duration::from_secs(24 * 3_600 - 1_800);
 /// How much of the stream is read again where it begins, and where its token is lost: events of a file appear
 /// about every 15 minutes, so this is four times the usual lag.
 pub const STREAM_OVERLAP: Duration = Duration::from_secs(3_600);
-/// Longest overlap of a stream; more would leave too little of what it keeps.
-pub const MAX_STREAM_OVERLAP: Duration = Duration::from_secs(12 * 3_600);
 /// How long the contents of events are remembered while files and stream are both read: longer than the day a
 /// listing without token begins with, and the longest overlap.
 pub const STREAM_MEMORY: Duration = Duration::from_secs(3 * 86_400);

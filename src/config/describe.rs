@@ -12,6 +12,7 @@ use super::settings::{
     Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
 };
 use super::sink::facility_name;
+use crate::mimecast::feed::Endpoint;
 use crate::supervisor::overrides::{Action, Override};
 
 /// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
@@ -100,6 +101,9 @@ fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
         ("secret", format!("from {}{}", tenant.client_secret, expires.unwrap_or_default())),
         ("first poll", format!("reaches back {}", format_duration(tenant.lookback))),
     ];
+    if tenant.siem_endpoint == Endpoint::Stream {
+        rows.push(("siem feeds", "from the stream; what is older than a day from files".to_owned()));
+    }
     if tenant.loopback {
         rows.push(("floors", "off, base_url is this machine".to_owned()));
     }

@@ -11,6 +11,7 @@ use url::Url;
 use super::glob::Glob;
 use super::secret_ref::SecretRef;
 use crate::clock::Time;
+use crate::mimecast::feed::Endpoint;
 use crate::supervisor::overrides::Override;
 
 /// Name of the daemon's own feed; a sink gets it only where its `feeds` name it without a `*`.
@@ -118,6 +119,8 @@ pub struct Tenant {
     pub feeds: Vec<FeedSettings>,
     /// How far back the first poll reaches; the feeds clamp it to what Mimecast keeps. Never zero.
     pub lookback: Duration,
+    /// Which function of API 2.0 the feeds `siem.*` and `ci.*` are read from.
+    pub siem_endpoint: Endpoint,
     /// May hold a user and password: print it only with [`shown`].
     pub proxy: Option<Url>,
     pub ca_file: Option<PathBuf>,

@@ -11,6 +11,7 @@ use super::settings::{Api, COLLECTOR_FEED, FeedSettings, KnownFeed, Tenant};
 use super::table::Table;
 use super::value::{Value, is_loopback, quoted};
 use crate::limits::{MAX_LOOKBACK, MAX_POLL_INTERVAL, MIN_LOOPBACK_POLL_INTERVAL, MIN_POLL_INTERVAL};
+use crate::mimecast::feed::Endpoint;
 
 const LOOKBACK: Duration = Duration::from_secs(24 * 3600);
 const FEEDS: [&str; 4] = ["siem.*", "audit", "ttp.*", "dlp"];
@@ -69,6 +70,7 @@ pub(super) fn read(value: &Value<'_>, known: &[KnownFeed]) -> Option<Tenant> {
     let feeds = read_feeds(&table, known, loopback || unclear);
     let lookback =
         table.get("lookback").map_or(Some(LOOKBACK), |v| v.duration(Duration::from_secs(1), MAX_LOOKBACK));
+    let siem_endpoint = read_endpoint(&table);
     let proxy = optional(table.get("proxy"), |v| read_proxy(v));
     let ca_file = optional(table.get("ca_file"), |v| v.path());
     let download_hosts = table.get("download_hosts").map_or(Some(Vec::new()), |v| read_hosts(&v));
@@ -89,6 +91,7 @@ pub(super) fn read(value: &Value<'_>, known: &[KnownFeed]) -> Option<Tenant> {
         secret_expires: secret_expires?,
         feeds: feeds?,
         lookback: lookback?,
+        siem_endpoint: siem_endpoint?,
         proxy: proxy?,
         ca_file: ca_file?,
         download_hosts: download_hosts?,
@@ -149,6 +152,12 @@ fn read_base_url(table: &Table<'_>) -> Option<Url> {
         return refuse("holds more than scheme, host and port", &format!("write it like \"{example}\""));
     }
     Some(url)
+}
+
+/// Which function of API 2.0 the SIEM feeds are read from.
+fn read_endpoint(table: &Table<'_>) -> Option<Endpoint> {
+    let choices = [("batch", Endpoint::Batch), ("stream", Endpoint::Stream)];
+    table.get("siem_endpoint").map_or(Some(Endpoint::Batch), |v| v.choice(&choices, &[]))
 }
 
 pub(super) fn read_proxy(value: &Value<'_>) -> Option<Url> {

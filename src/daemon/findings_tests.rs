@@ -29,6 +29,7 @@ fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> Ten
             client_secret: SecretRef::Literal(Secret::new("s")),
             secret_expires: None,
             feeds: settings.collect(),
+            siem_endpoint: crate::mimecast::feed::Endpoint::Batch,
             lookback: interval,
             proxy: None,
             ca_file: None,

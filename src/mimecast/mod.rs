@@ -37,3 +37,5 @@ mod page_tests;
 mod payload_tests;
 #[cfg(test)]
 mod position_tests;
+#[cfg(test)]
+mod stream_tests;

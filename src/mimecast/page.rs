@@ -26,6 +26,7 @@ use crate::secret::Secret;
 pub enum Page {
     Files(Listing),
     Records(RecordPage),
+    Live(super::stream::LivePage),
 }
 
 /// Where a page leads, once everything on it is stored.

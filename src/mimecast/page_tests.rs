@@ -24,7 +24,7 @@ fn at(token: Option<&str>) -> Position {
 fn listing_at(position: &Position, body: &str) -> Result<Listing, Fault> {
     match read(feed("siem.receipt"), "acme", position, body.as_bytes(), NOW)? {
         Page::Files(listing) => Ok(listing),
-        Page::Records(page) => panic!("{page:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -41,7 +41,7 @@ fn reading(name: &str, page: Option<&str>) -> Position {
 fn records_at(name: &str, position: &Position, body: &[u8]) -> Result<RecordPage, Fault> {
     match read(feed(name), "acme", position, body, NOW)? {
         Page::Records(page) => Ok(page),
-        Page::Files(listing) => panic!("{listing:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

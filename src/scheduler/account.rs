@@ -13,7 +13,7 @@ use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_SAMPLES, CLOCK_SKEW_TOLERATED};
 use crate::mimecast::auth::Token;
 use crate::mimecast::client::{ApiClient, DownloadClient};
-use crate::mimecast::feed::Feed;
+use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::quota::{Call, May, Quota};
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
@@ -136,7 +136,14 @@ impl Account {
     ///
     /// # Errors
     /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
-    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+    pub async fn quota(&self, feed: &Feed, endpoint: Endpoint, call: Call) -> Result<Option<Time>, Fault> {
+        if endpoint == Endpoint::Stream {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(match quota.may_stream(call, self.clock.now()) {
+                May::Go => None,
+                May::Wait(until) => Some(until),
+            });
+        }
         let counted = {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.may(feed, call, self.clock.now()) {
@@ -196,14 +203,17 @@ impl Account {
 
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
     /// the refusal comes.
-    pub fn note_headers(&self, feed: &Feed, headers: &[(String, String)]) {
+    pub fn note_headers(&self, feed: &Feed, endpoint: Endpoint, headers: &[(String, String)]) {
         let now = self.clock.now();
         if let Some(skew) = dialect::skew_ms(headers, now) {
             self.note_skew(skew);
         }
         if let Some(wait) = dialect::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            quota.exhausted(feed, Some(now.plus(wait)), now);
+            match endpoint {
+                Endpoint::Batch => quota.exhausted(feed, Some(now.plus(wait)), now),
+                Endpoint::Stream => quota.stream_exhausted(Some(now.plus(wait)), now),
+            }
         }
     }
 

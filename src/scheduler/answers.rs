@@ -17,7 +17,7 @@ use crate::cursor::{Cursor, Span};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{MAX_ERROR_BODY_BYTES, TOKEN_MEMORY};
 use crate::mimecast::archive::{self, ArchiveEnd, Reading};
-use crate::mimecast::feed::{Ask, Identity};
+use crate::mimecast::feed::{Ask, Endpoint, Identity};
 use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
 use crate::mimecast::quota::Call;
@@ -83,9 +83,9 @@ impl Hand {
         self.room()?;
         let now = self.account.server_now();
         let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &cursor, now, self.reach.lookback)?;
+        let position = self.stand(&cursor, now)?;
         let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
-        let pass = match self.may_ask(Call::CatchUp, now).await? {
+        let pass = match self.may_ask(Endpoint::Batch, Call::CatchUp, now).await? {
             Ready::Go(pass) => pass,
             Ready::Shut(outcome) => return Ok(outcome),
         };
@@ -128,7 +128,7 @@ impl Hand {
 
     async fn receive(&self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
         let mut incoming = self.account.api.open(request, &pass.token).await?;
-        self.account.note_headers(self.feed, incoming.headers());
+        self.account.note_headers(self.feed, Endpoint::Batch, incoming.headers());
         let archive = self.feed.ask == Ask::Archive;
         let head =
             Head::read(incoming.headers(), if archive { mta::TOKEN_HEADER } else { mta::INTEL_TOKEN_HEADER });

@@ -10,6 +10,7 @@ mod found;
 pub mod live;
 mod lost;
 pub mod runner;
+mod seam;
 pub mod side;
 mod spool;
 pub mod state;

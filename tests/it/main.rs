@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod answers;
 mod bad_input;
 mod check;
 
