@@ -10,9 +10,9 @@ use crate::cursor::Cursor;
 use crate::daemon::plan;
 use crate::dialect;
 use crate::fault::{Fault, Origin};
-use crate::limits::{CLOCK_SKEW_TOLERATED, MIN_POLL_INTERVAL};
+use crate::limits::{CLOCK_SKEW_TOLERATED, MIN_POLL_INTERVAL, STREAM_OVERLAP};
 use crate::mimecast::catalogue;
-use crate::mimecast::feed::{Ask, Feed};
+use crate::mimecast::feed::{Ask, Endpoint, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
@@ -85,7 +85,7 @@ async fn ask_feeds(tenant: &Tenant, account: &Account, pace: &Pace) -> Vec<Asked
             all.push(Asked { row: Row::untried(&scope, "permission", why), skew: None, answered: false });
             continue;
         }
-        let asked = match ask_feed(&scope, feed, account).await {
+        let asked = match ask_feed(&scope, feed, tenant.siem_endpoint, account).await {
             Ok(asked) => asked,
             Err(fault) => {
                 let rule = pace.judge(&fault);
@@ -115,10 +115,15 @@ fn refused(scope: &str, feed: &Feed, fault: &Fault) -> Asked {
     Asked { row, skew: None, answered: false }
 }
 
-async fn ask_feed(scope: &str, feed: &'static Feed, account: &Account) -> Result<Asked, Fault> {
+async fn ask_feed(
+    scope: &str,
+    feed: &'static Feed,
+    endpoint: Endpoint,
+    account: &Account,
+) -> Result<Asked, Fault> {
     let untried =
         |words: String| Asked { row: Row::untried(scope, "permission", words), skew: None, answered: false };
-    if let Some(until) = account.quota(feed, Call::Live).await? {
+    if let Some(until) = account.quota(feed, endpoint, Call::Live).await? {
         return Ok(untried(format!("not asked: the quota is used up until {}", until.rfc3339())));
     }
     let (token, generation) = match account.access().await? {
@@ -130,6 +135,7 @@ async fn ask_feed(scope: &str, feed: &'static Feed, account: &Account) -> Result
     };
     let now = account.server_now();
     let position = Position::open(feed, &Cursor::unset(), now, REACH)?;
+    let position = position.at_endpoint(endpoint, Some(now.minus(REACH)), STREAM_OVERLAP, now);
     let asking = Asking { page_size: 1, overlap: Duration::ZERO, server_now: now, until: None };
     let request = request::build(feed, &position, &asking).request;
     let answer = match feed.ask {

@@ -112,7 +112,8 @@ async fn handshake(scope: &str, tcp: TcpStream, config: Arc<ClientConfig>, name:
     let stream = match agreed {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            let fix = "name the authority that signed it as ca_file, or correct the certificate's names";
+            let fix = "name the authority that signed it as ca_file, correct the certificate's names, or the port \
+                       if it does not speak TLS";
             return fails(format!("no TLS with {name}: {error}"), fix);
         }
         Err(_) => {

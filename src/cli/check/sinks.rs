@@ -1,5 +1,6 @@
 //! One sink: the way to it, whether it would take events, and what its acknowledgement is worth.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::reach::{self, Peer};
@@ -10,6 +11,7 @@ use crate::config::settings::{COLLECTOR_FEED, SinkKind};
 use crate::daemon::{host_name, plan};
 use crate::event::{Event, EventId, Severity};
 use crate::fault::Fault;
+use crate::setup_error::ExitCode;
 use crate::sink::{Batch, Sent, TlsFiles, client_config};
 
 /// Levels of acknowledgement (contract §8), from 0.
@@ -29,6 +31,11 @@ pub async fn check(sink: &Sink, send_test_event: bool) -> Vec<Row> {
         Ok(opened) => opened,
         Err(error) => return vec![Row::unusable(&scope, "settings", &error)],
     };
+    if let SinkKind::File { path } = &sink.kind
+        && !path.exists()
+    {
+        return vec![to_come(&scope, path)];
+    }
     let mut rows = way(&scope, sink).await;
     if rows.iter().any(|row| matches!(row.outcome, Outcome::Fails(_))) {
         return rows;
@@ -73,6 +80,17 @@ async fn way(scope: &str, sink: &Sink) -> Vec<Row> {
         }
         SinkKind::File { .. } | SinkKind::Stdout => Vec::new(),
     }
+}
+
+/// A file that is not there yet is the daemon's to create: made by another user, it might not be for it to write.
+fn to_come(scope: &str, path: &Path) -> Row {
+    if path.parent().is_some_and(Path::is_dir) {
+        let words = format!("{} does not exist yet; the daemon creates it", path.display());
+        return Row::untried(scope, "file", words);
+    }
+    let words = format!("{} has no directory to be in", path.display());
+    Row::new(scope, "file", Outcome::Fails(ExitCode::Configuration), words)
+        .fix("create the directory, for the daemon's user to write to")
 }
 
 fn acknowledged(scope: &str, level: u8) -> Row {
