@@ -24,6 +24,7 @@ pub mod reach;
 mod record;
 pub mod request;
 mod scan;
+pub mod signature;
 pub mod stream;
 mod unreadable;
 
@@ -39,3 +40,5 @@ mod payload_tests;
 mod position_tests;
 #[cfg(test)]
 mod stream_tests;
+#[cfg(test)]
+mod window_tests;

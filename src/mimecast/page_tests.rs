@@ -216,8 +216,6 @@ fn fact_2_a_200_is_asked_for_failure_before_it_is_believed() {
     );
     let status_only = r#"{"meta":{"status":403},"data":[],"fail":[]}"#;
     assert_eq!(records("audit", status_only).unwrap_err().status(), Some(403));
-    let partial = r#"{"meta":{"status":200},"data":[{"id":"1"}],"fail":[{"code":"app_forbidden"}]}"#;
-    assert_eq!(records("audit", partial).unwrap_err().code_str(), "app_forbidden");
     let on_a_listing = r#"{"fail":[{"code":"token_expired","message":"x"}],"value":[]}"#;
     assert_eq!(listing(None, on_a_listing).unwrap_err().code_str(), "token_expired");
     let mut broken_text = b"{\"data\":[],\"x\":\"\xff\",\"fail\":[{\"code\":\"app_forbidden\"}]}".to_vec();

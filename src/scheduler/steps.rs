@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::account::{Access, Account};
+use super::account::{Access, Account, Slip};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
 use super::lost::{known, mark};
@@ -17,7 +17,7 @@ use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
-use crate::mimecast::auth::Token;
+use crate::mimecast::auth::Pass;
 use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::position::Position;
@@ -57,15 +57,15 @@ pub struct Hand {
     last_success: Option<Time>,
 }
 
-/// What one request goes out with.
-pub(super) struct Pass {
-    pub token: Token,
-    pub generation: u64,
+/// What one request goes out with, and what its outcome is reported with.
+pub(super) struct Going {
+    pub pass: Pass,
+    pub slip: Slip,
 }
 
 /// Whether one may go out.
 pub(super) enum Ready {
-    Go(Pass),
+    Go(Going),
     Shut(Outcome),
 }
 
@@ -155,9 +155,7 @@ impl Hand {
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
         self.room()?;
         (self.page, self.side, self.crossing) = (None, None, None);
-        if !self.account.knows_time() && self.account.closed().await.is_none() {
-            self.account.learn_time().await?; // a login tells the time that the first window is made of
-        }
+        self.account.learn_time().await?; // which the first window is made of
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
         self.side_reach = Side::read(&row.side).reaches_back_to();
@@ -183,39 +181,45 @@ impl Hand {
         asking: &Asking,
         call: Call,
     ) -> Result<Outcome, Fault> {
-        let Pass { token, generation } =
-            match self.may_ask(position.endpoint(), call, asking.server_now).await? {
-                Ready::Go(pass) => pass,
-                Ready::Shut(outcome) => return Ok(outcome),
-            };
+        let going = match self.may_ask(position.endpoint(), call, asking.server_now).await? {
+            Ready::Go(going) => going,
+            Ready::Shut(outcome) => return Ok(outcome),
+        };
         let now = asking.server_now;
         let asked = request::build(self.feed, &position, asking);
         if let Position::Token(place) = &asked.position {
-            return self.ask_for_file((cursor, place), Pass { token, generation }, &asked.request).await;
+            return self.ask_for_file((cursor, place), going, &asked.request).await;
         }
         let start = Instant::now();
-        let answer = self.account.api.send(&asked.request, &token).await;
+        let answer = self.account.api.send(&asked.request, &going.pass).await;
         let page = answer.and_then(|answer| {
             self.account.note_headers(self.feed, asked.position.endpoint(), &answer.headers);
-            match &asked.position {
+            let full = |fault| answer.blame(fault, self.clock.now());
+            let page = match &asked.position {
                 Position::Stream(live) => self.read_live(live, &answer.body, now),
                 position => page::read(self.feed, &self.key.tenant, position, &answer.body, now),
-            }
+            };
+            page.map(|page| page.told(full)).map_err(full)
         });
-        self.tell_answer(page.as_ref().err(), start.elapsed());
-        match page {
-            Err(fault) => {
-                self.account.call_fault(&fault, generation).await?;
-                self.account.met(self.key.feed, &fault).await?;
+        let said = match &page {
+            Err(fault) | Ok(Page::Partial(_, fault)) => Some(fault),
+            Ok(Page::Files(_) | Page::Records(_) | Page::Live(_)) => None,
+        };
+        self.tell_answer(said, start.elapsed());
+        match said {
+            Some(fault) => self.failed(fault, going.slip).await?,
+            None => self.account.call_ok(going.slip).await?,
+        }
+        if said.is_none() && self.account.was_ahead(now) {
+            return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
+        }
+        match page? {
+            Page::Files(listing) => self.listed(listing, cursor).await,
+            Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
+            Page::Live(page) => self.store_live(page, cursor).await,
+            Page::Partial(records, fault) => {
+                self.store_records(records, cursor, &asked.position).await?;
                 Err(fault)
-            }
-            Ok(page) => {
-                self.account.call_ok(generation).await?;
-                match page {
-                    Page::Files(listing) => self.listed(listing, cursor).await,
-                    Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
-                    Page::Live(page) => self.store_live(page, cursor).await,
-                }
             }
         }
     }
@@ -238,14 +242,20 @@ impl Hand {
         if let Err(fault) = &access {
             self.account.met(self.key.feed, fault).await?;
         }
-        let (token, generation) = match access? {
-            Access::Go { token, generation } => (token, generation),
+        let going = match access? {
+            Access::Go { pass, slip } => Going { pass, slip },
             Access::Shut(closed) => return shut(closed.until, By::Gate),
         };
         self.first = false;
         self.asked = now;
         self.tally = PageTally::new();
-        Ok(Ready::Go(Pass { token, generation }))
+        Ok(Ready::Go(going))
+    }
+
+    /// Tells the account what a call met.
+    pub(super) async fn failed(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+        self.account.call_fault(fault, slip).await?;
+        self.account.met(self.key.feed, fault).await
     }
 
     pub(super) fn room(&self) -> Result<(), Fault> {

@@ -20,4 +20,5 @@ mod lifecycle;
 mod main_job;
 mod relp;
 mod rig;
+mod signed;
 mod trouble;

@@ -126,8 +126,8 @@ async fn ask_feed(
     if let Some(until) = account.quota(feed, endpoint, Call::Live).await? {
         return Ok(untried(format!("not asked: the quota is used up until {}", until.rfc3339())));
     }
-    let (token, generation) = match account.access().await? {
-        Access::Go { token, generation } => (token, generation),
+    let (pass, slip) = match account.access().await? {
+        Access::Go { pass, slip } => (pass, slip),
         Access::Shut(closed) => {
             let until = closed.until.map(|at| format!(" until {}", at.rfc3339())).unwrap_or_default();
             return Ok(untried(format!("not asked: the credential is held back{until}")));
@@ -140,7 +140,7 @@ async fn ask_feed(
     let request = request::build(feed, &position, &asking).request;
     let answer = match feed.ask {
         // an answer that is a file of any size; its head says enough
-        Ask::Archive | Ask::Intel { .. } => match account.api.open(&request, &token).await {
+        Ask::Archive | Ask::Intel { .. } => match account.api.open(&request, &pass).await {
             Ok(mut file) => {
                 let first = file.next_piece().await;
                 first.map(|bytes| (file.headers().to_vec(), bytes.unwrap_or_default()))
@@ -148,7 +148,7 @@ async fn ask_feed(
             Err(fault) => Err(fault),
         },
         Ask::Batch { .. } | Ask::Window { .. } => {
-            account.api.send(&request, &token).await.map(|answer| (answer.headers, answer.body))
+            account.api.send(&request, &pass).await.map(|answer| (answer.headers, answer.body))
         }
     };
     let failure = match &answer {
@@ -156,10 +156,10 @@ async fn ask_feed(
         Err(fault) => Some(fault.clone()),
     };
     if let Some(fault) = failure {
-        account.call_fault(&fault, generation).await?;
+        account.call_fault(&fault, slip).await?;
         return Err(fault);
     }
-    account.call_ok(generation).await?;
+    account.call_ok(slip).await?;
     let skew = answer.ok().and_then(|(headers, _)| dialect::skew_ms(&headers, Clock::System.now()));
     Ok(Asked { row: Row::works(scope, "permission", "answers"), skew, answered: true })
 }
