@@ -17,6 +17,7 @@ mod crash;
 mod http_sink;
 mod ledger;
 mod lifecycle;
+mod mail_log;
 mod main_job;
 mod relp;
 mod rig;
