@@ -25,3 +25,5 @@ mod decide_model;
 mod decide_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod simulation;
