@@ -30,7 +30,7 @@ const LOOKBACK: Duration = Duration::from_secs(86_400);
 
 /// What is under way.
 pub enum Flight {
-    Page(Asked),
+    Page(Box<Asked>),
     File(u16),
 }
 
@@ -128,7 +128,7 @@ impl World {
             },
         };
         let flight = Asked { token, generation, position: asked.position, cursor, answer };
-        self.feeds[feed].flight = Some(Flight::Page(flight));
+        self.feeds[feed].flight = Some(Flight::Page(Box::new(flight)));
         let millis = self.dice.u64(20..4_000);
         self.at(self.now.plus(Duration::from_millis(millis)), Event::Arrives { feed });
         Ok(None)
@@ -137,7 +137,7 @@ impl World {
     /// The answer is there.
     pub(super) fn arrive(&mut self, feed: usize, flight: Flight) -> Outcome {
         let done = match flight {
-            Flight::Page(asked) => self.answered(feed, asked),
+            Flight::Page(asked) => self.answered(feed, *asked),
             Flight::File(file) => self.take(feed, file),
         };
         done.unwrap_or_else(Outcome::Fault)

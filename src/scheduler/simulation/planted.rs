@@ -92,12 +92,11 @@ pub enum Planted {
 
 use Planted as P;
 
-/// All of them.
-pub const ALL: &[Planted] = &[
+/// Mistakes that the stories of a few seeds bring to light.
+pub const FOUND: &[Planted] = &[
     P::CursorWithoutEvents,
     P::EventsWithoutCursor,
     P::CommitDoneTwice,
-    P::NoCompareAndSwap,
     P::QuarantineForgotten,
     P::GapForgotten,
     P::DoneFilesForgotten,
@@ -117,23 +116,28 @@ pub const ALL: &[Planted] = &[
     P::GatePerFeed,
     P::LockTooShort,
     P::GateNotTold,
+    P::WaitsEndAtOnce,
+    P::QuickTriesNotCounted,
+    P::CodeNotRead,
+    P::RewoundToNow,
+    P::AgeUnnoticed,
+    P::MovedWithoutReceipt,
+    P::SkippedAtRestart,
+    P::OtherIdWhenSentAgain,
+];
+
+/// Mistakes that need rarer stories: only for a hunt by hand, with `PLANTED` and many seeds.
+pub const RARE: &[Planted] = &[
+    P::NoCompareAndSwap,
     P::SuccessNotTold,
     P::QuotaNotCounted,
     P::QuotaForgotten,
     P::QuotaPerFeed,
-    P::WaitsEndAtOnce,
     P::HaltsEndAtOnce,
-    P::QuickTriesNotCounted,
     P::RelistsNotCounted,
     P::StateForgotten,
-    P::CodeNotRead,
     P::RetryAfterNotRead,
-    P::RewoundToNow,
-    P::AgeUnnoticed,
     P::RoomIgnored,
-    P::MovedWithoutReceipt,
     P::PartTakenForWhole,
-    P::SkippedAtRestart,
-    P::OtherIdWhenSentAgain,
     P::DeadLetterForgotten,
 ];

@@ -114,7 +114,7 @@ impl Store {
 
     fn transaction(&mut self, commit: Commit, now: Time, planted: Option<Planted>) -> Result<u64, Kind> {
         self.commits += 1;
-        let ninth = self.commits % 9 == 0;
+        let ninth = self.commits.is_multiple_of(9);
         let row = &mut self.rows[commit.feed];
         let stands = row.cursor == commit.from.0;
         let already = !stands && row.cursor == commit.to.0;
