@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod answers;
 mod bad_input;
 mod counterparts;
 mod crash;
@@ -17,4 +18,5 @@ mod lifecycle;
 mod main_job;
 mod relp;
 mod rig;
+mod signed;
 mod trouble;
