@@ -171,6 +171,9 @@ impl World {
                 match page {
                     Page::Files(listing) => self.listed(feed, listing, asked.cursor),
                     Page::Records(page) => self.store_records(feed, page, asked.cursor, &asked.position),
+                    // this Mimecast answers in full or not at all, and has no stream
+                    Page::Partial(_, fault) => Err(fault),
+                    Page::Live(_) => Err(local(Kind::Malformed)),
                 }
             }
         }
