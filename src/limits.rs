@@ -232,6 +232,10 @@ pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
 pub const REFUSED_IN_A_ROW: usize = 8;
 
+/// Fields of one record that have no name of ours and are carried under their own; real records have about 20.
+/// Beyond it they are counted in the event itself.
+pub const MAX_OTHER_FIELDS: usize = 256;
+
 // --- daemon -----------------------------------------------------------------------------------------------
 
 /// How far behind the edge of what Mimecast keeps a position may lie before it counts as too old.

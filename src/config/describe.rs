@@ -7,8 +7,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::settings::{
-    Api, FormatName, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant,
-    Transport, shown,
+    Api, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant, Transport,
+    shown,
 };
 use super::sink::facility_name;
 use crate::supervisor::overrides::{Action, Override};
@@ -118,10 +118,8 @@ fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
 }
 
 fn of_sink(sink: &Sink) -> Rows {
-    let format = match sink.format {
-        FormatName::Json => "JSON envelopes",
-        FormatName::Raw => "Mimecast's bytes alone",
-    };
+    let format = sink.format.words();
+    let original = if sink.original { ", Mimecast's own bytes with them" } else { "" };
     let feeds: Vec<&str> = sink.feeds.iter().map(|glob| glob.as_str()).collect();
     let tenants = if sink.tenants.is_empty() { "all tenants".to_owned() } else { sink.tenants.join(", ") };
     let mut rows = match &sink.kind {
@@ -130,7 +128,7 @@ fn of_sink(sink: &Sink) -> Rows {
         SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
         SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
     };
-    rows.push(("events", format!("{} of {tenants}, as {format}", feeds.join(", "))));
+    rows.push(("events", format!("{} of {tenants}, as {format}{original}", feeds.join(", "))));
     rows
 }
 

@@ -148,6 +148,8 @@ pub struct Sink {
     pub name: String,
     pub kind: SinkKind,
     pub format: FormatName,
+    /// Mimecast's own bytes go along as one more field.
+    pub original: bool,
     /// Never empty.
     pub feeds: Vec<Glob>,
     /// Empty: all tenants.
@@ -279,6 +281,42 @@ pub enum FormatName {
     Json,
     /// Mimecast's bytes alone.
     Raw,
+    /// Common Event Format 0.
+    Cef,
+    /// Log Event Extended Format 1.0.
+    Leef1,
+    /// Log Event Extended Format 2.0.
+    Leef2,
+    /// Elastic Common Schema 8.
+    Ecs,
+    /// Open Cybersecurity Schema Framework 1.3.
+    Ocsf,
+    /// Graylog Extended Log Format 1.1.
+    Gelf,
+}
+
+impl FormatName {
+    /// As it is written in the configuration, and in words.
+    pub const ALL: [(&str, FormatName, &str); 8] = [
+        ("json", FormatName::Json, "JSON envelopes"),
+        ("raw", FormatName::Raw, "Mimecast's bytes alone"),
+        ("cef", FormatName::Cef, "CEF 0"),
+        ("leef", FormatName::Leef2, "LEEF 2.0"),
+        ("leef1", FormatName::Leef1, "LEEF 1.0"),
+        ("ecs", FormatName::Ecs, "ECS 8"),
+        ("ocsf", FormatName::Ocsf, "OCSF 1.3"),
+        ("gelf", FormatName::Gelf, "GELF 1.1"),
+    ];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format, _)| *format == self).map_or("", |(_, _, words)| words)
+    }
+
+    /// It carries Mimecast's own bytes in any case.
+    pub fn has_original(self) -> bool {
+        matches!(self, FormatName::Json | FormatName::Raw)
+    }
 }
 
 /// A URL fit for people: no user, password, query or fragment.

@@ -64,10 +64,9 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         return None;
     };
     let kind = kind.choice(&TYPES, &[])?;
-    let formats = [("json", FormatName::Json), ("raw", FormatName::Raw)];
-    let format = table.get("format");
-    let format =
-        format.map_or(Some(FormatName::Json), |v| v.choice(&formats, &["cef", "leef", "ecs", "ocsf"]));
+    let formats = FormatName::ALL.map(|(name, format, _)| (name, format));
+    let format = table.get("format").map_or(Some(FormatName::Json), |v| v.choice(&formats, &[]));
+    let original = read_original(&table, format);
     let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, true));
     let tenants = table.get("tenants").map_or(Some(Vec::new()), |v| read_tenants(&v, tenants));
     let (kind, a_kind) = match kind {
@@ -80,7 +79,27 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         Type::Stdout => (Some(SinkKind::Stdout), "a stdout sink"),
     };
     table.finish(a_kind);
-    Some(Sink { name: name?, kind: kind?, format: format?, feeds: feeds?, tenants: tenants? })
+    Some(Sink {
+        name: name?,
+        kind: kind?,
+        format: format?,
+        original: original?,
+        feeds: feeds?,
+        tenants: tenants?,
+    })
+}
+
+/// `original = true`, which only formats that leave Mimecast's own bytes out have a use for.
+fn read_original(table: &Table<'_>, format: Option<FormatName>) -> Option<bool> {
+    let Some(value) = table.get("original") else { return Some(false) };
+    let original = value.flag()?;
+    if original && let Some(format) = format.filter(|format| format.has_original()) {
+        let title = format!("`{}` is of no use here", value.name);
+        let why = format!("{} hold Mimecast's own bytes anyway", format.words());
+        value.refuse(title, &why, "remove it");
+        return None;
+    }
+    Some(original)
 }
 
 fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<String>> {

@@ -110,6 +110,12 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
     let body = match settings.format {
         FormatName::Json => Body::Envelope,
         FormatName::Raw => Body::Raw,
+        FormatName::Cef => Body::Cef,
+        FormatName::Leef1 => Body::Leef1,
+        FormatName::Leef2 => Body::Leef2,
+        FormatName::Ecs => Body::Ecs,
+        FormatName::Ocsf => Body::Ocsf,
+        FormatName::Gelf => Body::Gelf,
     };
     let wire = match &settings.kind {
         SinkKind::Syslog(syslog) => {
@@ -129,7 +135,7 @@ pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
         }
         SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
     };
-    Encoder::new(&Shape { body, wire })
+    Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host)
 }
 
 /// Which events the sink wants.

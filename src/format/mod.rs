@@ -6,10 +6,33 @@
 //! has them only *between* tokens (a pretty-printed page record), so its meaning is unchanged. Octet counting
 //! needs no such thing and keeps every byte.
 
+mod cef;
+mod ecs;
 mod envelope;
+mod fields;
+mod gelf;
+mod json;
+mod kind;
+mod leef;
+mod ocsf;
+mod plain;
+mod record;
 mod rfc3164;
 mod rfc5424;
+mod scan;
 mod text;
+mod tree;
+mod value;
+mod visible;
+
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod wire_tests;
 
@@ -23,6 +46,18 @@ pub enum Body {
     Envelope,
     /// The event's bytes alone.
     Raw,
+    /// Common Event Format 0.
+    Cef,
+    /// Log Event Extended Format 1.0.
+    Leef1,
+    /// Log Event Extended Format 2.0.
+    Leef2,
+    /// Elastic Common Schema 8.
+    Ecs,
+    /// Open Cybersecurity Schema Framework 1.3.
+    Ocsf,
+    /// Graylog Extended Log Format 1.1.
+    Gelf,
 }
 
 /// How a receiver of syslog finds the end of a message.
@@ -68,13 +103,53 @@ enum Header {
     None,
 }
 
+enum Writer {
+    Envelope(envelope::Writer),
+    Raw,
+    Cef(Box<cef::Writer>),
+    Leef(Box<leef::Writer>),
+    Ecs(Box<ecs::Writer>),
+    Ocsf(Box<ocsf::Writer>),
+    Gelf(Box<gelf::Writer>),
+}
+
+impl Writer {
+    fn new(body: Body) -> Self {
+        match body {
+            Body::Envelope => Writer::Envelope(envelope::Writer::default()),
+            Body::Raw => Writer::Raw,
+            Body::Cef => Writer::Cef(Box::default()),
+            Body::Leef1 => Writer::Leef(Box::new(leef::Writer::new(leef::Version::One))),
+            Body::Leef2 => Writer::Leef(Box::new(leef::Writer::new(leef::Version::Two))),
+            Body::Ecs => Writer::Ecs(Box::default()),
+            Body::Ocsf => Writer::Ocsf(Box::default()),
+            Body::Gelf => Writer::Gelf(Box::default()),
+        }
+    }
+
+    /// Appends the event; `one_line` keeps line breaks out of the formats that carry Mimecast's own bytes. The
+    /// others have none.
+    fn write(&mut self, event: &Event<'_>, one_line: bool, out: &mut Vec<u8>) {
+        match self {
+            Writer::Envelope(envelope) => envelope.write(event, one_line, out),
+            Writer::Raw if !one_line => out.extend_from_slice(event.raw),
+            Writer::Raw if event.json => text::json_on_one_line(out, event.raw),
+            Writer::Raw => text::line(out, event.raw),
+            Writer::Cef(cef) => cef.write(event, out),
+            Writer::Leef(leef) => leef.write(event, out),
+            Writer::Ecs(ecs) => ecs.write(event, out),
+            Writer::Ocsf(ocsf) => ocsf.write(event, out),
+            Writer::Gelf(gelf) => gelf.write(event, out),
+        }
+    }
+}
+
 /// Turns events into records of one sink. Keeps what is equal from event to event (names, the time of
 /// collection), so it should be kept as long as the sink.
 pub struct Encoder {
-    body: Body,
+    body: Writer,
     header: Header,
     framing: Framing,
-    envelope: envelope::Writer,
     /// The last octet count as it went out, with its space.
     count: Vec<u8>,
 }
@@ -86,13 +161,30 @@ impl Encoder {
             Wire::Syslog3164(syslog) => (Header::Rfc3164(rfc3164::Header::new(syslog)), syslog.framing),
             Wire::Line => (Header::None, Framing::Newline),
         };
-        Encoder {
-            body: shape.body,
-            header,
-            framing,
-            envelope: envelope::Writer::default(),
-            count: Vec::new(),
+        Encoder { body: Writer::new(shape.body), header, framing, count: Vec::new() }
+    }
+
+    /// Mimecast's own bytes go along as one more field of those formats that do not carry them anyway.
+    #[must_use]
+    pub fn with_original(mut self, original: bool) -> Self {
+        match &mut self.body {
+            Writer::Envelope(_) | Writer::Raw => {}
+            Writer::Cef(cef) => cef.original = original,
+            Writer::Leef(leef) => leef.original = original,
+            Writer::Ecs(ecs) => ecs.original = original,
+            Writer::Ocsf(ocsf) => ocsf.original = original,
+            Writer::Gelf(gelf) => gelf.original = original,
         }
+        self
+    }
+
+    /// This host's name, for the formats that name the host themselves.
+    #[must_use]
+    pub fn on_host(mut self, host: &str) -> Self {
+        if let Writer::Gelf(gelf) = &mut self.body {
+            gelf.set_host(host);
+        }
+        self
     }
 
     /// Appends exactly one record to `out`. Cannot fail: every event has a form.
@@ -131,12 +223,7 @@ impl Encoder {
             Header::Rfc3164(header) => header.write(event, out),
             Header::None => {}
         }
-        match self.body {
-            Body::Envelope => self.envelope.write(event, one_line, out),
-            Body::Raw if !one_line => out.extend_from_slice(event.raw),
-            Body::Raw if event.json => text::json_on_one_line(out, event.raw),
-            Body::Raw => text::line(out, event.raw),
-        }
+        self.body.write(event, one_line, out);
     }
 }
 

@@ -19,6 +19,14 @@ pub fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
+/// A decimal number with its sign.
+pub fn signed(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    number(out, value.unsigned_abs());
+}
+
 /// A JSON text with every control byte turned into a space. Outside strings they are white space; inside
 /// strings JSON does not allow them.
 pub fn json_on_one_line(out: &mut Vec<u8>, json: &[u8]) {

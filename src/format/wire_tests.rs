@@ -76,7 +76,7 @@ fn header_fields_hold_only_what_they_may() {
 
 // --- an independent reader --------------------------------------------------------------------------------
 
-fn read_octets(mut wire: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn read_octets(mut wire: &[u8]) -> Option<Vec<&[u8]>> {
     let mut messages = Vec::new();
     while !wire.is_empty() {
         let space = wire.iter().position(|byte| *byte == b' ')?;
@@ -91,7 +91,7 @@ fn read_octets(mut wire: &[u8]) -> Option<Vec<&[u8]>> {
     Some(messages)
 }
 
-struct Read {
+pub(super) struct Read {
     pri: u16,
     time: String,
     host: String,
@@ -99,10 +99,10 @@ struct Read {
     tenant: String,
     feed: String,
     id: String,
-    message: Vec<u8>,
+    pub(super) message: Vec<u8>,
 }
 
-fn read_5424(bytes: &[u8]) -> Option<Read> {
+pub(super) fn read_5424(bytes: &[u8]) -> Option<Read> {
     let mut fields = bytes.splitn(7, |byte| *byte == b' ');
     let mut field = || {
         let text = std::str::from_utf8(fields.next()?).ok()?;

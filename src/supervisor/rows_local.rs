@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Rule] = &[
         clears: Restart,
         title: "task_stalled",
         meaning: "A task of the daemon no longer gives signs of life; the process ends, so that the service manager starts it afresh.",
-        remedy: "Report it with the log of the minutes before.",
+        remedy: "Report it with the log of what went before.",
     },
     Rule {
         id: "X23",

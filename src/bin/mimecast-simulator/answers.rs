@@ -37,9 +37,12 @@ pub enum Form {
     Text,
     Empty,
     BrokenJson,
+    /// `{"status":"error","message":…}`
+    StatusError,
 }
 
-const FORMS: [(&str, Form); 18] = [
+const FORMS: [(&str, Form); 19] = [
+    ("status-error", Form::StatusError),
     ("meta", Form::Meta),
     ("meta-status", Form::MetaStatus),
     ("flat", Form::Flat),
@@ -147,7 +150,7 @@ pub struct Reply {
     pub message: Option<String>,
     /// `meta.status` where it differs from the HTTP status.
     pub meta: Option<u16>,
-    pub field: Option<&'static str>,
+    pub field: Option<String>,
     pub form: Form,
     pub headers: Vec<(String, String)>,
     /// Instead of the form's body.
@@ -223,7 +226,10 @@ impl Reply {
                 json!({"errors": [{"status": status.to_string(), "code": code, "title": message}]})
                     .to_string()
             }
-            Form::RackspaceJson => json!({code: {"code": status, "message": message}}).to_string(),
+            Form::StatusError => json!({"status": "error", "message": message}).to_string(),
+            Form::RackspaceJson => {
+                json!({code: {"code": self.meta.unwrap_or(status), "message": message}}).to_string()
+            }
             Form::RackspaceXml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{code} code=\"{status}\" \
                  xmlns=\"http://docs.rackspacecloud.com/apps\"><message>{message}</message></{code}>"
@@ -252,15 +258,15 @@ impl Reply {
         match self.form {
             Form::Meta => {
                 let mut error = json!({"code": code, "message": message, "retryable": meta >= 429});
-                if let (Some(field), Some(error)) = (self.field, error.as_object_mut()) {
-                    error.insert("field".into(), field.into());
+                if let (Some(field), Some(error)) = (&self.field, error.as_object_mut()) {
+                    error.insert("field".into(), field.as_str().into());
                 }
                 json!({"meta": {"status": meta, "isLastToken": false}, "data": [], "fail": [{"errors": [error]}]})
             }
             Form::MetaStatus => json!({"meta": {"status": meta}, "data": [], "fail": []}),
             Form::FlatCode => json!({"fail": [{"code": code}]}),
             Form::ErrorList => {
-                json!({"error": [{"code": code, "message": message, "field": self.field.unwrap_or("")}]})
+                json!({"error": [{"code": code, "message": message, "field": self.field.as_deref().unwrap_or("")}]})
             }
             Form::ErrorObject => json!({"error": {"message": message}}),
             _ => json!({"fail": [{"code": code, "message": message}]}),
@@ -334,7 +340,7 @@ mod tests {
         let text = Reply::new(401, Form::Flat, "token_expired", "").text();
         assert_eq!(text, r#"{"fail":[{"code":"token_expired","message":"Access token has expired"}]}"#);
         let reply = Reply {
-            field: Some("type"),
+            field: Some("type".into()),
             ..Reply::new(400, Form::ErrorList, "validation_error", "must match")
         };
         let text = reply.text();

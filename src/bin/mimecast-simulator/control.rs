@@ -7,6 +7,7 @@ use crate::files::Order;
 use crate::ledger::{self, Drawn};
 use crate::presets::PRESETS;
 use crate::query::value;
+use crate::recovery_rows::ROWS;
 use crate::scenario::Stage;
 use crate::scenario_text::{RULES, parse};
 use crate::server::Request;
@@ -30,6 +31,9 @@ CONTROL
   GET  /_sim/events?feed=siem.receipt[&tenant=demo][&form=stream]
            every published record, one per line; feed is a glob; form is the other
            form of a feed's records: stream, key_value, csv, get-search-logs
+  GET  /_sim/handed?feed=audit[&tenant=demo][&form=stream]
+           how often each event was handed out: spans of events, and files with what
+           became of them, one per line
   GET  /_sim/scenario
            the scenario language and the presets
   POST /_sim/scenario
@@ -49,7 +53,8 @@ pub async fn answer(world: &Arc<World>, request: &Request) -> Response {
     let result = match (post, request.path.as_str()) {
         (false, "/_sim/ledger") => ledger_answer(world, request).await,
         (false, "/_sim/events") => events(world, request),
-        (false, "/_sim/scenario") => Ok(text(200, format!("{RULES}\n{}", preset_list()))),
+        (false, "/_sim/handed") => handed(world, request),
+        (false, "/_sim/scenario") => Ok(text(200, format!("{RULES}\n{}\n{}", preset_list(), row_list()))),
         (true, "/_sim/scenario") => set_scenario(world, request),
         (true, "/_sim/advance") => advance(world, request),
         (true, "/_sim/clock") => set_clock(world, request),
@@ -73,6 +78,15 @@ pub fn preset_list() -> String {
         format!("  {name:<26} {}\n", p.about)
     });
     format!("PRESETS\n{}", lines.collect::<String>())
+}
+
+/// The rows of the recovery table that can be played.
+pub fn row_list() -> String {
+    let lines = ROWS.iter().map(|row| format!("  {:<26} {}\n", format!("row:{}[=N]", row.id), row.about));
+    format!(
+        "ROWS OF THE RECOVERY TABLE (all calls, or the first N of each feed)\n{}",
+        lines.collect::<String>()
+    )
 }
 
 async fn ledger_answer(world: &Arc<World>, request: &Request) -> Result<Response, String> {
@@ -116,6 +130,21 @@ fn events(world: &World, request: &Request) -> Result<Response, String> {
         Some((piece.and_then(|piece| piece), orders))
     });
     Ok(respond(200, Some("application/x-ndjson"), Body::from_stream(pieces)))
+}
+
+/// One line per file, or per span of events that were handed out equally often.
+fn handed(world: &World, request: &Request) -> Result<Response, String> {
+    let tenant = tenant_of(world, request)?;
+    let second = value(&request.query, "form").is_some();
+    let pieces: Vec<(&Feed, u64)> = feeds_of(request)?
+        .into_iter()
+        .flat_map(|feed| (0..ledger::span_pieces(&tenant, feed, second)).map(move |piece| (feed, piece)))
+        .collect();
+    let now = world.clock.now();
+    let lines = pieces.into_iter().map(move |(feed, piece)| {
+        Ok::<_, io::Error>(Bytes::from(ledger::spans(&tenant, feed, second, piece, now)))
+    });
+    Ok(respond(200, Some("application/x-ndjson"), Body::from_stream(stream::iter(lines))))
 }
 
 fn piece(order: &Order) -> io::Result<Bytes> {

@@ -203,6 +203,45 @@ fn feed_entry(state: &FeedState, feed: &Feed, now: i64, digests: bool) -> Value 
     entry
 }
 
+/// Files or events of one piece of [`spans`].
+const SPAN_PIECE: u64 = 20_000;
+
+/// How many pieces [`spans`] comes in.
+pub fn span_pieces(tenant: &Tenant, feed: &Feed, second: bool) -> u64 {
+    let files = feed.is_batch() && !second;
+    let count = |state: &FeedState| if files { state.files.len() as u64 } else { state.events() };
+    tenant.feed(feed).map_or(0, |state| count(&state).div_ceil(SPAN_PIECE))
+}
+
+/// How often the events of one piece were handed out, in lines of JSON.
+pub fn spans(tenant: &Tenant, feed: &Feed, second: bool, piece: u64, now: i64) -> String {
+    let Some(state) = tenant.feed(feed) else { return String::new() };
+    let range = piece * SPAN_PIECE..(piece + 1) * SPAN_PIECE;
+    let mut out = String::new();
+    if feed.is_batch() && !second {
+        for file in range.start..range.end.min(state.files.len() as u64) {
+            let note = usize::try_from(file).ok().and_then(|at| state.files.get(at));
+            let (Some(run), Some(note)) = (state.run_of_file(file), note) else { continue };
+            let events = run.events_of(file - run.first_file);
+            let line = json!({"feed": feed.name, "file": file, "first": run.first_event + events.start,
+                "events": events.end - events.start, "listed": note.listed, "handed": note.handed,
+                "damaged": note.damaged, "expired": run.file_expired(file - run.first_file, now)});
+            out += &format!("{line}\n");
+        }
+        return out;
+    }
+    let rows = if second { &state.second } else { &state.rows };
+    let (mut first, end) = (range.start, range.end.min(state.events()));
+    while first < end {
+        let times = rows.times(first);
+        let next = (first..end).find(|&event| rows.times(event) != times).unwrap_or(end);
+        let line = json!({"feed": feed.name, "first": first, "events": next - first, "handed": times});
+        out += &format!("{line}\n");
+        first = next;
+    }
+    out
+}
+
 /// The generations of the API that a tenant uses; 2.0 until it has used one.
 fn generations(tenant: &Tenant) -> Vec<Api> {
     let used: Vec<Api> = hold(&tenant.used).iter().copied().collect();

@@ -19,6 +19,8 @@ struct Ask {
     feed: &'static Feed,
     /// Number of the first file that has not been listed yet.
     position: u64,
+    /// Empty pages that came before.
+    hop: u64,
     /// Only files of these dates (client's clock), first and last.
     since: Option<i64>,
     until: Option<i64>,
@@ -26,7 +28,8 @@ struct Ask {
 }
 
 fn invalid(field: &'static str, message: &str) -> Box<Reply> {
-    Reply { field: Some(field), ..Reply::new(400, Form::ErrorList, "validation_error", message) }.refusal()
+    Reply { field: Some(field.to_owned()), ..Reply::new(400, Form::ErrorList, "validation_error", message) }
+        .refusal()
 }
 
 fn read_ask(
@@ -57,23 +60,25 @@ fn read_ask(
     if since.is_some_and(|since| since + dates::DAY <= oldest) {
         return Err(invalid("dateRangeStartsAt", "must not be more than 7 days ago"));
     }
-    let mut ask = Ask { feed, position: 0, since, until, size };
+    let mut ask = Ask { feed, position: 0, hop: 0, since, until, size };
     if let Some(token) = value(query, "nextPage").filter(|t| !t.is_empty()) {
         let position = read_token(world, tenant, feed, token);
-        ask.position = position.ok_or_else(|| invalid("nextPage", "is not a page of this type"))?;
+        (ask.position, ask.hop) =
+            position.ok_or_else(|| invalid("nextPage", "is not a page of this type"))?;
         ask.since = None;
     }
     Ok(ask)
 }
 
-fn token(world: &World, tenant: &Tenant, feed: &Feed, position: u64) -> String {
-    seal(world.setup.seed, &format!("{}|{}|{position}", tenant.name, feed.name))
+fn token(world: &World, tenant: &Tenant, feed: &Feed, (position, hop): (u64, u64)) -> String {
+    seal(world.setup.seed, &format!("{}|{}|{position}|{hop}", tenant.name, feed.name))
 }
 
-fn read_token(world: &World, tenant: &Tenant, feed: &Feed, token: &str) -> Option<u64> {
+fn read_token(world: &World, tenant: &Tenant, feed: &Feed, token: &str) -> Option<(u64, u64)> {
     let text = unseal(world.setup.seed, token)?;
     let rest = text.strip_prefix(&tenant.name)?.strip_prefix('|')?;
-    rest.strip_prefix(feed.name)?.strip_prefix('|')?.parse().ok()
+    let (position, hop) = rest.strip_prefix(feed.name)?.strip_prefix('|')?.split_once('|')?;
+    Some((position.parse().ok()?, hop.parse().ok()?))
 }
 
 /// The files of a page.
@@ -83,10 +88,11 @@ struct Page {
     next: u64,
     /// There is nothing behind it.
     last: bool,
+    hop: u64,
 }
 
 fn select(state: &FeedState, ask: &Ask, now: i64, cap: u64) -> Page {
-    let mut page = Page { files: Vec::new(), next: ask.position, last: true };
+    let mut page = Page { files: Vec::new(), next: ask.position, last: true, hop: ask.hop };
     for file in ask.position..state.files.len() as u64 {
         let Some(run) = state.run_of_file(file) else { break };
         let time = run.file_time(file - run.first_file);
@@ -121,8 +127,11 @@ pub async fn answer(
     };
     let options = world.options(&tenant.name);
     let page = match tenant.feed(ask.feed) {
+        _ if verdict.has(Effect::EmptyPage) => {
+            Page { files: Vec::new(), next: ask.position, last: false, hop: ask.hop + 1 }
+        }
         Some(state) if !options.quiet => select(&state, &ask, world.clock.now(), options.page_cap),
-        _ => Page { files: Vec::new(), next: ask.position, last: true },
+        _ => Page { files: Vec::new(), next: ask.position, last: true, hop: ask.hop },
     };
     let mut list = match entries(world, tenant, ask.feed, &page.files, &request.host).await {
         Ok(list) => list,
@@ -141,7 +150,7 @@ pub async fn answer(
     twist(&mut list, verdict);
     // Real listings say "caught up" now with the last files, now only with the empty page after them.
     let caught_up = page.last && (page.files.is_empty() || ask.feed.index % 2 == 0);
-    let next = if verdict.has(Effect::SameToken) { ask.position } else { page.next };
+    let next = if verdict.has(Effect::SameToken) { (ask.position, ask.hop) } else { (page.next, page.hop) };
     let mut body = Map::new();
     if !verdict.has(Effect::NoValue) {
         body.insert("value".into(), list.into());

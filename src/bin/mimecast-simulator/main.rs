@@ -32,6 +32,9 @@ mod presets;
 mod query;
 mod quota;
 mod records;
+mod recovery_rows;
+#[cfg(test)]
+mod recovery_tests;
 mod rows;
 mod runs;
 mod scenario;
@@ -72,6 +75,9 @@ struct Args {
     /// Address to listen on; port 0 takes any free one. The line `listening on http://…` says which
     #[arg(long, default_value = "127.0.0.1:8480", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Print every scenario that has a name, one per line, and end
+    #[arg(long)]
+    list_scenarios: bool,
     /// Allow an address that other machines can reach. There is no protection: everybody may read and change
     /// everything
     #[arg(long)]
@@ -144,6 +150,10 @@ type Failure = (u8, String);
 
 async fn run(args: Args) -> Result<(), Failure> {
     let failed = |why: String| (1, why);
+    if args.list_scenarios {
+        let list = format!("{}\n{}", control::preset_list(), control::row_list());
+        return std::io::stdout().write_all(list.as_bytes()).map_err(|why| failed(why.to_string()));
+    }
     if !args.listen.ip().is_loopback() && !args.allow_remote {
         let why = "can be reached from other machines; add --allow-remote if you mean it";
         return Err((2, format!("{} {why}", args.listen)));

@@ -12,10 +12,8 @@ use crate::scenario::{Effect, Verdict};
 use crate::window::{Asked, fail, read_body};
 use crate::world::{FeedState, Tenant, World};
 use crate::zip::Zip;
-use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use futures_util::stream;
 use serde_json::{Value, json};
 use std::io;
 
@@ -229,15 +227,6 @@ pub fn answer(world: &World, feed: &'static Feed, asked: &Asked) -> Response {
     if asked.verdict.has(Effect::NotAZip) {
         body = b"PK\x03\x04 this is not a valid zip file".to_vec();
     }
-    let whole = body.len();
-    let body = match asked.verdict.has(Effect::Cut) {
-        true => {
-            body.truncate(whole / 2);
-            let parts = [Ok(body), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
-            Body::from_stream(stream::iter(parts))
-        }
-        false => Body::from(body),
-    };
     // The media type comes with or without a parameter, in any case.
     let media = if last.is_multiple_of(2) {
         "application/octet-stream"
@@ -245,9 +234,6 @@ pub fn answer(world: &World, feed: &'static Feed, asked: &Asked) -> Response {
         "Application/Octet-Stream;charset=UTF-8"
     };
     let mut response = respond(200, Some(media), body);
-    if asked.verdict.has(Effect::Cut) {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(whole));
-    }
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }

@@ -2,6 +2,7 @@
 //! the line is a comment, `"…"` keeps blanks together. A statement is one of
 //!
 //! * the name of a preset, or `preset=argument`: `outage=30s`
+//! * a row of the recovery table: `row:M12`, `row:M28=3` for the first three calls of each feed
 //! * an option: `token_life=20s`
 //! * `tenant GLOB`: what follows concerns these tenants only
 //! * a rule: `on SURFACE [filters] [when] what`, see [`RULES`].
@@ -11,12 +12,14 @@ use crate::dates::parse_span;
 use crate::feeds;
 use crate::message::Hostility;
 use crate::presets;
+use crate::recovery_rows;
 use crate::scenario::{EFFECTS, Effect, Options, Per, Place, Play, Rule, Scenario, Surface, When};
 
 pub const RULES: &str = "\
 SCENARIO TEXT
   Statements end at a line end or `;`. Each is a preset, an option, a rule, or `tenant GLOB`: what follows
   is for these tenants only. # starts a comment.
+  ROW       row:M12, a row of the recovery table; row:M28=3 for the first 3 calls of each feed
   RULE      on SURFACE [filter...] [when...] WHAT
   SURFACE   token listing stream file; records (all /api functions with pages) or one of them: audit
             ttp.url ttp.attachment ttp.impersonation dlp held-release rejections archive.search
@@ -24,18 +27,20 @@ SCENARIO TEXT
   filters   feed=GLOB  tenant=GLOB  file=N (number of the file in its feed, from 0)
   when      nth=N first=N after=N every=N p=0.1 for=30s, counted per=tenant|feed|file
   WHAT      status=503 [code=0006] [message=\"...\"] [form=FORM] [meta=500] [body=\"...\"]
-            [header=\"Name: value\"]... [delay=1s] [wait=2s wait_as=seconds|date|reset-ms|
+            [field=NAME] [header=\"Name: value\"]... [delay=1s] [wait=2s wait_as=seconds|date|reset-ms|
             reset-epoch|reset-epoch-ms|none|turn]   or   effect=EFFECT
   FORM      meta meta-status flat flat-code error-list error-object problem json-api
             rackspace-json rackspace-xml header s3 aws-xml oauth html text empty broken-json
+            status-error
   EFFECT    on token:   no-token
-            on listing: no-value no-next-page same-token caught-up same-file-twice
+            on data:    cut
+            on listing: empty-page no-value no-next-page same-token caught-up same-file-twice
                         foreign-link list-bomb list-empty list-zero-bytes
             on file:    truncate wrong-crc trailing-garbage cut expired missing redirect
                         content-encoding
             on records: next-object next-null next-always next-never same-next empty-page
                         empty-list no-meta no-pagination no-data partial (rows and fail[])
-            on siem.mta: cut not-a-zip traversal unknown-prefix zero-bytes-member broken-member
+            on siem.mta: not-a-zip traversal unknown-prefix zero-bytes-member broken-member
                         no-siem-token same-token
             on stream:  no-value no-next-page same-token caught-up
             on content: bad-line long-line invalid-utf8 (which files: file=N or every=N)
@@ -84,6 +89,11 @@ fn add_at(scenario: &mut Scenario, text: &str, depth: u8) -> Result<(), String> 
             if option(options_in(scenario, scope.as_deref()), name, value).map_err(told)? {
                 continue;
             }
+            if let Some(id) = name.strip_prefix("row:") {
+                row(scenario, id, value, scope.as_deref(), depth).map_err(told)?;
+                scenario.names.push(word.clone());
+                continue;
+            }
             let preset = presets::named(name).ok_or_else(|| {
                 told(format!("`{name}` is neither an option nor a preset; presets are: {}", presets::names()))
             })?;
@@ -91,9 +101,30 @@ fn add_at(scenario: &mut Scenario, text: &str, depth: u8) -> Result<(), String> 
                 return Err(told("a preset cannot name a preset".into()));
             }
             let argument = if value.is_empty() { preset.argument } else { value };
-            let scope = scope.as_ref().map_or(String::new(), |glob| format!("tenant {glob}\n"));
-            add_at(scenario, &(scope + &preset.text.replace("{}", argument)), depth + 1)?;
+            let text = scoped(scope.as_deref(), &preset.text.replace("{}", argument));
+            add_at(scenario, &text, depth + 1)?;
             scenario.names.push(word.clone());
+        }
+    }
+    Ok(())
+}
+
+fn scoped(scope: Option<&str>, text: &str) -> String {
+    scope.map_or(text.to_owned(), |glob| format!("tenant {glob}\n{text}"))
+}
+
+/// Adds a row of the recovery table; with a number, its rules strike so often per feed and then no more.
+fn row(scenario: &mut Scenario, id: &str, times: &str, scope: Option<&str>, depth: u8) -> Result<(), String> {
+    let row = recovery_rows::named(id);
+    let row = row
+        .ok_or_else(|| format!("no answer causes row `{id}`; --list-scenarios has those that can be had"))?;
+    let before = scenario.rules.len();
+    add_at(scenario, &scoped(scope, row.text), depth + 1)?;
+    if !times.is_empty() {
+        let times = number(&format!("row:{id}"), times)?;
+        for rule in scenario.rules.iter_mut().skip(before) {
+            rule.when.first = Some(times);
+            rule.per = Per::Feed;
         }
     }
     Ok(())
@@ -286,6 +317,7 @@ fn answer(reply: &mut Reply, name: &str, value: &str) -> Result<bool, String> {
         "meta" => reply.meta = u16::try_from(number(name, value)?).ok(),
         "code" => reply.code = Some(value.to_owned()),
         "message" => reply.message = Some(value.to_owned()),
+        "field" => reply.field = Some(value.to_owned()),
         "body" => reply.body = Some(value.to_owned()),
         "form" => reply.form = Form::named(value).ok_or_else(|| format!("`{value}` is not a body form"))?,
         "wait" => reply.wait = span(name, value)?,
@@ -350,6 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_the_table_can_be_limited_in_number_and_to_a_tenant() {
+        let scenario = parse("tenant demo-2; row:M10=3").unwrap();
+        assert_eq!(scenario.names, ["row:M10=3"]);
+        assert_eq!(scenario.rules.len(), 2);
+        for rule in &scenario.rules {
+            assert_eq!(
+                (rule.when.first, rule.per, rule.tenant.as_deref()),
+                (Some(3), Per::Feed, Some("demo-2"))
+            );
+        }
+        assert_eq!(parse("row:M10").unwrap().rules[0].when.first, None);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("on moon status=500", "`moon` is not a surface"),
@@ -361,6 +407,8 @@ mod tests {
             ("on file p=2 status=500", "from 0 to 1"),
             ("on file effect=bad-line", "content"),
             ("thrrottle", "neither an option nor a preset"),
+            ("row:X01", "no answer causes"),
+            ("row:M10=many", "whole number"),
             ("token_life=soon", "length of time"),
             ("on any message=\"open", "not closed"),
         ] {

@@ -12,7 +12,7 @@ use crate::message::mix;
 use crate::mta;
 use crate::query;
 use crate::quota::{Counted, LISTINGS, STREAM};
-use crate::scenario::{Call, Options, Surface, Verdict};
+use crate::scenario::{Call, Effect, Options, Surface, Verdict};
 use crate::stream;
 use crate::threat_feed;
 use crate::token;
@@ -23,6 +23,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{self, HeaderMap, HeaderValue, Method};
 use axum::response::Response;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -285,7 +286,17 @@ async fn data(world: &World, request: &Request, door: Door) -> Played {
             },
         },
     };
+    let response = if verdict.has(Effect::Cut) { cut(response).await } else { response };
     (caller.tenant, door.name(), response)
+}
+
+/// The connection breaks in the middle of an answer.
+async fn cut(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let half = [Ok(whole.slice(..whole.len() / 2)), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
+    Response::from_parts(parts, Body::from_stream(futures_util::stream::iter(half)))
 }
 
 /// The limit, and how many calls are left of it.

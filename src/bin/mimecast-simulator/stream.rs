@@ -34,7 +34,8 @@ struct Ask {
 }
 
 fn invalid(field: &'static str, message: &str) -> Box<Reply> {
-    Reply { field: Some(field), ..Reply::new(400, Form::ErrorList, "validation_error", message) }.refusal()
+    Reply { field: Some(field.to_owned()), ..Reply::new(400, Form::ErrorList, "validation_error", message) }
+        .refusal()
 }
 
 fn wanted(kind: Kind, types: &str) -> Option<Vec<Wanted>> {

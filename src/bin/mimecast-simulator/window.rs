@@ -27,6 +27,8 @@ struct Ask {
     /// Records that earlier pages had.
     offset: u64,
     size: u64,
+    /// Empty pages that came before.
+    hop: u64,
     /// It came with a page token.
     continued: bool,
 }
@@ -102,14 +104,15 @@ impl Page<'_> {
             own: function.admin && !flag("admin"),
             offset: 0,
             size,
+            hop: 0,
             continued: false,
         })
     }
 
     fn token(&self, ask: &Ask, offset: u64) -> String {
         let text = format!(
-            "{}|{}|{}|{}|{}|{}|{offset}",
-            self.tenant.name, self.function.path, ask.from, ask.to, ask.oldest_first, ask.own
+            "{}|{}|{}|{}|{}|{}|{offset}|{}",
+            self.tenant.name, self.function.path, ask.from, ask.to, ask.oldest_first, ask.own, ask.hop
         );
         format!("eN{}", seal(self.world.setup.seed, &text).replace('+', "-").replace('/', "_"))
     }
@@ -127,6 +130,7 @@ impl Page<'_> {
             own: next()? == "true",
             offset: next()?.parse().ok()?,
             size: 0,
+            hop: next()?.parse().ok()?,
             continued: true,
         })
     }
@@ -282,7 +286,7 @@ pub struct Asked<'a> {
 pub fn answer(world: &World, function: &'static Function, feed: &'static Feed, asked: &Asked) -> Response {
     let Asked { tenant, api, request, verdict } = *asked;
     let page = Page { world, tenant, feed, function, api, verdict };
-    let ask = match page.read_ask(&request.body) {
+    let mut ask = match page.read_ask(&request.body) {
         Ok(ask) => ask,
         Err(reply) => return reply.response(world.clock.wire(), 0),
     };
@@ -297,6 +301,7 @@ pub fn answer(world: &World, function: &'static Function, feed: &'static Feed, a
         // The page has nothing, and still there is a next one, where the rows are.
         selected.more |= !selected.rows.is_empty();
         selected.rows.clear();
+        ask.hop += 1;
     }
     let body = page.body(&ask, &selected, &mut state, &request.body);
     json_answer(200, body)

@@ -202,11 +202,20 @@ impl World {
 
     /// Makes more events of a feed available.
     pub fn publish(&self, tenant: &Tenant, feed: &Feed, batch: Batch) {
-        let options = self.options(&tenant.name);
-        let Some(mut state) = tenant.feed(feed) else { return };
         if batch.events == 0 {
             return;
         }
+        let options = self.options(&tenant.name);
+        let Some(mut state) = tenant.feed(feed) else { return };
+        self.add_run(tenant, feed, &mut state, batch, &options);
+        if options.future > 0 {
+            let from = self.clock.wire() + options.future;
+            let ahead = Batch { events: 1, messages: 1, from, until: from + 1 };
+            self.add_run(tenant, feed, &mut state, ahead, &options);
+        }
+    }
+
+    fn add_run(&self, tenant: &Tenant, feed: &Feed, state: &mut FeedState, batch: Batch, options: &Options) {
         let mut per_file = self.setup.per_file;
         if feed.kind == Kind::Mta {
             // A file has one type, and a backlog should have files of every type.
