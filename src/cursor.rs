@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::clock::Time;
 
-/// One feed of one tenant: `acme/siem.receipt`.
+/// One feed of one tenant: `acme/siem.receipt`. The daemon's own feed has the tenant `""`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeedKey {
     pub tenant: String,
@@ -14,7 +14,10 @@ pub struct FeedKey {
 
 impl fmt::Display for FeedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.tenant, self.feed)
+        match self.tenant.as_str() {
+            "" => f.write_str(self.feed), // the daemon's own feed is nobody's
+            tenant => write!(f, "{tenant}/{}", self.feed),
+        }
     }
 }
 

@@ -2,18 +2,26 @@
 //! task; nobody else spawns one.
 
 mod board;
+mod findings;
 mod fleet;
+mod heartbeat;
+mod loss;
 mod plan;
+pub mod positions;
 pub mod requests;
+mod tellers;
+pub mod transfer;
 mod upkeep;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use board::{Board, SinkView, TenantView};
+pub use board::{Board, SinkView, TargetView, TenantView};
 pub use plan::known_feeds;
 
 use crate::admin;
@@ -30,6 +38,8 @@ use crate::telemetry::label::{self, CredentialState};
 use crate::telemetry::log;
 use crate::telemetry::notice::{Notice, Process};
 use fleet::Fleet;
+use tellers::Tellers;
+use watch::Watch;
 
 /// File in the state directory that says where the running daemon's admin listener is.
 pub const ADMIN_ADDRESS_FILE: &str = "admin.address";
@@ -69,6 +79,10 @@ struct Daemon {
     settings: Settings,
     board: Arc<Board>,
     fleet: Fleet,
+    tellers: Tellers,
+    /// `run --once` looks for alerts itself, when it is time.
+    watch: Option<Watch>,
+    heartbeat: tokio::sync::watch::Sender<Option<Duration>>,
     exporter: Exporter,
     stop_upkeep: CancellationToken,
 }
@@ -91,6 +105,11 @@ impl Daemon {
         for warning in &settings.warnings {
             Notice::Process(Process::ConfigWarning { words: warning }).emit();
         }
+        let mut tellers = Tellers::new(board.clone(), host_name(), fleet.failed());
+        let ready = tellers.prepare(&settings)?;
+        let unread = |fault| SetupError::failed(format!("failed to read the store: {fault}"));
+        board.load_alerts().await.map_err(unread)?;
+        tellers.apply(ready).await.map_err(unread)?;
         fleet.apply(&settings).await?;
         board.parts().config_ok = true;
         let news = Process::Started {
@@ -105,8 +124,23 @@ impl Daemon {
         fleet.guard("upkeep of the store", upkeep::store(board.clone(), stop_upkeep.clone()));
         fleet.guard("upkeep of metrics", upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
         fleet.guard("reminder of ending secrets", upkeep::secrets(board.clone(), stop_upkeep.clone()));
+        let heartbeat = tokio::sync::watch::Sender::new(settings.heartbeat);
+        let mut watch = Some(Watch::new(board.clone()));
+        if let Some(watch) = watch.take_if(|_| !once) {
+            fleet.guard("watch over alerts", watch.run(heartbeat.subscribe(), stop_upkeep.clone()));
+        }
         heard(service::ready(&fleet_words(&settings)));
-        Ok(Daemon { config: config.to_owned(), settings, board, fleet, exporter, stop_upkeep })
+        Ok(Daemon {
+            config: config.to_owned(),
+            settings,
+            board,
+            fleet,
+            tellers,
+            watch,
+            heartbeat,
+            exporter,
+            stop_upkeep,
+        })
     }
 
     async fn run(&mut self, mut signals: Signals) -> ExitCode {
@@ -120,7 +154,7 @@ impl Daemon {
                     }
                     Signal::Reload => self.reload().await,
                 },
-                scope = requests::next(&self.settings.state_dir) => self.resume(&scope).await,
+                asked = requests::next(&self.settings.state_dir) => self.carry_out(&asked).await,
                 () = failed.cancelled() => return ExitCode::Failed,
                 code = self.fleet.watch() => return ExitCode::from_number(code),
             }
@@ -129,12 +163,16 @@ impl Daemon {
 
     async fn run_once(&mut self, mut signals: Signals) -> ExitCode {
         let caught_up = tokio::select! {
-            caught_up = self.fleet.run_out() => caught_up,
+            caught_up = Self::run_out(&mut self.fleet, &mut self.watch) => caught_up,
             _ = signals.next() => {
                 Notice::Process(Process::Stopping { why: "told to" }).emit();
                 return ExitCode::Failed;
             }
         };
+        if let Some(watch) = &mut self.watch {
+            watch.look(false).await; // an event stored now would reach no sink any more
+        }
+        self.tellers.farewell().await;
         let status = self.board.status().await;
         let any = |state| status.tenants.iter().any(|tenant| tenant.credential.state == state);
         let denied = [
@@ -166,6 +204,34 @@ impl Daemon {
             Err(_) => u64::MAX, // nobody knows, so nobody may call it done
         };
         if caught_up && waiting == 0 { ExitCode::Done } else { ExitCode::Failed }
+    }
+
+    /// Feeds, then what they gave reason to tell, then sinks. Says whether every feed was caught up.
+    async fn run_out(fleet: &mut Fleet, watch: &mut Option<Watch>) -> bool {
+        let caught_up = fleet.feeds_out().await;
+        if let Some(watch) = watch {
+            watch.look(true).await;
+        }
+        fleet.sinks_out().await;
+        caught_up
+    }
+
+    async fn carry_out(&mut self, asked: &requests::Asked) {
+        let answer = match asked.request() {
+            None => return self.resume(&asked.text).await,
+            Some(Err(why)) => {
+                let data = serde_json::Value::Null;
+                requests::Answer { exit: ExitCode::Failed as u8, text: why + "\n", data }
+            }
+            Some(Ok(request)) => {
+                let now = self.board.clock.now();
+                let answer = positions::carry_out(&self.board.store, &self.settings, now, &request).await;
+                Notice::Process(Process::CarriedOut { words: &answer.text }).emit();
+                self.fleet.look_again();
+                answer
+            }
+        };
+        requests::answer(&self.settings.state_dir, asked, &answer);
     }
 
     async fn resume(&mut self, scope: &str) {
@@ -208,7 +274,11 @@ impl Daemon {
             ("[admin] listen", new.admin != self.settings.admin),
             ("[store]", new.store != self.settings.store),
         ];
+        let told = self.tellers.prepare(&new)?;
         let mut words = self.fleet.apply(&new).await?;
+        let applied = self.tellers.apply(told).await;
+        applied.map_err(|fault| SetupError::failed(format!("failed to prepare the store: {fault}")))?;
+        self.heartbeat.send_replace(new.heartbeat);
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
             words.push_str(&format!("; {key} takes effect at the next start"));
         }
@@ -221,6 +291,7 @@ impl Daemon {
         let begun = self.board.clock.now();
         self.fleet.drain(DRAIN_TIMEOUT).await;
         self.stop_upkeep.cancel();
+        self.tellers.stop().await;
         let _ = std::fs::remove_file(self.settings.state_dir.join(ADMIN_ADDRESS_FILE)); // none when admin is off
         let waiting = self
             .board

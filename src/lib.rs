@@ -25,6 +25,7 @@ pub mod sink;
 pub mod store;
 // what the operator sees
 pub mod admin;
+pub mod alerting;
 pub mod cli;
 pub mod daemon;
 pub mod signals;

@@ -48,6 +48,24 @@ pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
 /// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
 pub const DOWNLOAD_PIECE_BYTES: usize = 64 << 10;
+/// Events asked for in one page of the stream; Mimecast takes no more.
+pub const STREAM_PAGE_SIZE: u32 = 100;
+/// Stream calls per hour and credential (mimecast-api.md §2.6).
+pub const STREAM_QUOTA_CALLS: usize = 300;
+/// Length of the window that [`STREAM_QUOTA_CALLS`] counts in.
+pub const STREAM_QUOTA_WINDOW: Duration = Duration::from_secs(3_600);
+/// How far back the stream is asked: the 24 hours that Mimecast keeps, less what a request may take.
+pub const STREAM_KEPT: Duration = Duration::from_secs(24 * 3_600 - 1_800);
+/// How much of the stream is read again where it begins, and where its token is lost: events of a file appear
+/// about every 15 minutes, so this is four times the usual lag.
+pub const STREAM_OVERLAP: Duration = Duration::from_secs(3_600);
+/// Longest overlap of a stream; more would leave too little of what it keeps.
+pub const MAX_STREAM_OVERLAP: Duration = Duration::from_secs(12 * 3_600);
+/// How long the contents of events are remembered while files and stream are both read: longer than the day a
+/// listing without token begins with, and the longest overlap.
+pub const STREAM_MEMORY: Duration = Duration::from_secs(3 * 86_400);
+/// How long events of feeds that resume by token are remembered: what Mimecast keeps of them, and a day.
+pub const TOKEN_MEMORY: Duration = Duration::from_secs(8 * 86_400);
 // --- supervisor and scheduler -----------------------------------------------------------------------------
 
 /// Logins without a success in an hour (reliability.md §2.2).
@@ -70,6 +88,25 @@ pub const PAGES_BEFORE_GROWING: u8 = 8;
 pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
 /// Shortest pause when a quota says no without a time: nobody may spin.
 pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
+
+/// Slowest download that is waited for, and over how long it is measured: a file of usual size (600 KiB) takes
+/// ten minutes at this rate, and one that drips is held up by nobody for longer than a minute.
+pub const MIN_DOWNLOAD_BYTES: u64 = 64 << 10;
+pub const DOWNLOAD_RATE_OVER: Duration = Duration::from_secs(60);
+/// How often a log that is asked for by time is read again over [`SWEEP_SPAN`], for rows that appeared later than
+/// its overlap reaches (reliability.md §1.6).
+pub const WINDOW_SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// How far back such a sweep reaches.
+pub const SWEEP_SPAN: Duration = Duration::from_secs(48 * 3_600);
+/// Requests of a sweep or a backfill in one cycle of a feed: 25,000 records in five minutes, and a poll of what
+/// happens now is never more than a minute away.
+pub const MAX_SIDE_REQUESTS: u8 = 50;
+/// After a fault, a sweep or a backfill leaves the feed alone for so long.
+pub const SIDE_WAIT: Duration = Duration::from_secs(3_600);
+/// How often a feed that has nothing new writes down that it is up to date.
+pub const COMPLETE_EVERY: Duration = Duration::from_secs(600);
+/// An event may be ahead of Mimecast's clock by so much (recovery row X16).
+pub const FUTURE_TOLERATED: Duration = Duration::from_secs(3_600);
 
 // --- mimecast: file contents ------------------------------------------------------------------------------
 
@@ -99,6 +136,20 @@ pub const INFLATE_BYTES: usize = 256 << 10;
 pub const HELD_FILE_BYTES: usize = 1 << 20;
 /// Where the expansion ratio begins to count.
 pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
+
+/// An answer that is a file, as it is sent: zips of half an hour's logs are a few MiB; 256 MiB is a week's
+/// backlog of a large account. It lies in a nameless file on the disk while it is read.
+pub const MAX_ARCHIVE_BYTES: u64 = 256 << 20;
+/// Up to here such an answer stays in memory.
+pub const HELD_ARCHIVE_BYTES: usize = 2 << 20;
+/// What all members of one archive may expand to.
+pub const MAX_ARCHIVE_EXPANDED_BYTES: u64 = 8 << 30;
+/// Members of one archive: a week of ten kinds of files, one of each a second, would be fewer.
+pub const MAX_ARCHIVE_MEMBERS: usize = 100_000;
+/// Characters of a file's name that are shown; real ones have about 40.
+pub const MAX_FILE_NAME_CHARS: usize = 200;
+/// A whole answer that is a file, from first byte sent to last byte read.
+pub const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 // --- dialect: error answers -------------------------------------------------------------------------------
 
@@ -180,6 +231,13 @@ pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 pub const MAX_LISTED_ROWS: u32 = 1_000;
 /// Feed names one process learns from a database; the catalogue has about thirty.
 pub const MAX_FEED_NAMES: usize = 256;
+/// How long a read file is remembered: longer than Mimecast lists it, so that no listing shows a forgotten one.
+pub const FILES_KEPT: Duration = Duration::from_secs(9 * 86_400);
+/// Files remembered of one feed: 9 days of 100 files in each quarter of an hour, 5 MiB. Beyond it the oldest go,
+/// and would be read twice, under the same event ids.
+pub const MAX_FILES_REMEMBERED: usize = 100_000;
+/// Rows of remembered files deleted in one sweep, and identities forgotten in one statement on request.
+pub const FILES_PER_SWEEP: usize = 5_000;
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 
@@ -252,12 +310,20 @@ pub const BLOCKING_THREADS: usize = 2;
 pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
 /// `run --once` does not wait longer than this for a fault to pass.
 pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Codes that no row of the recovery table names, remembered for each tenant: enough to report (recovery row H12).
+pub const MAX_UNKNOWN_CODES: usize = 32;
 /// Days before `secret_expires` from which the log reminds of it, once a day.
 pub const SECRET_WARNING_DAYS: i64 = 30;
 /// How often delivered events past their retention are deleted.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// Looks for the answer to an operator's request, 250 ms apart: a minute, in which a store of any size is moved.
+pub const ANSWER_LOOKS: u32 = 240;
+/// How often a position is looked at to be set while its feed moves it.
+pub const SET_LOOKS: u32 = 5;
+/// What two generations of the API both read when one takes over from the other, at least.
+pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
 /// A request of an operator is one name; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 1024;
 /// How often the daemon looks after its parts, and for what operators ask of it.
@@ -282,6 +348,72 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
 pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+
+// --- alerts and heartbeats --------------------------------------------------------------------------------
+
+/// Alerts known at once; a thousand tenants in trouble are one incident.
+pub const MAX_ALERTS: usize = 1_000;
+/// How long a condition must be gone before its alert counts as over; doubled each time it came back soon.
+pub const ALERT_HOLD: Duration = Duration::from_secs(30);
+/// The longest such time: what comes and goes all day is told at most once an hour.
+pub const ALERT_MAX_HOLD: Duration = Duration::from_secs(3_600);
+/// What comes back within this time after it was over counts as flapping.
+pub const ALERT_FLAP_MEMORY: Duration = Duration::from_secs(2 * 3_600);
+/// An alert that lasts is told again once a day (reliability.md §2.4 rule 9).
+pub const ALERT_REPEAT: Duration = Duration::from_secs(24 * 3_600);
+/// An alert that gets worse and worse is told anew no more often than this.
+pub const ALERT_UPDATE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How often the state of credentials, feeds and sinks is looked at for alerts: it is in memory and costs nothing.
+pub const ALERT_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the store is asked for what only it knows: gaps, quarantine, dead letters, room, balance.
+pub const ALERT_STORE_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// What was put aside (quarantine, dead letters) stays an alert for this long after the last of it.
+pub const ALERT_ASIDE_MEMORY: Duration = Duration::from_secs(24 * 3_600);
+/// Share of `max_size`, in percent, from which the store is said to fill up.
+pub const ALERT_STORE_PERCENT: u64 = 70;
+/// Events are said to be in danger of being lost when less than this is left.
+pub const ALERT_LOSS_NEAR: Duration = Duration::from_secs(24 * 3_600);
+/// Polling intervals without an answer after which a feed is said to be silent.
+pub const ALERT_SILENT_INTERVALS: u32 = 2;
+/// Added to them: the length of a slow cycle.
+pub const ALERT_SILENT_SLACK: Duration = Duration::from_secs(5 * 60);
+/// Messages that wait for all alert targets together: every alert once for ten targets.
+pub const MAX_ALERTS_DUE: usize = 10 * MAX_ALERTS;
+/// Newest rows of quarantine and dead letters that are counted for alerts: more are one incident.
+pub const ALERT_COUNTED_ROWS: u32 = 1_000;
+/// One exchange with an alert target, from the first byte sent to the last byte read.
+pub const ALERT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long news waits for more of its kind: what breaks together is told together.
+pub const ALERT_GATHER: Duration = Duration::from_millis(500);
+/// Messages of one POST to an alert target: with 2 KiB each well below what Teams takes (28 KiB shows 10 of them).
+pub const ALERT_POST_MESSAGES: usize = 50;
+/// Messages that a chat shows in full; the rest is a number.
+pub const ALERTS_SHOWN: usize = 8;
+/// How often an Alertmanager hears of what is active; it asks for 30 s to 3 min.
+pub const ALERTMANAGER_EVERY: Duration = Duration::from_secs(60);
+/// How long an Alertmanager believes that an alert is active without hearing of it again: four missed rounds.
+pub const ALERTMANAGER_VALID: Duration = Duration::from_secs(5 * 60);
+/// Looks at the size of the store that are remembered: an hour of minutes.
+pub const GROWTH_SAMPLES: usize = 61;
+/// A store that was watched for less than this says nothing about its pace.
+pub const GROWTH_SHORTEST: Duration = Duration::from_secs(10 * 60);
+/// A feed that waits counts as standing still, as far as losing events is concerned, from here on.
+pub const STANDS_STILL_AFTER: Duration = Duration::from_secs(3_600);
+/// How often the accounts are added up for alerts: the sums go over every chunk there is.
+pub const ALERT_BOOKS_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Events of the daemon's own feed that wait for room in the store; alerts are told without them.
+pub const MAX_COLLECTOR_EVENTS: usize = 2_000;
+/// Gaps told as events at one look; the next look tells the next ones.
+pub const MAX_GAPS_TOLD_AT_ONCE: u32 = 500;
+/// Feeds, and sinks, that a heartbeat lists: 150 bytes each, so that it fits what every SIEM takes as one event.
+pub const HEARTBEAT_FEEDS: usize = 100;
+/// How long a daemon that ends waits for alert targets to be told what it still has to tell.
+pub const ALERT_FAREWELL: Duration = Duration::from_secs(10);
+/// Shortest interval of heartbeats: each is an event in the store.
+pub const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest interval of heartbeats: a SIEM that waits a day for silence waits for nothing.
+pub const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
+
 // --- config -----------------------------------------------------------------------------------------------
 
 /// One configuration file; thousands of tenants fit.

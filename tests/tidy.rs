@@ -31,6 +31,8 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler", &["mimecast", "dialect", "supervisor", "store", "telemetry"]),
     ("delivery", &["sink", "format", "store", "supervisor", "telemetry"]),
     ("admin", &["telemetry"]),
+    // tells people over HTTP: the book's changes, the sinks' TLS and reading of answers, what is due in the store
+    ("alerting", &["supervisor", "sink", "store", "telemetry"]),
     // what `[recovery]` may change is the recovery table's own business
     ("config", &["mimecast::catalogue", "mimecast::feed", "supervisor::overrides"]),
     ("signals", &[]),

@@ -72,6 +72,7 @@ fn tenant(name: &str, state: CredentialState, feeds: Vec<Feed>) -> Tenant {
             secret_expires: past(-86_400 * 40),
         },
         quota_remaining: Some(37),
+        unknown_codes: Vec::new(),
         feeds,
     }
 }
@@ -81,6 +82,9 @@ fn alerts() -> Vec<Alert> {
         scope: scope.into(),
         tenant: scope.split('/').next().unwrap().into(),
         rule: rule.into(),
+        title: "a_word".into(),
+        active: rule != "S04",
+        clears: "the next good answer".into(),
         severity,
         since: past(5_400),
         words: words.into(),
@@ -150,6 +154,16 @@ fn sample() -> Status {
             ),
             sink("archive", "file", "/var/log/mimecast/events.ndjson", Some(true), 120),
         ],
+        alert_targets: vec![AlertTarget {
+            name: "ops".into(),
+            kind: "slack".into(),
+            address: "https://hooks.slack.com".into(),
+            up: Some(false),
+            waiting: 2,
+            last_told: past(7_200),
+            next_attempt: past(-60),
+            why: Some("sink answered 503: busy".into()),
+        }],
         store: Store {
             events: 201_922,
             bytes: 6_912 << 20,

@@ -11,8 +11,14 @@ pub(super) fn publish(status: &Status) {
     metrics::config_last_reload(status.config_ok);
     metrics::store_size(status.store.bytes, status.store.limit_bytes);
     metrics::time_to_data_loss(status.store.time_to_data_loss_seconds.map(Duration::from_secs));
-    for alert in &status.alerts {
-        metrics::alert_active(&alert.tenant, &alert.rule, alert.severity, true);
+    // several scopes can share a series: what is active has the last word
+    for active in [false, true] {
+        for alert in status.alerts.iter().filter(|alert| alert.active == active) {
+            metrics::alert_active(&alert.tenant, &alert.rule, alert.severity, active);
+        }
+    }
+    for target in &status.alert_targets {
+        metrics::alert_target(&target.name, target.up, target.waiting);
     }
     status.tenants.iter().for_each(tenant);
     status.sinks.iter().for_each(sink);

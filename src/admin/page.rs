@@ -64,6 +64,7 @@ pub(super) fn render(status: &Status) -> String {
     for tenant in &status.tenants {
         self::tenant(&mut html, tenant, status.at);
     }
+    targets(&mut html, status);
     html.raw("</main><footer><span>This page refreshes every 30 s and changes nothing.</span>");
     html.raw("<a href=\"/status\">status as JSON</a><a href=\"/metrics\">metrics</a>");
     html.raw("<a href=\"/api/errors\">recovery table</a></footer></body></html>\n");
@@ -155,6 +156,12 @@ fn alerts(html: &mut Html, status: &Status) {
         if !alert.remedy.is_empty() {
             html.raw("<p><b>What to do:</b> ").prose(&alert.remedy).raw("</p>");
         }
+        if !alert.clears.is_empty() {
+            html.raw("<p><b>Ends with:</b> ").prose(&alert.clears).raw("</p>");
+        }
+        if !alert.active {
+            html.raw("<p class=\"dim\">It may pass by itself; nobody is told yet.</p>");
+        }
         html.raw("</div>");
     }
 }
@@ -209,6 +216,36 @@ fn sink(html: &mut Html, sink: &Sink, now: Time) {
         .map_or("not known yet".to_owned(), |level| format!("{level} · {}", words::ack_level(level)));
     fact(html, "Proves", "nowrap", &level, false);
     html.raw("</tr>");
+}
+
+/// Who is told about alerts; left out where nobody is.
+fn targets(html: &mut Html, status: &Status) {
+    if status.alert_targets.is_empty() {
+        return;
+    }
+    html.raw("<h2>Alerts go to</h2><div class=\"card\"><table><thead><tr><th>Target<th>State");
+    html.raw("<th class=\"num\">Waiting<th>Last told</tr></thead><tbody>");
+    for target in &status.alert_targets {
+        html.raw("<tr><td class=\"name\">").text(&target.name).raw("<span class=\"why\">").text(&target.kind);
+        html.raw(" · ").text(&target.address).raw("</span></td><td class=\"state\">");
+        let (tone, state) = words::target(target);
+        pill(html, tone, state, false);
+        if let Some(why) = &target.why {
+            html.raw("<span class=\"why\">").text(why).raw("; next attempt ");
+            html.text(&words::ahead(target.next_attempt, status.at)).raw("</span>");
+        }
+        html.raw("</td>");
+        fact(html, "Waiting", "num", &words::count(target.waiting), target.waiting == 0);
+        fact(
+            html,
+            "Last told",
+            "nowrap",
+            &words::ago(target.last_told, status.at),
+            target.last_told.is_none(),
+        );
+        html.raw("</tr>");
+    }
+    html.raw("</tbody></table></div>");
 }
 
 fn tenant(html: &mut Html, tenant: &Tenant, now: Time) {

@@ -24,6 +24,8 @@ pub struct Status {
     pub alerts: Vec<Alert>,
     pub tenants: Vec<Tenant>,
     pub sinks: Vec<Sink>,
+    /// Who is told about alerts.
+    pub alert_targets: Vec<AlertTarget>,
     pub store: Store,
 }
 
@@ -35,6 +37,26 @@ pub struct Ready {
     pub reasons: Vec<String>,
 }
 
+/// Somebody who is told about alerts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertTarget {
+    pub name: String,
+    /// `webhook`, `slack`, `teams`, `alertmanager`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Scheme, host and port; the rest may be a secret.
+    pub address: String,
+    /// The last attempt reached it; `None` before the first.
+    pub up: Option<bool>,
+    /// Messages it has not confirmed.
+    pub waiting: u64,
+    #[serde(with = "maybe_stamp")]
+    pub last_told: Option<Time>,
+    #[serde(with = "maybe_stamp")]
+    pub next_attempt: Option<Time>,
+    pub why: Option<String>,
+}
+
 /// Something that needs attention.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -42,15 +64,21 @@ pub struct Alert {
     pub scope: String,
     /// Empty for sinks and this machine.
     pub tenant: String,
-    /// Id of the recovery rule.
+    /// Id of the recovery rule, or a word where no rule stands for it.
     pub rule: String,
+    /// One word: `locked_out`.
+    pub title: String,
     pub severity: Grade,
+    /// Told to people; false while it may still pass by itself.
+    pub active: bool,
     #[serde(with = "maybe_stamp")]
     pub since: Option<Time>,
     /// What happened, in the other side's words where it had any.
     pub words: String,
     /// What to do about it.
     pub remedy: String,
+    /// What ends it.
+    pub clears: String,
 }
 
 /// One tenant with its credential and feeds.
@@ -62,7 +90,23 @@ pub struct Tenant {
     pub credential: Credential,
     /// Calls left in the present quota window.
     pub quota_remaining: Option<u64>,
+    /// Codes of Mimecast that the recovery table does not know, since the daemon started.
+    pub unknown_codes: Vec<UnknownCode>,
     pub feeds: Vec<Feed>,
+}
+
+/// A code that the recovery table does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnknownCode {
+    /// `token` or `api`.
+    pub from: String,
+    pub status: u16,
+    pub code: String,
+    #[serde(with = "stamp")]
+    pub first: Time,
+    #[serde(with = "stamp")]
+    pub last: Time,
+    pub count: u64,
 }
 
 /// What is known of a credential; never the secret.

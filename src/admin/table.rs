@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::status::{Alert, Feed, Sink, Status, Tenant};
+use super::status::{Alert, AlertTarget, Feed, Sink, Status, Tenant};
 use super::words::{self, Tone};
 use crate::clock::Time;
 use crate::telemetry::escape::clean;
@@ -26,6 +26,7 @@ pub fn render_text(status: &Status) -> String {
         self::tenant(&mut out, tenant, status.at);
     }
     sinks(&mut out, &status.sinks, status.at);
+    targets(&mut out, &status.alert_targets, status.at);
     let store = &status.store;
     let (bytes, limit) = (words::size(store.bytes), words::size(store.limit_bytes));
     line(&mut out, &format!("\nStore: {} events, {bytes} of {limit}", words::count(store.events)));
@@ -44,6 +45,10 @@ fn alert(out: &mut String, alert: &Alert, now: Time) {
     if !alert.remedy.is_empty() {
         line(out, &format!("    what to do: {}", clean(&alert.remedy)));
     }
+    if !alert.clears.is_empty() {
+        let yet = if alert.active { "" } else { " (nobody is told yet)" };
+        line(out, &format!("    ends with: {}{yet}", clean(&alert.clears)));
+    }
 }
 
 fn sign(tone: Tone) -> char {
@@ -61,6 +66,17 @@ fn tenant(out: &mut String, tenant: &Tenant, now: Time) {
         None => String::new(),
     };
     line(out, &format!("\n{} (API {}), {state}{why}{next}", clean(&tenant.name), clean(&tenant.api)));
+    for code in &tenant.unknown_codes {
+        let (name, seen) = (clean(&code.code), words::ago(Some(code.last), now));
+        let times = if code.count == 1 { "once".to_owned() } else { format!("{} times", code.count) };
+        line(
+            out,
+            &format!(
+                "  ? {} answered {}/{name}, which no rule knows: {times}, last {seen}",
+                code.from, code.status
+            ),
+        );
+    }
     let heads = [
         "",
         "FEED",
@@ -124,6 +140,28 @@ fn sinks(out: &mut String, sinks: &[Sink], now: Time) {
         ]
     };
     columns(out, &heads, sinks.iter().map(row).collect());
+}
+
+fn targets(out: &mut String, targets: &[AlertTarget], now: Time) {
+    if targets.is_empty() {
+        return;
+    }
+    line(out, "\nAlerts go to");
+    let row = |target: &AlertTarget| {
+        let (tone, state) = words::target(target);
+        vec![
+            sign(tone).to_string(),
+            target.name.clone(),
+            target.kind.clone(),
+            state.to_owned(),
+            words::count(target.waiting),
+            words::ago(target.last_told, now),
+            target.address.clone(),
+            target.why.clone().unwrap_or_default(),
+        ]
+    };
+    let heads = ["", "TARGET", "TYPE", "STATE", "WAITING", "LAST TOLD", "ADDRESS", "WHY"];
+    columns(out, &heads, targets.iter().map(row).collect());
 }
 
 /// Figures to the right, words to the left, each column as wide as its widest cell.

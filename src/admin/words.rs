@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::status::{Feed, Health, Sink};
+use super::status::{AlertTarget, Feed, Health, Sink};
 use crate::clock::Time;
 use crate::telemetry::label::{CredentialState, FeedState, Grade};
 
@@ -125,6 +125,14 @@ pub(super) fn sink(sink: &Sink) -> (Tone, &'static str) {
         Some(true) if sink.waiting_events > 0 => (Tone::Busy, "delivering"),
         Some(true) => (Tone::Good, "up to date"),
         Some(false) => (Tone::Bad, "down"),
+    }
+}
+
+pub(super) fn target(target: &AlertTarget) -> (Tone, &'static str) {
+    match target.up {
+        None => (Tone::Idle, "nothing told yet"),
+        Some(true) => (Tone::Good, "told"),
+        Some(false) => (Tone::Bad, "cannot be told"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The verbs an operator types, one file each. A verb returns what it prints or a [`SetupError`]; only this file
 //! writes to the terminal and turns errors into exit codes.
 
+mod asking;
+mod cursor;
 mod explain;
 mod feeds;
+mod gaps;
 mod generated;
 mod reconcile;
 mod resume;
@@ -86,6 +89,21 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Show and move the positions in the feeds.
+    Cursor {
+        #[command(subcommand)]
+        verb: cursor::Cursor,
+    },
+    /// List spans of time that were not collected, why, and whether they can still be fetched.
+    Gaps {
+        #[command(flatten)]
+        common: Common,
+        /// Also those that were fetched after all.
+        #[arg(long)]
+        all: bool,
+        #[command(subcommand)]
+        verb: Option<gaps::Gaps>,
+    },
     /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
     Resume {
         #[command(flatten)]
@@ -141,6 +159,8 @@ fn perform(verb: Verb) -> Printed {
         Verb::Validate { common } => validate::validate(&common),
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
+        Verb::Cursor { verb } => cursor::cursor(&verb),
+        Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
         Verb::Explain { code, all, response, common } => {
             explain::explain(&code, all, response.as_deref(), &common)
         }
@@ -159,8 +179,7 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 8] =
-    ["check", "init", "cursor", "gaps", "replay", "quarantine", "dead-letters", "support-bundle"];
+const TO_COME: [&str; 6] = ["check", "init", "replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };

@@ -67,6 +67,8 @@ fn read(settings: &Settings) -> Result<Status, SetupError> {
             board.parts().sinks.push(SinkView { settings: sink.clone(), state: still(SinkState::default()) });
         }
         board.parts().config_ok = true;
+        // what cannot be read now is a reason not to be ready, which the status says by itself
+        let _ = (board.load_alerts().await, board.look_into_store().await);
         let mut status = board.status().await;
         status.store.limit_bytes = settings.store.max_size;
         status.ready.ok = false;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime::format_duration;
 
+use super::secret_ref::SecretRef;
 use super::settings::{
-    Api, Framing, Http, LogFormat, Preset, Protocol, Settings, Sink, SinkKind, Syslog, Tenant, Transport,
-    shown,
+    AlertForm, AlertSeverity, AlertTarget, Api, COLLECTOR_FEED, Framing, Http, LogFormat, Preset, Protocol,
+    Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
 };
 use super::sink::facility_name;
 use crate::supervisor::overrides::{Action, Override};
@@ -23,6 +24,10 @@ pub fn describe(settings: &Settings) -> String {
     for sink in &settings.sinks {
         text.push('\n');
         text.push_str(&block(&format!("sink {}", sink.name), &of_sink(sink)));
+    }
+    for target in &settings.alerts {
+        text.push('\n');
+        text.push_str(&block(&format!("alerts {}", target.name), &of_target(target)));
     }
     text
 }
@@ -59,6 +64,12 @@ fn of_daemon(settings: &Settings) -> Rows {
         ("log", format!("{}, {format}", settings.log.filter)),
         ("admin", settings.admin.map_or("off".to_owned(), |address| format!("http://{address}/"))),
     ];
+    if let Some(every) = settings.heartbeat {
+        let takers: Vec<&str> =
+            settings.sinks.iter().filter(|s| s.wants("", COLLECTOR_FEED)).map(|s| s.name.as_str()).collect();
+        let takers = if takers.is_empty() { "nobody".to_owned() } else { takers.join(", ") };
+        rows.push(("heartbeat", format!("every {}, for {takers}", format_duration(every))));
+    }
     rows.extend(settings.recovery.iter().map(|change| ("recovery", of_recovery(change))));
     rows
 }
@@ -205,4 +216,49 @@ fn of_http(http: &Http) -> Rows {
         rows.push(("trusts", format!("the certificates in {}", file.display())));
     }
     rows
+}
+
+fn of_target(target: &AlertTarget) -> Rows {
+    let what = match target.form {
+        AlertForm::Json => "a JSON document",
+        AlertForm::Slack => "a Slack message",
+        AlertForm::Teams => "an Adaptive Card for Teams",
+        AlertForm::Alertmanager => "Alertmanager's API v2",
+    };
+    let to = match &target.url {
+        SecretRef::Literal(url) => url::Url::parse(url.expose()).map_or(String::new(), |url| host_of(&url)),
+        elsewhere => format!("the address in {elsewhere}"),
+    };
+    let least = match target.at_least {
+        AlertSeverity::Info => "every alert",
+        AlertSeverity::Warn => "alerts from warn upwards",
+        AlertSeverity::Error => "alerts from error upwards",
+        AlertSeverity::Critical => "critical alerts",
+    };
+    let whose = match target.tenants.as_slice() {
+        [] => "about everything".to_owned(),
+        names => format!("about {}", names.join(", ")),
+    };
+    let mut rows = vec![("posts", format!("{what} to {to}")), ("tells", format!("{least} {whose}"))];
+    if let Some(token) = &target.token {
+        rows.push(("token", format!("from {token}")));
+    }
+    if !target.headers.is_empty() {
+        let names: Vec<&str> = target.headers.iter().map(|(name, _)| name.as_str()).collect();
+        rows.push(("headers", format!("{} (values not shown)", names.join(", "))));
+    }
+    if let Some(proxy) = &target.proxy {
+        rows.push(("proxy", shown(proxy)));
+    }
+    if let Some(file) = &target.ca_file {
+        rows.push(("trusts", format!("the certificates in {}", file.display())));
+    }
+    rows
+}
+
+/// Scheme, host and port: the path of a webhook may be its secret.
+fn host_of(url: &url::Url) -> String {
+    let mut bare = url.clone();
+    bare.set_path("/");
+    shown(&bare)
 }

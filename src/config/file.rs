@@ -12,7 +12,7 @@ use super::mask::line_at;
 use super::settings::{KnownFeed, Settings};
 use super::table::{TOP_LEVEL, Table};
 use super::value::Value;
-use super::{general, sink, tenant};
+use super::{alerts, general, sink, tenant};
 use crate::limits::{MAX_CONFIG_BYTES, MAX_CONFIG_FILES};
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -169,10 +169,6 @@ impl<'b> Roots<'b> {
             problem.at(first.key_place(), "first here").at(again.key_place(), "again here").help(help),
         );
     }
-    /// A table of the documentation that this version cannot honour.
-    pub fn not_yet(&self, key: &'static str, help: &str) {
-        self.tables.iter().for_each(|table| table.not_yet(key, help));
-    }
 
     fn settings(self, known: &[KnownFeed]) -> Option<Settings> {
         let general = general::read(&self);
@@ -187,6 +183,7 @@ impl<'b> Roots<'b> {
         let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
         let sinks: Vec<_> = sinks.iter().map(|value| sink::read(value, &names, known)).collect();
         let tenants: Vec<_> = tenants.iter().map(|value| tenant::read(value, known)).collect();
+        let alerts = alerts::read(&self, &names);
         let floors = tenants.iter().flatten().any(|tenant| !tenant.loopback);
         let recovery = general::read_recoveries(&self, floors);
         let book = self.book;
@@ -194,6 +191,7 @@ impl<'b> Roots<'b> {
         let settings = Settings {
             tenants: tenants.into_iter().collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,
+            alerts: alerts?,
             recovery,
             ..general?
         };

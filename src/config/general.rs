@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::alerts;
 use super::diagnostic::{Book, Problem};
 use super::file::Roots;
 use super::nearest::nearest;
@@ -20,19 +21,25 @@ const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MAX_STORE_BYTES: u64 = i64::MAX as u64; // what the store can count
 
-/// Everything but tenants, sinks and `[recovery]`, which are left empty.
+/// Everything but tenants, sinks, alert targets and `[recovery]`, which are left empty.
 pub(super) fn read(roots: &Roots<'_>) -> Option<Settings> {
     let state_dir = roots.single("state_dir").map_or_else(|| Some(PathBuf::from(STATE_DIR)), |v| v.path());
     let log = read_log(roots);
     let admin = read_admin(roots);
     let store = read_store(roots);
-    read_heartbeat(roots);
-    roots.not_yet(
-        "alerts",
-        "remove it; the state of every feed is at /status and /metrics of the admin listener",
-    );
-    let (tenants, sinks, recovery, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    Some(Settings { state_dir: state_dir?, log, admin: admin?, store, tenants, sinks, recovery, warnings })
+    let heartbeat = alerts::read_heartbeat(roots);
+    Some(Settings {
+        state_dir: state_dir?,
+        log,
+        admin: admin?,
+        store,
+        tenants: Vec::new(),
+        sinks: Vec::new(),
+        recovery: Vec::new(),
+        alerts: Vec::new(),
+        heartbeat,
+        warnings: Vec::new(),
+    })
 }
 
 fn read_log(roots: &Roots<'_>) -> Log {
@@ -121,21 +128,6 @@ fn read_store(roots: &Roots<'_>) -> StoreLimits {
     limits
 }
 
-fn read_heartbeat(roots: &Roots<'_>) {
-    let Some(table) = roots.single("heartbeat").and_then(|v| v.table("[heartbeat]")) else { return };
-    if let Some(value) = table.get("interval")
-        && value.text().is_some_and(|text| text != "off")
-    {
-        let title = "heartbeats are not available in this version";
-        value.refuse(
-            title,
-            "must be \"off\"",
-            "write interval = \"off\"; watch feed_last_success_timestamp_seconds",
-        );
-    }
-    table.finish("the heartbeat");
-}
-
 /// The tables `[recovery."401/0010"]` and `[recovery."429"]`, each checked against the recovery table itself;
 /// `floors`: some tenant is no simulator on this machine.
 pub(super) fn read_recoveries(roots: &Roots<'_>, floors: bool) -> Vec<Override> {
@@ -198,6 +190,7 @@ fn read_recovery_key(value: &Value<'_>) -> Option<(u16, Option<String>)> {
 
 /// Allowed, and probably not meant: one credential for two tenants, feeds nobody receives.
 pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
+    alerts::warn_of_the_whole(book, settings);
     let mut others = settings.tenants.iter();
     while let Some(tenant) = others.next() {
         let same =

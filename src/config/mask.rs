@@ -135,7 +135,11 @@ fn suspicious(before: &str, line: &str) -> Vec<Range<usize>> {
     }
     let (key, value) = key_and_value(line);
     let harmless = HARMLESS_KEYS.contains(&key) && !names_secret(value);
-    let mistyped = nearest(key.rsplit('.').next().unwrap_or(key), SECRET_KEYS).is_some();
+    // the address of an alert target is what keeps others out
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let address = (header.contains("alerts") || line.contains("alerts"))
+        && (last == "url" || nearest(last, ["url"]).is_some());
+    let mistyped = address || nearest(key.rsplit('.').next().unwrap_or(key), SECRET_KEYS).is_some();
     if harmless || !(mistyped || names_secret(line) || names_secret(header)) {
         return Vec::new();
     }

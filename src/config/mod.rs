@@ -1,8 +1,9 @@
 //! The configuration: files → checked, complete [`Settings`], in one direction. Reading order: [`settings`] is
-//! what everybody else sees; `file` reads and merges the files; `general`, `tenant` and `sink` say what may be
+//! what everybody else sees; `file` reads and merges the files; `general`, `tenant`, `sink` and `alerts` say what may be
 //! written and check it; `table` and `diagnostic` make sure that every mistake is shown with file, line, the
 //! line itself (secrets masked) and what to do.
 
+mod alerts;
 mod describe;
 mod diagnostic;
 mod file;
@@ -24,6 +25,7 @@ mod load_tests;
 #[cfg(test)]
 mod reference_tests;
 
+pub use alerts::url_fits;
 pub use describe::describe;
 pub use file::load;
 pub use glob::Glob;

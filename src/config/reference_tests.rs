@@ -24,6 +24,9 @@ type = "file"
 path = "/VAR/LOG/MIMECAST/EVENTS.NDJSON"
 [sinks.screen]
 type = "stdout"
+[alerts.ops]
+type = "webhook"
+url = "https://HOOKS.EXAMPLE.COM/ALERT"
 "#;
 
 fn reference() -> String {
@@ -115,7 +118,8 @@ fn it_names_every_key() {
             error.lines().find_map(|line| line.split_once(" are: ")).unwrap_or_else(|| panic!("{error}")).1;
         for key in list.split(", ") {
             seen += 1;
-            let tables = ["log", "admin", "store", "heartbeat", "tenants", "sinks", "recovery", "feed"];
+            let tables =
+                ["log", "admin", "store", "heartbeat", "tenants", "sinks", "recovery", "feed", "alerts"];
             let named = section.lines().any(|line| line.starts_with(&format!("{key} = ")));
             if !named && !tables.contains(&key) {
                 missing.push(format!("{header} {key}"));

@@ -40,6 +40,10 @@ pub struct Settings {
     pub sinks: Vec<Sink>,
     /// Changed durations of the recovery table; the supervisor checks them against its floors.
     pub recovery: Vec<Override>,
+    /// Who is told when something is wrong.
+    pub alerts: Vec<AlertTarget>,
+    /// How often the daemon says that it lives, to sinks that name [`COLLECTOR_FEED`]; `None`: never.
+    pub heartbeat: Option<Duration>,
     /// What is allowed but not wise (literal secrets, an open admin port), for people; no secrets in it.
     pub warnings: Vec<String>,
 }
@@ -56,7 +60,12 @@ impl Settings {
             }
             _ => None,
         });
-        tenants.chain(sinks).collect()
+        let alerts = self.alerts.iter().flat_map(|target| {
+            let token =
+                target.token.iter().map(|token| (format!("token of alert target {}", target.name), token));
+            std::iter::once((format!("address of alert target {}", target.name), &target.url)).chain(token)
+        });
+        tenants.chain(sinks).chain(alerts).collect()
     }
 }
 
@@ -325,4 +334,64 @@ pub fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let path = if url.path() == "/" { "" } else { url.path() };
     format!("{}://{host}{port}{path}", url.scheme())
+}
+
+/// Somebody who is told when something is wrong.
+#[derive(Clone, PartialEq)]
+pub struct AlertTarget {
+    pub name: String,
+    pub form: AlertForm,
+    /// For many receivers the address is the secret. One from elsewhere than the configuration is checked when it
+    /// is read.
+    pub url: SecretRef,
+    /// Plain http to other machines is allowed.
+    pub allow_insecure: bool,
+    pub token: Option<SecretRef>,
+    /// Names in lower case, names and values fit for HTTP; values may be secret.
+    pub headers: Vec<(String, String)>,
+    /// Empty: everything. Else only what concerns these tenants.
+    pub tenants: Vec<String>,
+    pub at_least: AlertSeverity,
+    /// May hold a user and password: print it only with [`shown`].
+    pub proxy: Option<Url>,
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Shows no address and no header value.
+impl fmt::Debug for AlertTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertTarget")
+            .field("name", &self.name)
+            .field("form", &self.form)
+            .field("url", &self.url)
+            .field("token", &self.token)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("tenants", &self.tenants)
+            .field("at_least", &self.at_least)
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .field("ca_file", &self.ca_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an alert is written for its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertForm {
+    /// A JSON document of our own, by POST.
+    Json,
+    /// Slack's incoming webhooks.
+    Slack,
+    /// Workflows of Microsoft Teams: an Adaptive Card.
+    Teams,
+    /// Prometheus Alertmanager, API v2.
+    Alertmanager,
+}
+
+/// How much an alert has to matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlertSeverity {
+    Info,
+    Warn,
+    Error,
+    Critical,
 }

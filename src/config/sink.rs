@@ -102,7 +102,7 @@ fn read_original(table: &Table<'_>, format: Option<FormatName>) -> Option<bool> 
     Some(original)
 }
 
-fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<String>> {
+pub(super) fn read_tenants(value: &Value<'_>, tenants: &[&str]) -> Option<Vec<String>> {
     let items = value.list()?;
     if items.is_empty() {
         let title = format!("`{}` is empty", value.name);
@@ -296,7 +296,7 @@ fn read_url(value: &Value<'_>, insecure: bool) -> Option<url::Url> {
     Some(url)
 }
 
-fn read_headers(value: &Value<'_>) -> Option<Vec<(String, String)>> {
+pub(super) fn read_headers(value: &Value<'_>) -> Option<Vec<(String, String)>> {
     value.hide_if_secret("headers");
     let table = value.table(format!("`{}`", value.name))?;
     let mut headers = Vec::new();

@@ -151,7 +151,7 @@ fn read_base_url(table: &Table<'_>) -> Option<Url> {
     Some(url)
 }
 
-fn read_proxy(value: &Value<'_>) -> Option<Url> {
+pub(super) fn read_proxy(value: &Value<'_>) -> Option<Url> {
     let url = value.url(&["http", "https"], "http://proxy.example.com:3128")?;
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         let title = format!("`{}` cannot be used", value.name);

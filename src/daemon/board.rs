@@ -1,23 +1,30 @@
 //! What runs right now, for looking at: the daemon writes it when parts start and stop, `status` reads it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::findings::{self, Facts};
+use super::loss::{Growth, Standing, time_to_loss};
 use crate::admin::status::{self, Alert, Credential, Ready, Status};
 use crate::admin::{Answer, Source};
+use crate::alerting::Form;
+use crate::alerting::outbox::Outbox;
+use crate::alerting::teller::TargetState;
 use crate::clock::{Clock, Time};
 use crate::config;
 use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
+use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
+use crate::mimecast::catalogue;
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, GapRow, Store, Usage};
-use crate::supervisor::policy;
-use crate::supervisor::rule::{Rule, Scope};
-use crate::supervisor::words;
+use crate::supervisor::alert::{Book, Finding};
+use crate::supervisor::backoff::{Overrides, Pace};
+use crate::supervisor::spread::UnknownCode;
+use crate::supervisor::{self, policy, words};
 use crate::telemetry::label::{FeedState, Grade};
 
 /// A tenant as it runs.
@@ -33,11 +40,22 @@ pub struct SinkView {
     pub state: watch::Receiver<SinkState>,
 }
 
+/// A receiver of alerts as it runs.
+pub struct TargetView {
+    pub name: String,
+    pub form: Form,
+    /// Scheme, host and port.
+    pub address: String,
+    pub state: watch::Receiver<TargetState>,
+    pub outbox: Arc<Outbox>,
+}
+
 /// What changes while the daemon runs.
 #[derive(Default)]
 pub struct Parts {
     pub tenants: Vec<TenantView>,
     pub sinks: Vec<SinkView>,
+    pub targets: Vec<TargetView>,
     pub config_ok: bool,
     /// Why the configuration on disk is not the one in force.
     pub refused: Option<String>,
@@ -49,16 +67,82 @@ pub struct Board {
     pub clock: Clock,
     pub started: Option<Time>,
     parts: Mutex<Parts>,
+    alerts: Mutex<Alerts>,
+}
+
+/// What is known of alerts.
+#[derive(Default)]
+pub struct Alerts {
+    pub book: Book,
+    pub facts: Facts,
+    growth: Growth,
+    /// When the accounts are added up next.
+    books_due: Option<Time>,
 }
 
 impl Board {
     pub fn new(store: Store, clock: Clock, started: Option<Time>) -> Arc<Self> {
-        Arc::new(Board { store, clock, started, parts: Mutex::default() })
+        Arc::new(Board { store, clock, started, parts: Mutex::default(), alerts: Mutex::default() })
     }
 
     /// Held for moments, never across an `await`.
     pub fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held for moments, never across an `await`, and after [`Board::parts`] where both are needed.
+    pub fn alerts(&self) -> MutexGuard<'_, Alerts> {
+        self.alerts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the book of alerts as the store has it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load_alerts(&self) -> Result<(), Fault> {
+        let texts = self.store.alert_book().await?;
+        self.alerts().book = Book::restore(texts.iter().map(String::as_str));
+        Ok(())
+    }
+
+    /// Asks the store for what only it can tell about alerts. What cannot be read stays as it was.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look_into_store(&self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let usage = self.store.usage().await?;
+        let aside = self.store.put_aside_since(now.minus(ALERT_ASIDE_MEMORY)).await?;
+        let gaps = self.store.newest_gaps().await?;
+        let due = self.alerts().books_due.is_none_or(|due| now >= due);
+        let unbalanced = match due {
+            true => Some(self.store.accounts().await?.iter().flat_map(Account::differences).collect()),
+            false => None,
+        };
+        let feeds = self.standings(now);
+        let mut alerts = self.alerts();
+        alerts.growth.note(now, usage.bytes_used);
+        let fills_in = alerts.growth.fills_in(usage.limit.saturating_sub(usage.bytes_used));
+        alerts.facts.time_to_loss = time_to_loss(fills_in, &feeds, now);
+        (alerts.facts.usage, alerts.facts.aside, alerts.facts.gaps) = (Some(usage), aside, gaps);
+        if let Some(unbalanced) = unbalanced {
+            (alerts.facts.unbalanced, alerts.books_due) = (unbalanced, Some(now.plus(ALERT_BOOKS_EVERY)));
+        }
+        Ok(())
+    }
+
+    /// Every feed as far as losing events is concerned.
+    fn standings(&self, now: Time) -> Vec<Standing> {
+        let parts = self.parts();
+        let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
+        let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
+            let live = live.borrow();
+            let retention = catalogue::find(key.feed)?.retention;
+            let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
+            let works = !stands || live.last_success.is_some_and(|last| now.since(last) < STANDS_STILL_AFTER);
+            Some(Standing { retention, last_success: live.last_success, works })
+        };
+        feeds.filter_map(standing).collect()
     }
 
     /// The state of everything now. What the store cannot tell becomes a reason not to be ready.
@@ -70,7 +154,6 @@ impl Board {
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
         let gaps = self.store.gaps_list(0, GAPS_LOOKED_AT).await.unwrap_or_default();
         let told = Told {
-            at: self.clock.now(),
             usage: usage.ok(),
             rows: rows.unwrap_or_default(),
             books: books.unwrap_or_default(),
@@ -80,12 +163,16 @@ impl Board {
     }
 
     fn assemble(&self, told: &Told, mut reasons: Vec<String>) -> Status {
-        let parts = self.parts();
-        let mut alerts = Vec::new();
-        let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &mut alerts)).collect();
-        let sinks = parts.sinks.iter().map(|view| sink(view, told, &mut alerts)).collect();
-        alerts.extend(told.usage.as_ref().and_then(store_alert));
-        alerts.extend(parts.refused.as_deref().map(refused_alert));
+        let (parts, now) = (self.parts(), self.clock.now());
+        let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told)).collect();
+        let sinks = parts.sinks.iter().map(|view| sink(view, told)).collect();
+        let mut store = told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default();
+        let alerts = {
+            let alerts = self.alerts();
+            store.time_to_data_loss_seconds = alerts.facts.time_to_loss.map(|left| left.as_secs());
+            let full = self.store.over_limit();
+            shown(&alerts.book, findings::find(&parts, &alerts.facts, full, (self.started, now)).findings)
+        };
         let working = |feed: &status::Feed| {
             matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
         };
@@ -94,14 +181,15 @@ impl Board {
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            at: self.clock.now(),
+            at: now,
             started: self.started,
             ready: Ready { ok: reasons.is_empty(), reasons },
             config_ok: parts.config_ok,
             alerts,
             tenants,
             sinks,
-            store: told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default(),
+            alert_targets: parts.targets.iter().map(target).collect(),
+            store,
         }
     }
 }
@@ -111,21 +199,15 @@ const GAPS_LOOKED_AT: u32 = 1_000;
 
 /// What the store told, at one look.
 struct Told {
-    at: Time,
     usage: Option<Usage>,
     rows: Vec<FeedRow>,
     books: Vec<Account>,
     gaps: Vec<GapRow>,
 }
 
-fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Tenant {
+fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
     let (name, credential) = (&view.settings.name, view.credential.borrow().clone());
-    if let Some(rule) = credential.rule {
-        let words = credential.words.clone().unwrap_or_default();
-        let since = (credential.since, told.at);
-        alerts.push(alert(name.clone(), name, rule, since, words));
-    }
-    let feeds = view.feeds.iter().map(|(key, live)| feed(key, &live.borrow(), told, alerts)).collect();
+    let feeds = view.feeds.iter().map(|(key, live)| feed(key, &live.borrow(), told)).collect();
     status::Tenant {
         name: name.clone(),
         api: match view.settings.api {
@@ -137,32 +219,29 @@ fn tenant(view: &TenantView, told: &Told, alerts: &mut Vec<Alert>) -> status::Te
             state: credential.state,
             until: credential.until,
             rule: credential.rule.map(|rule| rule.id.to_owned()),
-            words: credential
-                .rule
-                .map(|rule| format!("{} {} {}", rule.meaning, rule.remedy, words::key(rule))),
+            words: credential.rule.map(|rule| words::held(rule, &pace(view))),
             token_expires: credential.token_expires,
             secret_expires: view.settings.secret_expires,
         },
         quota_remaining: credential.quota_remaining,
+        unknown_codes: credential.unknown_codes.iter().map(unknown_code).collect(),
         feeds,
     }
 }
 
-fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) -> status::Feed {
+/// The pace at which the tenant's waits run, for telling them.
+fn pace(view: &TenantView) -> Pace {
+    let interval = view.settings.feeds.iter().map(|feed| feed.poll_interval).min();
+    Pace::new(interval.unwrap_or(MIN_POLL_INTERVAL), view.settings.loopback, Overrides::default())
+}
+
+fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
+    let UnknownCode { from, status, code, first, last, count } = known.clone();
+    status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
+}
+
+fn feed(key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
     let row = told.rows.iter().find(|row| row.key == *key);
-    // what holds the whole credential is told once, with the tenant
-    if let Some(rule) = live.rule
-        && rule.alerts_after(live.since.map_or(Duration::ZERO, |since| told.at.since(since)))
-        && !matches!(rule.scope, Scope::Credential | Scope::Tenant)
-    {
-        alerts.push(alert(
-            key.to_string(),
-            &key.tenant,
-            rule,
-            (live.since, told.at),
-            live.why.clone().unwrap_or_default(),
-        ));
-    }
     let open = |gap: &&GapRow| gap.feed == *key && gap.closed.is_none();
     status::Feed {
         name: key.feed.to_owned(),
@@ -179,18 +258,8 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told, alerts: &mut Vec<Alert>) ->
     }
 }
 
-fn sink(view: &SinkView, told: &Told, alerts: &mut Vec<Alert>) -> status::Sink {
+fn sink(view: &SinkView, told: &Told) -> status::Sink {
     let (name, live) = (&view.settings.name, view.state.borrow().clone());
-    let lasting = live.since.map_or(Duration::ZERO, |since| told.at.since(since));
-    if let Some(rule) = live.rule.filter(|rule| rule.alerts_after(lasting)) {
-        alerts.push(alert(
-            format!("sink:{name}"),
-            "",
-            rule,
-            (live.since, told.at),
-            live.why.clone().unwrap_or_default(),
-        ));
-    }
     let waiting = told.usage.as_ref().and_then(|usage| usage.sinks.iter().find(|sink| sink.sink == *name));
     let mine = |account: &Account| account.sinks.iter().find(|sink| sink.sink == *name).cloned();
     let books: Vec<_> = told.books.iter().filter_map(mine).collect();
@@ -227,41 +296,50 @@ fn store(usage: &Usage, told: &Told) -> status::Store {
     }
 }
 
-fn store_alert(usage: &Usage) -> Option<Alert> {
-    let rule = policy::by_id("L01")?;
-    let words = if usage.disk_full { "the disk is full" } else { "the store is at [store] max_size" };
-    (usage.disk_full || usage.over_limit)
-        .then(|| alert("store".to_owned(), "", rule, (None, Time(0)), words.to_owned()))
+/// What is wrong now, and what was a moment ago and is not believed to be over yet.
+fn shown(book: &Book, found: Vec<Finding>) -> Vec<Alert> {
+    let quiet: Vec<_> = book.active().filter(|alert| !found.iter().any(|f| f.key == alert.key)).collect();
+    let now = found.into_iter().map(|finding| {
+        let entry = book.get(&finding.key).filter(|entry| !entry.is_over());
+        Alert {
+            active: entry.is_some_and(supervisor::alert::Alert::is_active),
+            since: entry.map(|entry| entry.since).or(finding.since),
+            scope: finding.key.scope,
+            tenant: finding.key.tenant,
+            rule: finding.key.alert,
+            title: finding.title,
+            severity: Grade::of(finding.severity),
+            words: finding.words,
+            remedy: finding.remedy,
+            clears: finding.clears,
+        }
+    });
+    let before = quiet.into_iter().map(|alert| Alert {
+        scope: alert.key.scope.clone(),
+        tenant: alert.key.tenant.clone(),
+        rule: alert.key.alert.clone(),
+        title: alert.title.clone(),
+        severity: Grade::of(alert.severity),
+        active: true,
+        since: Some(alert.since),
+        words: alert.words.clone(),
+        remedy: alert.remedy.clone(),
+        clears: alert.clears.clone(),
+    });
+    now.chain(before).collect()
 }
 
-fn refused_alert(why: &str) -> Alert {
-    Alert {
-        scope: "configuration".to_owned(),
-        tenant: String::new(),
-        rule: "reload_refused".to_owned(),
-        severity: Grade::Error,
-        since: None,
-        words: why.to_owned(),
-        remedy: "Mend the file and reload; until then the old configuration stays in force.".to_owned(),
-    }
-}
-
-fn alert(
-    scope: String,
-    tenant: &str,
-    rule: &'static Rule,
-    (since, now): (Option<Time>, Time),
-    words: String,
-) -> Alert {
-    let lasting = since.map_or(Duration::ZERO, |since| now.since(since));
-    Alert {
-        scope,
-        tenant: tenant.to_owned(),
-        rule: rule.id.to_owned(),
-        severity: Grade::of(rule.severity_after(lasting)),
-        since,
-        words,
-        remedy: format!("{} {}", rule.remedy, words::key(rule)),
+fn target(view: &TargetView) -> status::AlertTarget {
+    let live = view.state.borrow().clone();
+    status::AlertTarget {
+        name: view.name.clone(),
+        kind: view.form.as_str().to_owned(),
+        address: view.address.clone(),
+        up: live.up,
+        waiting: view.outbox.waiting() as u64,
+        last_told: live.last_told,
+        next_attempt: live.next_attempt,
+        why: live.why,
     }
 }
 

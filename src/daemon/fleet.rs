@@ -267,13 +267,7 @@ impl Fleet {
 
     /// Runs a task of the daemon's own; when it panics the daemon ends and is started again.
     pub fn guard(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let failed = self.failed.clone();
-        tokio::spawn(async move {
-            if let Err(error) = tokio::spawn(task).await {
-                report_panic(name, &error.to_string());
-                failed.cancel();
-            }
-        });
+        guarded(self.failed.clone(), name.to_owned(), task);
     }
 
     /// Wakes what an operator said may go on: `acme`, `acme/audit` or `sink:siem`. Says whether there is such.
@@ -291,6 +285,11 @@ impl Fleet {
         }
         self.wake.send_modify(|count| *count += 1);
         sink || tenant.is_some()
+    }
+
+    /// Whoever is held looks at its position again: it may have been set.
+    pub fn look_again(&self) {
+        self.wake.send_modify(|count| *count += 1);
     }
 
     async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
@@ -321,9 +320,8 @@ impl Fleet {
         }
     }
 
-    /// `run --once`: waits until every runner has ended, then until every courier has delivered what it can.
-    /// Says whether every feed was caught up.
-    pub async fn run_out(&mut self) -> bool {
+    /// `run --once`: waits until every runner has ended. Says whether every feed was caught up.
+    pub async fn feeds_out(&mut self) -> bool {
         let mut all_caught_up = true;
         for tenant in &mut self.tenants {
             while let Some(ended) = tenant.runners.join_next().await {
@@ -337,11 +335,15 @@ impl Fleet {
                 }
             }
         }
+        all_caught_up
+    }
+
+    /// `run --once`, after [`Fleet::feeds_out`]: waits until every courier has delivered what it can.
+    pub async fn sinks_out(&mut self) {
         self.drain.cancel();
         for sink in std::mem::take(&mut self.sinks) {
             let _ = sink.courier.await;
         }
-        all_caught_up
     }
 
     /// Completes when a runner panicked, or met what the recovery table ends the process for; with the exit code.
@@ -373,6 +375,20 @@ impl Fleet {
         // what is cut off here is in the store and goes out again after the next start
         let _ = tokio::time::timeout(limit, all).await;
     }
+}
+
+/// Runs a task; when it panics, that is said and `failed` is cancelled.
+pub fn guarded(
+    failed: CancellationToken,
+    name: String,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = tokio::spawn(task).await {
+            report_panic(&name, &error.to_string());
+            failed.cancel();
+        }
+    })
 }
 
 fn report_panic(task: &str, words: &str) {

@@ -1,12 +1,64 @@
 //! What operators ask of a running daemon from another process: a small file in a directory that only its user
-//! and group can write to. A file survives a daemon that is just restarting; a socket would not.
+//! and group can write to. A file survives a daemon that is just restarting; a socket would not. What has an answer
+//! is answered by a file of the same name in a directory beside it.
 
 use std::path::{Path, PathBuf};
 
-use crate::limits::{MAX_REQUEST_BYTES, WATCH_EVERY};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Time;
+use crate::limits::{ANSWER_LOOKS, MAX_REQUEST_BYTES, WATCH_EVERY};
 use crate::setup_error::{ExitCode, SetupError};
 
 const DIRECTORY: &str = "requests";
+const ANSWERS: &str = "answers";
+
+/// What may be asked besides `resume`, which is a bare scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Read the feeds of `scope` (`acme`, `acme/audit`, `acme/siem.*`) from `since` on; `again`: also what is known.
+    CursorSet { scope: String, since: Time, again: bool },
+    /// Begin the feeds of `scope` as if they had never been polled.
+    CursorReset { scope: String, again: bool },
+    /// Let the feeds of tenant `to` begin where those of tenant `from` stopped.
+    CursorMigrate { from: String, to: String },
+    /// Fetch the open gaps of `scope` (empty: of all) that Mimecast still has.
+    Backfill { scope: String },
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// An [`ExitCode`].
+    pub exit: u8,
+    /// For people: what was done, or why not.
+    pub text: String,
+    /// The same for `--json`.
+    pub data: Value,
+}
+
+/// A request as the daemon finds it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Where its answer goes.
+    pub name: String,
+    pub text: String,
+}
+
+impl Asked {
+    /// `None` for a bare scope, which asks to resume.
+    ///
+    /// # Errors
+    /// It is neither; in words for whoever asked.
+    pub fn request(&self) -> Option<Result<Request, String>> {
+        self.text.starts_with('{').then(|| {
+            serde_json::from_str(&self.text)
+                .map_err(|error| format!("the daemon does not understand the request: {error}"))
+        })
+    }
+}
 
 /// Asks the daemon to lift what holds `scope` back, and says whether it took the request. `name` keeps requests
 /// apart.
@@ -14,7 +66,35 @@ const DIRECTORY: &str = "requests";
 /// # Errors
 /// The directory is not there (no daemon ever ran) or may not be written to.
 pub async fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<bool, SetupError> {
+    leave(&state_dir.join(DIRECTORY), scope, name).await
+}
+
+/// Asks the daemon for something and waits for its answer; `None`: no daemon took the request.
+///
+/// # Errors
+/// As [`resume`]; exit 75 when the daemon took the request and gave no answer in time.
+pub async fn ask(state_dir: &Path, request: &Request, name: &str) -> Result<Option<Answer>, SetupError> {
     let directory = state_dir.join(DIRECTORY);
+    let text = serde_json::to_string(request)
+        .map_err(|error| SetupError::failed(format!("failed to write the request: {error}")))?;
+    if !leave(&directory, &text, name).await? {
+        return Ok(None);
+    }
+    let file = directory.join(ANSWERS).join(name);
+    for _ in 0..ANSWER_LOOKS {
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            let _ = std::fs::remove_file(&file); // the daemon removes what is left when it starts
+            return serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|error| SetupError::failed(format!("failed to read the daemon's answer: {error}")));
+        }
+        tokio::time::sleep(WATCH_EVERY / 20).await;
+    }
+    let text = "the daemon took the request and has not answered yet; `cursor list`, `gaps` and its log tell what came of it";
+    Err(SetupError::new(ExitCode::TryLater, text))
+}
+
+async fn leave(directory: &Path, text: &str, name: &str) -> Result<bool, SetupError> {
     let failed = |error: std::io::Error| {
         let why = "the daemon's user or group owns this directory; run the command as that user, and see that the daemon runs";
         SetupError::new(
@@ -23,7 +103,7 @@ pub async fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<bool, S
         )
     };
     let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
-    std::fs::write(&unfinished, scope).map_err(failed)?;
+    std::fs::write(&unfinished, text).map_err(failed)?;
     std::fs::rename(unfinished, &finished).map_err(failed)?;
     for _ in 0..LOOKS {
         tokio::time::sleep(WATCH_EVERY / 4).await;
@@ -38,20 +118,26 @@ pub async fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<bool, S
 /// Looks at a request, four in each of the daemon's rounds: two rounds and a half are patience enough.
 const LOOKS: u32 = 10;
 
-/// Makes the directory, for the daemon's user and group only.
+/// Makes the directories, for the daemon's user and group only, and removes answers nobody fetched.
 ///
 /// # Errors
 /// The state directory cannot be written to.
 pub fn prepare(state_dir: &Path) -> Result<(), SetupError> {
     let directory = state_dir.join(DIRECTORY);
-    let made = std::fs::create_dir_all(&directory).and_then(|()| {
-        std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o770))
-    });
-    made.map_err(|error| SetupError::failed(format!("failed to make {}: {error}", directory.display())))
+    let answers = directory.join(ANSWERS);
+    let ours = |directory: &Path| {
+        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o770))
+    };
+    let made =
+        std::fs::create_dir_all(&answers).and_then(|()| ours(&directory)).and_then(|()| ours(&answers));
+    made.map_err(|error| SetupError::failed(format!("failed to make {}: {error}", answers.display())))?;
+    let left = std::fs::read_dir(&answers).into_iter().flatten().filter_map(Result::ok);
+    left.for_each(|answer| drop(std::fs::remove_file(answer.path())));
+    Ok(())
 }
 
-/// The next request's scope; its file is gone when this returns.
-pub async fn next(state_dir: &Path) -> String {
+/// The next request; its file is gone when this returns.
+pub async fn next(state_dir: &Path) -> Asked {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         if let Some(file) = oldest(&state_dir.join(DIRECTORY)) {
@@ -60,14 +146,63 @@ pub async fn next(state_dir: &Path) -> String {
                 if size <= MAX_REQUEST_BYTES { std::fs::read_to_string(&file) } else { Ok(String::new()) };
             let removed = std::fs::remove_file(&file).is_ok(); // else it would be carried out for ever
             if let (Ok(text), true) = (text, removed) {
-                return text.trim().to_owned();
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                return Asked { name, text: text.trim().to_owned() };
             }
         }
     }
 }
 
+/// Leaves an answer for whoever asked. That nobody may be there to read it any more is no fault of the daemon's.
+pub fn answer(state_dir: &Path, asked: &Asked, answer: &Answer) {
+    let answers = state_dir.join(DIRECTORY).join(ANSWERS);
+    let (unfinished, finished) = (answers.join(format!(".{}", asked.name)), answers.join(&asked.name));
+    let text = serde_json::to_string(answer).unwrap_or_default(); // text and JSON always have a JSON form
+    let _ = std::fs::write(&unfinished, text).and_then(|()| {
+        // the group may read and remove it
+        let _ = std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o660));
+        std::fs::rename(unfinished, finished)
+    });
+}
+
 fn oldest(directory: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(directory).ok()?.filter_map(Result::ok);
-    let finished = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    let finished = entries.filter(|entry| {
+        !entry.file_name().to_string_lossy().starts_with('.')
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+    });
     finished.map(|entry| entry.path()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_answered_under_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path()).unwrap();
+        let request = Request::CursorSet { scope: "acme/audit".into(), since: Time(5), again: false };
+        let daemon = async {
+            let asked = next(dir.path()).await;
+            assert_eq!(asked.request(), Some(Ok(request.clone())));
+            let done = Answer { exit: 1, text: "no".into(), data: Value::Null };
+            answer(dir.path(), &asked, &done);
+            done
+        };
+        tokio::time::pause();
+        let (sent, got) = tokio::join!(daemon, ask(dir.path(), &request, "set-1"));
+        assert_eq!(got.unwrap(), Some(sent));
+        assert!(oldest(&dir.path().join(DIRECTORY)).is_none());
+        let nobody = ask(dir.path(), &request, "set-2").await.unwrap();
+        assert_eq!(nobody, None);
+        assert!(oldest(&dir.path().join(DIRECTORY)).is_none(), "it is not carried out some other day");
+    }
+
+    #[test]
+    fn what_is_no_request_is_said_to_be_none() {
+        let asked = |text: &str| Asked { name: "x".into(), text: text.into() }.request();
+        assert!(asked("acme/audit").is_none());
+        assert!(asked("{\"verb\":\"drop-everything\"}").unwrap().is_err());
+    }
 }

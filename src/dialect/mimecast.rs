@@ -77,12 +77,17 @@ fn one(error: &Value) -> Said {
 /// The name of an error: the digits its message begins with, else the words that mean an empty result, whatever
 /// word comes with them, else its word, else what a message without a word is known by.
 pub(super) fn code_of(message: &str, word: Option<String>) -> Option<String> {
+    if word.as_deref() == Some(SIEM_TOKEN_REFUSED) {
+        return word; // says more than the digits that may come with it
+    }
     sub_code(message, word.is_some())
         .or_else(|| phrase(message, &NOTHING_THERE))
         .or(word)
         .or_else(|| phrase(message, &REFUSALS))
 }
 
+/// API 1.0 no longer knows the place in its mail log.
+const SIEM_TOKEN_REFUSED: &str = "err_audit_siem_invalid_token";
 /// Threat intelligence feeds report an empty result as a failure (mimecast-api.md §5.2).
 const NOTHING_THERE: [(&str, &str); 2] =
     [("no results found", "no_results"), ("unable to compress feeds", "no_results")];

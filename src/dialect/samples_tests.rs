@@ -193,6 +193,10 @@ fn failures_known_by_their_message_alone() {
     for (error, code) in [
         (r#"{"message":"No results found for threat intel feed."}"#, "no_results"),
         (r#"{"code":"err_any","message":"Unable to compress feeds."}"#, "no_results"),
+        (
+            r#"{"code":"err_audit_siem_invalid_token","message":"0007 Invalid token"}"#,
+            "err_audit_siem_invalid_token",
+        ),
         (r#"{"message":"Unauthorized Request"}"#, "unauthorized_request"),
         (r#"{"message":"InvalidClientIdentifier"}"#, "InvalidClientIdentifier"),
         (r#"{"code":"err_any","message":"Unauthorized Request"}"#, "err_any"),

@@ -91,13 +91,13 @@ pub static KEYS: &[Key] = &[
     custom("cn3", "Hits", &[Field::Hits], Form::Integer, 18),
 ];
 
-static HEADER: Style = Style::new(b"\\|", false, |c, out| {
+static HEADER: Style = Style::new(*b"\\|", false, |c, out| {
     if matches!(c, '\\' | '|') {
         out.push(b'\\');
     }
     push(c, out);
 });
-static VALUE: Style = Style::new(b"\\=", true, |c, out| {
+static VALUE: Style = Style::new(*b"\\=", true, |c, out| {
     if matches!(c, '\\' | '=') {
         out.push(b'\\');
     }

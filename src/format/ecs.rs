@@ -4,6 +4,9 @@
 //! is ours, `event.created` is when it was collected, tenant and feed are in `organization.name` and
 //! `event.provider`.
 
+use std::cell::Cell;
+
+use super::Stamp;
 use super::cef;
 use super::fields::Field;
 use super::json;
@@ -31,14 +34,18 @@ const fn just(kinds: &[Type]) -> u64 {
 }
 
 const fn leaf(path: &'static [&'static str], from: &'static [Field], fill: Fill) -> Leaf {
-    Leaf { path, from, only: ALL, fill }
+    Leaf { path, from, only: ALL, always: false, fill }
+}
+
+const fn always(path: &'static [&'static str], from: &'static [Field], fill: Fill) -> Leaf {
+    Leaf { always: true, ..leaf(path, from, fill) }
 }
 
 const THREATS: u64 = just(&[Type::ThreatFeed, Type::ThreatFeedGrid]);
 
 /// Every ECS field, groups together.
 pub static LEAVES: &[Leaf] = &[
-    leaf(&["@timestamp"], &[Field::Time], |_, c, out| {
+    always(&["@timestamp"], &[Field::Time], |_, c, out| {
         tree::moment(c.event.time.unwrap_or(c.event.collected), out)
     }),
     leaf(&["ecs", "version"], &[], |_, _, out| constant(VERSION, out)),
@@ -76,7 +83,7 @@ pub static LEAVES: &[Leaf] = &[
     leaf(&["error", "message"], &[Field::Error], tree::text),
     leaf(&["error", "type"], &[Field::RejectionType], tree::text),
     Leaf {
-        only: !just(&[Type::TtpUrl, Type::TtpAttachment]),
+        only: !just(&[Type::TtpUrl, Type::TtpAttachment, Type::Audit]),
         ..leaf(&["event", "action"], &[Field::Action], tree::text)
     },
     Leaf { only: just(&[Type::TtpUrl]), ..leaf(&["event", "action"], &[Field::UserAction], tree::text) },
@@ -85,11 +92,14 @@ pub static LEAVES: &[Leaf] = &[
         ..leaf(&["event", "action"], &[Field::Action], |l, c, out| slug(b'_', l, c, out))
     },
     Leaf {
-        only: just(&[Type::Audit, Type::Collector]),
+        only: just(&[Type::Audit]),
         ..leaf(&["event", "action"], &[Field::AuditType], |l, c, out| slug(b'-', l, c, out))
     },
     leaf(&["event", "category"], &[], category),
-    leaf(&["event", "created"], &[], |_, c, out| tree::moment(c.event.collected, out)),
+    leaf(&["event", "created"], &[], |_, c, out| {
+        json::quoted(c.collected, out);
+        true
+    }),
     leaf(&["event", "dataset"], &[], |_, c, out| {
         out.extend_from_slice(b"\"mimecast.");
         out.extend_from_slice(c.record.kind.row().dataset.as_bytes());
@@ -105,18 +115,18 @@ pub static LEAVES: &[Leaf] = &[
     leaf(&["event", "kind"], &[], kind),
     leaf(&["event", "module"], &[], |_, _, out| constant("mimecast", out)),
     Leaf { only: 0, ..leaf(&["event", "original"], &[], |_, c, out| tree::original(&c.record, out)) },
-    leaf(&["event", "outcome"], &[Field::Delivered], outcome),
-    leaf(&["event", "provider"], &[], |_, c, out| constant(c.event.feed, out)),
+    always(&["event", "outcome"], &[Field::Delivered], outcome),
+    leaf(&["event", "provider"], &[], |_, c, out| given(c.event.feed, out)),
     leaf(&["event", "reason"], &[Field::Reason], tree::text),
     leaf(&["event", "severity"], &[], |_, c, out| {
         text::number(out, cef::severity(c.event.severity).into());
         true
     }),
     leaf(&["event", "type"], &[], event_type),
-    leaf(&["organization", "name"], &[], |_, c, out| constant(c.event.tenant, out)),
+    leaf(&["organization", "name"], &[], |_, c, out| given(c.event.tenant, out)),
     leaf(&["related", "hash"], &[Field::Sha256, Field::Sha1, Field::Md5], tree::texts),
     leaf(&["related", "hosts"], &[Field::DestinationHost], related),
-    leaf(&["related", "ip"], &[Field::SourceIp, Field::DestinationIp], related_ip),
+    leaf(&["related", "ip"], &[Field::SourceIp, Field::DestinationIp, Field::Details], related_ip),
     leaf(
         &["related", "user"],
         &[Field::SenderHeader, Field::SenderEnvelope, Field::Recipients, Field::User],
@@ -162,7 +172,14 @@ pub static LEAVES: &[Leaf] = &[
     },
 ];
 
+/// Text of ours: it needs no escape.
 fn constant(text: &str, out: &mut Vec<u8>) -> bool {
+    json::quoted(text.as_bytes(), out);
+    true
+}
+
+/// Text from a record or a configuration.
+fn given(text: &str, out: &mut Vec<u8>) -> bool {
     json::text(text, out);
     true
 }
@@ -265,17 +282,17 @@ fn related(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 
 fn related_ip(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
     out.push(b'[');
-    let (list, mut first) = (out.len(), true);
+    let mut list = json::List::default();
     for field in leaf.from {
-        if let Some(ip) = context.record.get(*field).filter(|value| value.ip().is_some()) {
-            json::elements(ip, list, &mut first, out);
+        if let Some(ip) = context.record.get(*field).filter(|value| value.is_ip()) {
+            list.add(ip, out);
         }
     }
     if let Some(ip) = context.record.audit_ip() {
-        json::elements(ip, list, &mut first, out);
+        list.add(ip, out);
     }
     out.push(b']');
-    !first
+    !list.is_empty()
 }
 
 fn is_address(value: &Value<'_>) -> bool {
@@ -294,12 +311,18 @@ fn user_name(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 pub struct Writer {
     reader: Reader,
     tree: Tree,
+    stamp: Stamp,
     pub original: bool,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "mimecast", DROPPED), original: false }
+        Writer {
+            reader: Reader::default(),
+            tree: Tree::new(LEAVES, "mimecast", DROPPED),
+            stamp: Stamp::default(),
+            original: false,
+        }
     }
 }
 
@@ -308,7 +331,9 @@ impl Writer {
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let record = self.reader.read(event);
         let original = self.original || !record.whole;
-        let context = Context::new(event, record, record.kind as u32, original);
+        let (variant, used) = (record.kind as u32, Cell::new(0));
+        let context =
+            Context { event, record, variant, collected: self.stamp.text(event.collected), original, used };
         self.tree.write(&context, out);
     }
 }

@@ -14,6 +14,11 @@ macro_rules! fields {
             /// Every field, in order.
             pub const ALL: &[Field] = &[$(Field::$name,)+];
 
+            /// Its bit in a set of fields.
+            pub const fn bit(self) -> u64 {
+                1 << self as u32
+            }
+
             /// What it means, for the documentation.
             #[cfg(test)]
             pub const fn meaning(self) -> &'static str {
@@ -247,9 +252,13 @@ pub const EXCEPTIONS: &[(Type, &str, Option<Field>)] = &[
     (Type::Collector, "type", None),
     (Type::Collector, "from", None), // a span of time, nobody's address
     (Type::Collector, "to", None),
-    (Type::Collector, "alert", Some(Field::AuditType)),
-    (Type::Collector, "message", Some(Field::Details)),
-    (Type::Collector, "text", Some(Field::Details)),
+    (Type::Collector, "title", Some(Field::AuditType)),
+    (Type::Collector, "alert", Some(Field::Policy)), // the rule that raised it
+    (Type::Collector, "incident", Some(Field::Correlation)),
+    (Type::Collector, "state", Some(Field::Action)),
+    (Type::Collector, "words", Some(Field::Details)),
+    (Type::Collector, "detail", Some(Field::Details)),
+    (Type::Collector, "cause", Some(Field::Reason)),
 ];
 
 /// Finds a name's meaning with one hash and, nearly always, one comparison.
@@ -321,6 +330,7 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_none_is_ambiguous() {
+        assert!(Field::ALL.len() <= 64, "a set of fields is 64 bits");
         let index = Index::default();
         let mut seen = Vec::new();
         for (field, names) in NAMES {

@@ -94,6 +94,14 @@ fn every_type_has_a_sample() {
     }
 }
 
+#[test]
+fn every_feed_of_the_catalogue_is_a_type() {
+    for feed in crate::mimecast::catalogue::FEEDS {
+        let known = feed.name == "siem.mta" || kind::ROWS.iter().any(|row| row.feed == feed.name);
+        assert!(known, "{} would go out as an event of no type", feed.name);
+    }
+}
+
 /// A second event of another type leaves nothing of the first behind.
 #[test]
 fn nothing_stays_from_one_event_to_the_next() {

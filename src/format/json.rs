@@ -8,7 +8,7 @@ use super::value::{Kind, Value};
 use super::visible::{hidden, json_escape, suspicious};
 
 /// The inside of a JSON string.
-static STRING: Style = Style::new(b"\"\\", false, |c, out| {
+static STRING: Style = Style::new(*b"\"\\", false, |c, out| {
     if matches!(c, '"' | '\\') {
         out.push(b'\\');
     }
@@ -30,8 +30,23 @@ pub fn inside(value: Value<'_>, max: usize, out: &mut Vec<u8>) {
 
 /// A string of the value's text; of an object or a list, of its JSON.
 pub fn string(value: Value<'_>, out: &mut Vec<u8>) {
+    let as_it_is = match value.kind {
+        Kind::Escaped => is_escaped_well(value),
+        Kind::Text if value.ascii => true, // a string's end and its escapes were looked for
+        _ => STRING.is_plain(value),
+    };
+    if as_it_is {
+        return quoted(value.bytes, out);
+    }
     let kind = if value.kind == Kind::Nested { Kind::Plain } else { value.kind };
     limited(Value { kind, ..value }, usize::MAX, out);
+}
+
+/// Bytes that need no escape, between quotes.
+pub fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
 }
 
 /// A string.
@@ -78,28 +93,57 @@ pub fn nested(json: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Each text of the value as an element of a list that is open; `first` is false once there is one. What is in
-/// the list already is not added again.
-pub fn elements(value: Value<'_>, list: usize, first: &mut bool, out: &mut Vec<u8>) {
-    value.each_text(|value| {
-        let start = out.len();
-        if !*first {
-            out.push(b',');
+/// It can stay as it is: no character that must be escaped, and no escape but those of two characters. Those
+/// with digits may be halves of pairs, which is looked at elsewhere.
+fn is_escaped_well(value: Value<'_>) -> bool {
+    let bytes = value.bytes;
+    const BLOCK: usize = 32;
+    let odd = |byte: u8| !(0x20..0x7f).contains(&byte);
+    let clean = value.ascii
+        || bytes.chunks(BLOCK).all(|block| {
+            !block.iter().fold(false, |any, byte| any | odd(*byte))
+                || !block.iter().any(|byte| suspicious(*byte))
+        });
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        if !matches!(rest.get(at + 1), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) {
+            return false;
         }
-        let begin = out.len();
-        string(value, out);
-        let (before, new) = out.split_at(begin);
-        let known = before.get(list..start).unwrap_or_default();
-        if contains(known, new) {
-            out.truncate(start);
-        } else {
-            *first = false;
-        }
-    });
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    clean
 }
 
-/// `list` is `"a","b"`; a string in it, quotes included, cannot be part of another.
-fn contains(list: &[u8], string: &[u8]) -> bool {
-    list.len() >= string.len()
-        && memchr::memmem::find_iter(list, string).any(|at| at == 0 || list.get(at - 1) == Some(&b','))
+/// A list of strings while it is written. Its first strings are not repeated.
+#[derive(Default)]
+pub struct List {
+    first: [(usize, usize); 8],
+    len: usize,
+}
+
+impl List {
+    /// Nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends each text of the value.
+    pub fn add(&mut self, value: Value<'_>, out: &mut Vec<u8>) {
+        value.each_text(|value| {
+            let start = out.len();
+            if self.len > 0 {
+                out.push(b',');
+            }
+            let from = out.len();
+            string(value, out);
+            let new = out.get(from..);
+            if self.first.iter().take(self.len).any(|(a, b)| out.get(*a..*b) == new) {
+                return out.truncate(start);
+            }
+            if let Some(place) = self.first.get_mut(self.len) {
+                *place = (from, out.len());
+            }
+            self.len += 1;
+        });
+    }
 }

@@ -7,10 +7,12 @@
 
 use std::net::IpAddr;
 
+use super::Stamp;
 use super::cef::{severity, version};
 use super::fields::Field;
 use super::plain::{Style, push};
 use super::record::Reader;
+use super::rfc3164::month;
 use super::text;
 use super::value::Value;
 use super::visible::named;
@@ -79,24 +81,28 @@ pub static KEYS: &[Key] = &[
     key("accountId", &[Field::Account]),
 ];
 
+/// One of the patterns that the guide suggests, in Java's words.
+const TIME_FORMAT: &[u8] = b"MMM dd yyyy HH:mm:ss.SSS z";
 const CARET: char = '^';
 
-static HEADER: Style = Style::new(b"|", false, |c, out| if c == '|' { named(out, c) } else { push(c, out) });
+static HEADER: Style =
+    Style::new(*b"||", false, |c, out| if c == '|' { named(out, c) } else { push(c, out) });
 /// Tab is a control character and so never in a value.
-static TABBED: Style = Style::new(b"", false, push);
+static TABBED: Style = Style::new([0; 2], false, push);
 static CARETED: Style =
-    Style::new(b"^", false, |c, out| if c == CARET { named(out, c) } else { push(c, out) });
+    Style::new(*b"^^", false, |c, out| if c == CARET { named(out, c) } else { push(c, out) });
 
 /// Writes events; `original` adds Mimecast's own bytes as `rawEvent`.
 pub struct Writer {
     reader: Reader,
+    stamp: Stamp,
     version: Version,
     pub original: bool,
 }
 
 impl Writer {
     pub fn new(version: Version) -> Self {
-        Writer { reader: Reader::default(), version, original: false }
+        Writer { reader: Reader::default(), stamp: Stamp::default(), version, original: false }
     }
 
     /// Appends one event.
@@ -127,7 +133,9 @@ impl Writer {
         text::number(out, severity(event.severity).into());
         if let Some(time) = event.time {
             begin("devTime", out);
-            text::signed(out, time); // 13 digits are milliseconds to QRadar, without devTimeFormat
+            moment(self.stamp.text(time), out);
+            begin("devTimeFormat", out);
+            out.extend_from_slice(TIME_FORMAT);
         }
         begin("eventId", out);
         out.extend_from_slice(&event.id.hex());
@@ -150,6 +158,14 @@ impl Writer {
             begin("rawEvent", out);
             style.write(Value::plain_bytes(record.bytes), RAW_EVENT, out);
         }
+    }
+}
+
+/// `Jan 01 2026 09:30:00.123 GMT` of `2026-01-01T09:30:00.123Z`.
+fn moment(stamp: &[u8], out: &mut Vec<u8>) {
+    let part = |from: usize, len: usize| stamp.get(from..from + len).unwrap_or_default();
+    for piece in [month(part(5, 2)), b" ", part(8, 2), b" ", part(0, 4), b" ", part(11, 12), b" GMT"] {
+        out.extend_from_slice(piece);
     }
 }
 

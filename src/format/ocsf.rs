@@ -3,6 +3,9 @@
 //! are Base Events (0). A record that lacks what its class requires falls back to the next wider one. What has no
 //! place is under `unmapped` in Mimecast's own names.
 
+use std::cell::Cell;
+
+use super::Stamp;
 use super::fields::Field;
 use super::json;
 use super::kind::Type;
@@ -97,7 +100,11 @@ const API: u64 = 1 << Class::Api as u32;
 const AUTH: u64 = 1 << Class::Authentication as u32;
 
 const fn leaf(only: u64, path: &'static [&'static str], from: &'static [Field], fill: Fill) -> Leaf {
-    Leaf { path, from, only, fill }
+    Leaf { path, from, only, always: false, fill }
+}
+
+const fn always(only: u64, path: &'static [&'static str], from: &'static [Field], fill: Fill) -> Leaf {
+    Leaf { always: true, ..leaf(only, path, from, fill) }
 }
 
 /// Every attribute, objects together.
@@ -106,19 +113,19 @@ pub static LEAVES: &[Leaf] = &[
     leaf(API, &["activity_name"], &[Field::AuditType], |l, c, out| {
         c.record.kind == Type::Audit && still(tree::text, l, c, out)
     }),
-    leaf(API, &["actor", "user", "name"], &[Field::User], |l, c, out| {
+    always(API, &["actor", "user", "name"], &[Field::User], |l, c, out| {
         tree::text(l, c, out) || constant("unknown", out)
     }),
-    leaf(API, &["api", "operation"], &[Field::AuditType], |l, c, out| {
+    always(API, &["api", "operation"], &[Field::AuditType], |l, c, out| {
         tree::text(l, c, out) || constant(c.record.kind.row().name, out)
     }),
     leaf(ALL, &["category_uid"], &[], |_, c, out| number(class(c).uids().0, out)),
     leaf(ALL, &["class_uid"], &[], |_, c, out| number(class(c).uids().1, out)),
     leaf(EMAIL, &["direction"], &[], tree::direction),
-    leaf(EMAIL, &["direction_id"], &[Field::Direction, Field::Route], direction_id),
+    always(EMAIL, &["direction_id"], &[Field::Direction, Field::Route], direction_id),
     leaf(EMAIL, &["dst_endpoint", "hostname"], &[Field::DestinationHost], tree::text),
     leaf(EMAIL, &["dst_endpoint", "ip"], &[Field::DestinationIp], tree::ip),
-    leaf(EMAIL, &["email", "from"], &[Field::SenderHeader, Field::SenderEnvelope], |l, c, out| {
+    always(EMAIL, &["email", "from"], &[Field::SenderHeader, Field::SenderEnvelope], |l, c, out| {
         tree::text(l, c, out) || constant("", out) // required, empty where nobody is named
     }),
     leaf(EMAIL, &["email", "message_uid"], &[Field::MessageId], tree::text),
@@ -126,7 +133,7 @@ pub static LEAVES: &[Leaf] = &[
     leaf(EMAIL, &["email", "smtp_from"], &[Field::SenderEnvelope], tree::text),
     leaf(EMAIL, &["email", "smtp_to"], &[Field::Recipients], tree::texts),
     leaf(EMAIL, &["email", "subject"], &[Field::Subject], tree::text),
-    leaf(EMAIL, &["email", "to"], &[Field::Recipients], |l, c, out| {
+    always(EMAIL, &["email", "to"], &[Field::Recipients], |l, c, out| {
         tree::texts(l, c, out); // the list is required, an empty one where nobody is named
         true
     }),
@@ -137,7 +144,7 @@ pub static LEAVES: &[Leaf] = &[
     leaf(FILE, &["file", "name"], &[Field::FileName], tree::text),
     leaf(FILE, &["file", "size"], &[Field::FileSize], tree::integer),
     leaf(FILE, &["file", "type_id"], &[], |_, _, out| number(1, out)), // a regular file
-    leaf(ALL, &["message"], &[Field::Details, Field::Subject, Field::AuditType], |l, c, out| {
+    always(ALL, &["message"], &[Field::Details, Field::Subject, Field::AuditType], |l, c, out| {
         tree::text(l, c, out) || constant(c.record.kind.row().name, out)
     }),
     leaf(ALL, &["metadata", "correlation_uid"], &[Field::Correlation], tree::text),
@@ -168,7 +175,7 @@ pub static LEAVES: &[Leaf] = &[
             out,
         )
     }),
-    leaf(EMAIL | API | AUTH, &["src_endpoint", "ip"], &[Field::SourceIp], |l, c, out| {
+    always(EMAIL | API | AUTH, &["src_endpoint", "ip"], &[Field::SourceIp], |l, c, out| {
         tree::ip(l, c, out) || c.record.audit_ip().is_some_and(|ip| string(ip, out))
     }),
     leaf(API, &["src_endpoint", "name"], &[], |_, c, out| {
@@ -176,14 +183,14 @@ pub static LEAVES: &[Leaf] = &[
     }),
     leaf(ALL, &["status_code"], &[Field::RejectionCode], tree::text),
     leaf(ALL, &["status_detail"], &[Field::Reason, Field::RejectionType, Field::Error], tree::text),
-    leaf(ALL, &["status_id"], &[Field::Delivered], status),
+    always(ALL, &["status_id"], &[Field::Delivered], status),
     leaf(ALL, &["time"], &[], |_, c, out| time(c.event.time.unwrap_or(c.event.collected), out)),
     leaf(ALL, &["type_uid"], &[], |_, c, out| {
         number(class(c).uids().1 * 100 + activity(class(c), &c.record), out)
     }),
     leaf(URL, &["url", "categories"], &[Field::UrlCategory], tree::texts),
     leaf(URL, &["url", "url_string"], &[Field::Url], tree::text),
-    leaf(AUTH, &["user", "name"], &[Field::User], |l, c, out| {
+    always(AUTH, &["user", "name"], &[Field::User], |l, c, out| {
         tree::text(l, c, out) || constant("unknown", out)
     }),
 ];
@@ -289,12 +296,18 @@ fn hashes(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 pub struct Writer {
     reader: Reader,
     tree: Tree,
+    stamp: Stamp,
     pub original: bool,
 }
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer { reader: Reader::default(), tree: Tree::new(LEAVES, "unmapped", DROPPED), original: false }
+        Writer {
+            reader: Reader::default(),
+            tree: Tree::new(LEAVES, "unmapped", DROPPED),
+            stamp: Stamp::default(),
+            original: false,
+        }
     }
 }
 
@@ -304,7 +317,9 @@ impl Writer {
         let record = self.reader.read(event);
         let class = Class::of(&record);
         let original = self.original || !record.whole;
-        let context = Context::new(event, record, class as u32, original);
+        let (variant, used) = (class as u32, Cell::new(0));
+        let context =
+            Context { event, record, variant, collected: self.stamp.text(event.collected), original, used };
         self.tree.write(&context, out);
     }
 }

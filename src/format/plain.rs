@@ -13,6 +13,8 @@ const SEPARATOR: &str = ", ";
 pub struct Style {
     /// Bytes that cannot be copied without looking.
     special: [bool; 256],
+    /// The ASCII ones among them that are no control bytes; twice the same where there is one.
+    escaped: [u8; 2],
     /// Writes a character that is not hidden.
     put: fn(char, &mut Vec<u8>),
     /// Writes one that is.
@@ -23,19 +25,17 @@ pub struct Style {
 
 impl Style {
     #[expect(clippy::indexing_slicing, reason = "runs in the compiler; `get` on arrays is not const")]
-    pub const fn new(escaped: &[u8], line_breaks: bool, put: fn(char, &mut Vec<u8>)) -> Self {
+    pub const fn new(escaped: [u8; 2], line_breaks: bool, put: fn(char, &mut Vec<u8>)) -> Self {
         let mut special = [false; 256];
         let mut byte = 0;
         while byte < 256 {
             special[byte] = suspicious(byte as u8);
             byte += 1;
         }
-        let mut n = 0;
-        while n < escaped.len() {
-            special[escaped[n] as usize] = true;
-            n += 1;
-        }
-        Style { special, put, hide: named, line_breaks }
+        let [one, other] = escaped;
+        special[one as usize] = true;
+        special[other as usize] = true;
+        Style { special, escaped, put, hide: named, line_breaks }
     }
 
     /// The same with another way to write hidden characters.
@@ -43,10 +43,19 @@ impl Style {
         Style { hide, ..self }
     }
 
-    fn is_plain(&self, bytes: &[u8]) -> bool {
-        const BLOCK: usize = 32;
+    /// Nothing in it needs a look. Plain ASCII is found out sixteen bytes at a time, without a branch per byte.
+    pub fn is_plain(&self, value: Value<'_>) -> bool {
+        let [one, other] = self.escaped;
+        let bytes = value.bytes;
+        if value.ascii {
+            return memchr::memchr2(one, other, bytes).is_none();
+        }
+        let odd =
+            |any: bool, byte: &u8| any | (*byte < 0x20) | (*byte >= 0x7f) | (*byte == one) | (*byte == other);
+        let (blocks, tail) = bytes.as_chunks::<16>();
+        let odds = blocks.iter().fold(false, |any, block| any | block.iter().fold(false, odd));
         let special = |byte: &u8| self.special.get(usize::from(*byte)).copied().unwrap_or(true);
-        bytes.chunks(BLOCK).all(|block| !block.iter().fold(false, |any, byte| any | special(byte)))
+        !tail.iter().fold(odds, odd) || !bytes.iter().any(special)
     }
 
     fn character(&self, c: char, out: &mut Vec<u8>) {
@@ -66,10 +75,7 @@ impl Style {
             if !std::mem::take(&mut first) {
                 SEPARATOR.chars().for_each(|c| text.put(self, c, out));
             }
-            if value.kind != Kind::Escaped
-                && text.len + value.bytes.len() <= max
-                && self.is_plain(value.bytes)
-            {
+            if value.kind != Kind::Escaped && text.len + value.bytes.len() <= max && self.is_plain(value) {
                 // no text after it can be cut inside this piece: the mark's place is found when it is needed
                 text.whole(value.bytes, out);
             } else {
@@ -139,7 +145,7 @@ mod tests {
     use super::*;
 
     fn written(json: &str, max: usize) -> String {
-        let style = Style::new(b"", false, push);
+        let style = Style::new([0; 2], false, push);
         let mut out = b"<".to_vec();
         super::super::scan::members(format!("{{\"k\":{json}}}").as_bytes(), |_, value| {
             style.write(value, max, &mut out)

@@ -12,7 +12,7 @@ const FIELDS: usize = Field::ALL.len();
 
 /// Where a key and its value stand.
 #[derive(Clone, Copy, Default)]
-struct Slot {
+pub struct Slot {
     key: (u32, u32),
     value: (u32, u32),
     kind: Kind,
@@ -23,6 +23,8 @@ pub struct Reader {
     index: Index,
     known: Known,
     slots: [Slot; FIELDS],
+    /// Which slots hold something of this record, one bit each.
+    present: u64,
     others: Vec<Slot>,
     /// The record with its broken UTF-8 replaced, when it has any.
     repaired: Vec<u8>,
@@ -34,6 +36,7 @@ impl Default for Reader {
             index: Index::default(),
             known: Known::default(),
             slots: [Slot::default(); FIELDS],
+            present: 0,
             others: Vec::new(),
             repaired: Vec::new(),
         }
@@ -50,6 +53,10 @@ pub struct Record<'a> {
     pub whole: bool,
     /// Fields without a name here that were left out because there were too many.
     pub left_out: usize,
+    /// Which fields it has, one bit each.
+    pub present: u64,
+    /// It is printable ASCII throughout.
+    pub ascii: bool,
     slots: &'a [Slot; FIELDS],
     others: &'a [Slot],
 }
@@ -58,7 +65,7 @@ impl Reader {
     /// Reads one event.
     pub fn read<'a>(&'a mut self, event: &Event<'a>) -> Record<'a> {
         let kind = self.known.of(event);
-        self.slots = [Slot::default(); FIELDS];
+        self.present = 0; // what stands in the slots is of an earlier record
         self.others.clear();
         let bytes = if event.repaired {
             self.repaired.clear();
@@ -68,6 +75,7 @@ impl Reader {
             event.raw
         };
         let (index, slots, others) = (&self.index, &mut self.slots, &mut self.others);
+        let present = &mut self.present;
         let mut left_out = 0;
         let take = |key: &'a [u8], value: Value<'a>| {
             if value.kind == Kind::Absent
@@ -80,8 +88,12 @@ impl Reader {
             if field == Some(Field::Queue) {
                 return;
             }
-            match field.and_then(|field| slots.get_mut(field as usize)) {
-                Some(free) if free.kind == Kind::Absent => *free = slot,
+            let free = field.filter(|field| *present & field.bit() == 0);
+            match free.and_then(|field| slots.get_mut(field as usize).zip(Some(field))) {
+                Some((free, field)) => {
+                    *free = slot;
+                    *present |= field.bit();
+                }
                 _ if others.len() < MAX_OTHER_FIELDS => others.push(slot),
                 _ => left_out += 1,
             }
@@ -89,7 +101,16 @@ impl Reader {
         // offsets are 32 bits; intake takes no record near that size
         let whole = u32::try_from(bytes.len()).is_ok()
             && if event.json { scan::members(bytes, take) } else { scan::pairs(bytes, take) };
-        Record { kind, bytes, whole, left_out, slots: &self.slots, others: &self.others }
+        Record {
+            kind,
+            bytes,
+            ascii: is_ascii(bytes),
+            whole,
+            left_out,
+            present: self.present,
+            slots: &self.slots,
+            others: &self.others,
+        }
     }
 }
 
@@ -97,8 +118,16 @@ impl Reader {
 fn decoded(key: &[u8]) -> Option<String> {
     memchr::memchr(b'\\', key)?;
     let mut text = String::new();
-    Value { kind: Kind::Escaped, bytes: key }.each_char(|c| text.push(c));
+    Value::of(Kind::Escaped, key).each_char(|c| text.push(c));
     Some(text)
+}
+
+/// Nothing but printable ASCII, found out without a branch per byte.
+fn is_ascii(bytes: &[u8]) -> bool {
+    let odd = |any: u8, byte: &u8| any | u8::from((*byte < 0x20) | (*byte >= 0x7f));
+    let (blocks, tail) = bytes.as_chunks::<64>();
+    let odds = blocks.iter().fold(0, |any, block| any | block.iter().fold(0, odd));
+    tail.iter().fold(odds, odd) == 0
 }
 
 /// Where `part` stands in `whole`, of which it is a part.
@@ -112,16 +141,22 @@ impl<'a> Record<'a> {
         self.bytes.get(from as usize..to as usize).unwrap_or_default()
     }
 
+    fn slot(&self, field: Field) -> Option<&'a Slot> {
+        if self.present & field.bit() == 0 {
+            return None;
+        }
+        self.slots.get(field as usize)
+    }
+
     /// The field's value; `None` when the record has none, `null` or nothing in it.
     pub fn get(&self, field: Field) -> Option<Value<'a>> {
-        let slot = self.slots.get(field as usize).filter(|slot| slot.kind != Kind::Absent)?;
-        Some(Value { kind: slot.kind, bytes: self.part(slot.value) })
+        let slot = self.slot(field)?;
+        Some(Value { kind: slot.kind, bytes: self.part(slot.value), ascii: self.ascii })
     }
 
     /// The name the record itself has for the field.
     pub fn name(&self, field: Field) -> Option<&'a [u8]> {
-        let slot = self.slots.get(field as usize).filter(|slot| slot.kind != Kind::Absent)?;
-        Some(self.part(slot.key))
+        self.slot(field).map(|slot| self.part(slot.key))
     }
 
     /// The first of `fields` that the record has.
@@ -133,7 +168,10 @@ impl<'a> Record<'a> {
     pub fn others(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
         let record = *self;
         self.others.iter().map(move |slot| {
-            (record.part(slot.key), Value { kind: slot.kind, bytes: record.part(slot.value) })
+            (
+                record.part(slot.key),
+                Value { kind: slot.kind, bytes: record.part(slot.value), ascii: record.ascii },
+            )
         })
     }
 
@@ -166,7 +204,7 @@ impl<'a> Record<'a> {
         let rest = details.bytes.get(from..)?;
         let len =
             rest.iter().take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':')).count();
-        let value = Value { kind: Kind::Plain, bytes: rest.get(..len)? };
+        let value = Value::of(Kind::Plain, rest.get(..len)?);
         value.ip().map(|_| value)
     }
 
@@ -178,7 +216,7 @@ impl<'a> Record<'a> {
         let rest = pattern.get(mark + 7..)?;
         let from = rest.iter().position(u8::is_ascii_hexdigit)?;
         let bytes = rest.get(from..from + DIGITS)?;
-        bytes.iter().all(u8::is_ascii_hexdigit).then_some(Value { kind: Kind::Plain, bytes })
+        bytes.iter().all(u8::is_ascii_hexdigit).then_some(Value::of(Kind::Plain, bytes))
     }
 }
 

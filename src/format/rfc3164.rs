@@ -33,9 +33,7 @@ impl Header {
         // 2026-01-02T09:30:00.123Z: month at 5, day at 8, time of day at 11
         let at = self.stamp.text(event_time(event).0);
         let field = |from: usize, len: usize| at.get(from..from + len).unwrap_or_default();
-        let month =
-            field(5, 2).iter().fold(0_usize, |n, digit| n * 10 + usize::from(digit.wrapping_sub(b'0')));
-        out.extend_from_slice(MONTHS.get(month.wrapping_sub(1)).copied().unwrap_or(b"Jan"));
+        out.extend_from_slice(month(field(5, 2)));
         out.push(b' ');
         match field(8, 2) {
             [b'0', day] => out.extend_from_slice(&[b' ', *day]), // a space, not a zero, before days 1 to 9
@@ -45,4 +43,10 @@ impl Header {
         out.extend_from_slice(field(11, 8));
         out.extend_from_slice(&self.host);
     }
+}
+
+/// The English abbreviation of a month of two digits.
+pub fn month(digits: &[u8]) -> &'static [u8] {
+    let number = digits.iter().fold(0_usize, |n, digit| n * 10 + usize::from(digit.wrapping_sub(b'0')));
+    MONTHS.get(number.wrapping_sub(1)).copied().unwrap_or(b"Jan")
 }

@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
             _ if escaped => Kind::Escaped,
             _ => Kind::Text,
         };
-        Some(Value { kind, bytes: rest.get(..len)? })
+        Some(Value::of(kind, rest.get(..len)?))
     }
 
     fn value(&mut self) -> Option<Value<'a>> {
@@ -83,14 +83,14 @@ impl<'a> Cursor<'a> {
                 let rest = self.bytes.get(self.at..)?;
                 let len = nested_len(rest)?;
                 self.at += len;
-                Some(Value { kind: Kind::Nested, bytes: rest.get(..len)? })
+                Some(Value::of(Kind::Nested, rest.get(..len)?))
             }
             _ => {
                 let rest = self.bytes.get(self.at..)?;
                 let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
                 let word = rest.get(..rest.iter().position(ends).unwrap_or(rest.len()))?;
                 self.at += word.len();
-                (!word.is_empty()).then(|| Value { kind: bare(word), bytes: word })
+                (!word.is_empty()).then(|| Value::of(bare(word), word))
             }
         }
     }
@@ -177,7 +177,7 @@ pub fn pairs<'a>(line: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) -> b
             Some(b'{' | b'[') if nested_len(bytes) == Some(bytes.len()) => Kind::Nested,
             Some(_) => Kind::Plain,
         };
-        take(key, Value { kind, bytes });
+        take(key, Value::of(kind, bytes));
         rest = value.get(len + 1..).unwrap_or_default();
     }
     any

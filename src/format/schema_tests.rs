@@ -223,3 +223,21 @@ fn the_ocsf_checker_sees_faults() {
         assert!(faults.contains(fault), "{fault}: {faults}");
     }
 }
+
+/// No record of any type can get the same name twice from the tables.
+#[test]
+fn leaves_do_not_overlap() {
+    for leaves in [ecs::LEAVES, ocsf::LEAVES] {
+        for (n, leaf) in leaves.iter().enumerate() {
+            for other in leaves.iter().skip(n + 1).filter(|other| other.path == leaf.path) {
+                assert_eq!(leaf.only & other.only, 0, "{:?}", leaf.path);
+            }
+            let groups = |leaf: &tree::Leaf| leaf.path.split_last().map(|(_, groups)| groups.to_vec());
+            let again = leaves.iter().skip(n + 1).skip_while(|other| groups(other) == groups(leaf));
+            let mut again = again.filter(|other| leaf.path.len() > 1 && groups(other) == groups(leaf));
+            // a group may only be left for one of its own groups
+            let inside = |other: &&tree::Leaf| other.path.first() == leaf.path.first();
+            assert!(again.all(|other| inside(&other)), "{:?} stands apart", leaf.path);
+        }
+    }
+}

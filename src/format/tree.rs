@@ -22,6 +22,8 @@ pub struct Leaf {
     pub from: &'static [Field],
     /// For which variants (types of record, classes), one bit each; none: only with Mimecast's own bytes wanted.
     pub only: u64,
+    /// It has a value even of a record that has none of the fields.
+    pub always: bool,
     pub fill: Fill,
 }
 
@@ -31,6 +33,8 @@ pub struct Context<'a> {
     pub record: Record<'a>,
     /// Number of the variant, for [`Leaf::only`].
     pub variant: u32,
+    /// When it was collected, as text.
+    pub collected: &'a [u8],
     /// Mimecast's own bytes are wanted.
     pub original: bool,
     /// Fields that found their place, one bit each: the others are carried under their own name.
@@ -38,17 +42,9 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(event: &'a Event<'a>, record: Record<'a>, variant: u32, original: bool) -> Self {
-        Context { event, record, variant, original, used: Cell::new(0) }
-    }
-
     /// The field has its place.
     pub fn uses(&self, field: Field) {
-        self.used.set(self.used.get() | 1 << field as u32);
-    }
-
-    fn has_used(&self, field: Field) -> bool {
-        self.used.get() & (1 << field as u32) != 0
+        self.used.set(self.used.get() | field.bit());
     }
 
     /// The first of the leaf's fields that the record has and `wanted` takes; it counts as used.
@@ -67,9 +63,20 @@ pub struct Tree {
     rest: &'static str,
     /// Fields that are known from elsewhere.
     dropped: &'static [Field],
-    leaves: Vec<(&'static Leaf, usize)>,
+    leaves: Vec<Ready>,
     /// Keys written into the open group, as places in the output.
     keys: Vec<(usize, usize)>,
+}
+
+/// A leaf and what can be known of it beforehand.
+struct Ready {
+    leaf: &'static Leaf,
+    /// Groups it shares with the leaf before.
+    common: usize,
+    /// Fields of which it needs one, one bit each; none when it always has a value.
+    needs: u64,
+    /// `,"name":`
+    key: Vec<u8>,
 }
 
 /// Where in the tree the output stands.
@@ -119,7 +126,10 @@ impl Tree {
         let mut leaves = Vec::new();
         for leaf in table {
             let groups = leaf.path.split_last().map_or::<&[&str], _>(&[], |(_, groups)| groups);
-            leaves.push((leaf, before.iter().zip(groups).take_while(|(a, b)| a == b).count()));
+            let common = before.iter().zip(groups).take_while(|(a, b)| a == b).count();
+            let needs = leaf.from.iter().filter(|_| !leaf.always).fold(0, |bits, field| bits | field.bit());
+            let key = format!(",\"{}\":", leaf.path.last().unwrap_or(&"")).into_bytes();
+            leaves.push(Ready { leaf, common, needs, key });
             before = groups;
         }
         Tree { rest, dropped, leaves, keys: Vec::new() }
@@ -130,16 +140,19 @@ impl Tree {
         out.push(b'{');
         let mut pen = Pen { fresh: true, ..Pen::default() };
         let mut shared = 0;
-        for (leaf, common) in &self.leaves {
+        let present = context.record.present;
+        for Ready { leaf, common, needs, key } in &self.leaves {
             shared = shared.min(*common);
-            if leaf.only & (1 << context.variant) == 0 && !(leaf.only == 0 && context.original) {
+            let wanted = leaf.only & (1 << context.variant) != 0 || (leaf.only == 0 && context.original);
+            if !wanted || (*needs != 0 && present & needs == 0) {
                 continue;
             }
             let (start, before) = (out.len(), pen);
             pen.close_to(shared, out);
-            let (name, groups) = leaf.path.split_last().unwrap_or((&"", &[]));
+            let groups = leaf.path.split_last().map_or::<&[&str], _>(&[], |(_, groups)| groups);
             groups.iter().skip(pen.depth).for_each(|group| pen.open(group, out));
-            pen.key(name, out);
+            out.extend_from_slice(key.get(usize::from(pen.fresh)..).unwrap_or_default());
+            pen.fresh = false;
             if (leaf.fill)(leaf, context, out) {
                 shared = groups.len();
             } else {
@@ -157,18 +170,18 @@ impl Tree {
         let (start, before) = (out.len(), *pen);
         // the table's last group may be this one already
         let inside =
-            self.leaves.last().is_some_and(|(leaf, _)| leaf.path.first() == Some(&self.rest)) && shared >= 1;
+            self.leaves.last().is_some_and(|last| last.leaf.path.first() == Some(&self.rest)) && shared >= 1;
         pen.close_to(usize::from(inside), out);
         if !inside {
             pen.open(self.rest, out);
         }
         let from = out.len();
         self.keys.clear();
-        for field in Field::ALL {
-            if !context.has_used(*field)
-                && !self.dropped.contains(field)
-                && let (Some(name), Some(value)) = (context.record.name(*field), context.record.get(*field))
-            {
+        let dropped = self.dropped.iter().fold(0, |bits, field| bits | field.bit());
+        let mut left = context.record.present & !context.used.get() & !dropped;
+        while let Some(field) = Field::ALL.get(left.trailing_zeros() as usize) {
+            left &= left - 1;
+            if let (Some(name), Some(value)) = (context.record.name(*field), context.record.get(*field)) {
                 if *field == Field::SpamDetail {
                     self.spam_detail(context, (name, value), pen, out);
                 } else {
@@ -198,7 +211,7 @@ impl Tree {
         }
         let from = out.len();
         let kind = if name.contains(&b'\\') { Kind::Escaped } else { Kind::Plain };
-        json::string(Value { kind, bytes: name }, out);
+        json::string(Value { kind, bytes: name, ascii: value.ascii }, out);
         let key = out.get(from..).unwrap_or_default();
         let known = self.keys.iter().any(|(a, b)| out.get(*a..*b) == Some(key)) || RESERVED.contains(&key);
         if known {
@@ -220,12 +233,16 @@ impl Tree {
         pen: &mut Pen,
         out: &mut Vec<u8>,
     ) {
+        let object = context.record.kind == Type::HeldRelease;
+        if !object && value.kind == Kind::Escaped && value.bytes.first() == Some(&b'{') {
+            return self.member(name, value, pen, out); // the usual shape: JSON in a string
+        }
         let inner = json::unwrapped(value);
-        let sound = inner.starts_with('{') && json::is_sound(inner.as_bytes());
-        if context.record.kind != Type::HeldRelease {
+        let sound = object && inner.starts_with('{') && json::is_sound(inner.as_bytes());
+        if !object {
             self.member(name, Value::plain(&inner), pen, out);
         } else if sound {
-            self.member(name, Value { kind: Kind::Nested, bytes: inner.as_bytes() }, pen, out);
+            self.member(name, Value::of(Kind::Nested, inner.as_bytes()), pen, out);
         } else {
             self.member(b"spamProcessingDetailText", Value::plain(&inner), pen, out);
         }
@@ -234,8 +251,11 @@ impl Tree {
 
 /// The first of the fields, as a string; of a list its texts, joined.
 pub fn text(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
-    let write = |value| {
-        json::limited(value, usize::MAX, out);
+    let write = |value: Value<'_>| {
+        match value.kind {
+            Kind::Nested => json::limited(value, usize::MAX, out),
+            _ => json::string(value, out),
+        }
         Some(())
     };
     context.take(leaf, write).is_some()
@@ -244,20 +264,20 @@ pub fn text(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
 /// All of the fields, as a list of strings without repeats.
 pub fn texts(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
     out.push(b'[');
-    let (list, mut first) = (out.len(), true);
+    let mut list = json::List::default();
     for field in leaf.from {
         if let Some(value) = context.record.get(*field) {
-            json::elements(value, list, &mut first, out);
+            list.add(value, out);
             context.uses(*field);
         }
     }
     out.push(b']');
-    !first
+    !list.is_empty()
 }
 
 /// An address, as a string; what is none stays under its own name.
 pub fn ip(leaf: &Leaf, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
-    context.take(leaf, |value| value.ip().map(|_| json::string(value, out))).is_some()
+    context.take(leaf, |value| value.is_ip().then(|| json::quoted(value.bytes, out))).is_some()
 }
 
 /// A whole number; what is none stays under its own name.

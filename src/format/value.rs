@@ -30,12 +30,19 @@ pub enum Kind {
 pub struct Value<'a> {
     pub kind: Kind,
     pub bytes: &'a [u8],
+    /// Known to be printable ASCII throughout, because the whole record is.
+    pub ascii: bool,
 }
 
 /// Names under which an object inside a list keeps what it is about (`fromHdr`, `to`, `policiesApplied`, …).
 const TELLING_KEYS: [&[u8]; 4] = [b"emailAddress", b"name", b"value", b"fileName"];
 
 impl<'a> Value<'a> {
+    /// A value of which nothing more is known.
+    pub const fn of(kind: Kind, bytes: &'a [u8]) -> Self {
+        Value { kind, bytes, ascii: false }
+    }
+
     /// Text made by us or taken from elsewhere than a record.
     pub fn plain(text: &'a str) -> Self {
         Value::plain_bytes(text.as_bytes())
@@ -43,7 +50,7 @@ impl<'a> Value<'a> {
 
     /// The same of bytes, taken as they are.
     pub fn plain_bytes(bytes: &'a [u8]) -> Self {
-        Value { kind: Kind::Plain, bytes }
+        Value::of(Kind::Plain, bytes)
     }
 
     /// Hands over each character of the text, escapes decoded; what is no UTF-8 becomes U+FFFD, so does half a
@@ -103,6 +110,11 @@ impl<'a> Value<'a> {
         std::str::from_utf8(self.bytes).ok()?.parse().ok()
     }
 
+    /// The text is an address.
+    pub fn is_ip(&self) -> bool {
+        is_ipv4(self.bytes) || self.ip().is_some()
+    }
+
     /// The bytes of a whole decimal number of at most 18 digits, written as a number or as text.
     pub fn integer(&self) -> Option<&'a [u8]> {
         const DIGITS: usize = 18; // fits i64
@@ -133,6 +145,25 @@ impl<'a> Value<'a> {
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         words.iter().find(|(word, _)| self.is(word)).map(|(_, meaning)| *meaning)
     }
+}
+
+/// Four numbers below 256 without leading zeros: what nearly every address is, read in one go.
+fn is_ipv4(text: &[u8]) -> bool {
+    let (mut dots, mut digits, mut number) = (0, 0, 0_u16);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && (digits == 0 || number > 0) => {
+                number = number * 10 + u16::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && dots < 3 && number < 256 => {
+                dots += 1;
+                (digits, number) = (0, 0);
+            }
+            _ => return false,
+        }
+    }
+    dots == 3 && digits > 0 && number < 256
 }
 
 /// Decodes the escapes of a JSON string, one character at a time.
@@ -217,6 +248,20 @@ impl Decoder {
         *self = Decoder::default();
         if unfinished {
             take(char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_quick_look_at_addresses_is_right(text in "[0-9]{0,3}(\\.[0-9]{1,3}){2,4}|[0-9.:a]{0,12}") {
+            prop_assert_eq!(is_ipv4(text.as_bytes()), text.parse::<std::net::Ipv4Addr>().is_ok());
         }
     }
 }

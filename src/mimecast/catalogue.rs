@@ -9,6 +9,8 @@ use crate::event::Severity::{Informational, Notice, Warning};
 const DAY: Duration = Duration::from_secs(86_400);
 const CLOUD_GATEWAY: &str = "/siem/v1/batch/events/cg";
 const CLOUD_INTEGRATED: &str = "/siem/v1/batch/events/ci";
+const CLOUD_GATEWAY_STREAM: &str = "/siem/v1/events/cg";
+const CLOUD_INTEGRATED_STREAM: &str = "/siem/v1/events/ci";
 
 /// Every feed this version reads.
 pub static FEEDS: &[Feed] = &[
@@ -83,7 +85,35 @@ pub static FEEDS: &[Feed] = &[
         contains: "links users clicked, with verdict, overrides and user awareness answers",
         ..window("ttp.url", "/api/ttp/url/get-logs", ("from", "to"), "date")
     },
+    MTA,
+    Feed {
+        contains: "malware found in mail to this account, as STIX indicators",
+        ..intel("threat-feed.customer", "malware_customer")
+    },
+    Feed {
+        contains: "malware found in the whole region, as STIX indicators",
+        ..intel("threat-feed.grid", "malware_grid")
+    },
 ];
+
+/// Events of all kinds of API 1.0, in files of one kind each; [`super::mta`] has a row for each kind.
+pub(super) const MTA: Feed = Feed {
+    name: "siem.mta",
+    apis: &[Api::V1],
+    path: "/api/audit/get-siem-logs",
+    ask: Ask::Archive,
+    records: Records::Files,
+    time: TimeField("datetime"),
+    kind: "unknown",
+    retention: Duration::from_secs(7 * DAY.as_secs()),
+    settle: Duration::ZERO,
+    overlap: Duration::ZERO,
+    permission: "Gateway | Tracking | Read, and Enhanced Logging in the account's settings",
+    quota: Quota::PerFunction,
+    severity: SeverityRule::always(Informational),
+    identity: Identity::Bytes,
+    contains: "mail accepted, processed, delivered, refused, and the threats found in it: all logs of API 1.0",
+};
 
 const REFUSED_OR_HELD: &[SeverityTest] =
     &[SeverityTest { field: "action", values: &["Rej", "Hld"], severity: Notice }];
@@ -101,7 +131,7 @@ const fn batch(name: &'static str, path: &'static str, kind: &'static str) -> Fe
         name,
         apis: &[Api::V2],
         path,
-        ask: Ask::Batch { kind },
+        ask: Ask::Batch { kind, stream: stream_of(path) },
         records: Records::Lines,
         time: TimeField("timestamp"),
         kind,
@@ -112,6 +142,35 @@ const fn batch(name: &'static str, path: &'static str, kind: &'static str) -> Fe
         quota: Quota::Batch,
         severity: SeverityRule::always(Informational),
         identity: Identity::Bytes,
+        contains: "",
+    }
+}
+
+/// The stream that belongs to a listing of files.
+const fn stream_of(path: &str) -> &'static str {
+    if path.len() == CLOUD_GATEWAY.len() && matches!(path.as_bytes(), [.., b'g']) {
+        CLOUD_GATEWAY_STREAM
+    } else {
+        CLOUD_INTEGRATED_STREAM
+    }
+}
+
+const fn intel(name: &'static str, kind: &'static str) -> Feed {
+    Feed {
+        name,
+        apis: &[Api::V1, Api::V2],
+        path: "/api/ttp/threat-intel/get-feed",
+        ask: Ask::Intel { kind },
+        records: Records::Objects,
+        time: TimeField("modified"),
+        kind: "stix",
+        retention: Duration::from_secs(7 * DAY.as_secs()),
+        settle: Duration::ZERO,
+        overlap: Duration::ZERO,
+        permission: "Services | Gateway | Tracking | Read, and the threat feed switched on for the account",
+        quota: Quota::PerFunction,
+        severity: SeverityRule::always(Informational),
+        identity: Identity::HasOwnId,
         contains: "",
     }
 }
@@ -185,20 +244,21 @@ mod tests {
                 feed.name
             );
         }
-        assert_eq!(FEEDS.len(), 15);
+        assert_eq!(FEEDS.len(), 18);
     }
 
     #[test]
     fn globs() {
         let names = |glob: &str| matching(glob, &Api::V2).iter().map(|feed| feed.name).collect::<Vec<_>>();
         assert_eq!(names("siem.*").len(), 10);
-        assert_eq!(names("*").len(), FEEDS.len());
+        assert_eq!(names("*").len(), FEEDS.len() - 1);
         assert_eq!(names("ci.*"), ["ci.entities", "ci.mailflow", "ci.urlclick"]);
         assert_eq!(names("*.url"), ["ttp.url"]);
         assert_eq!(names("*.*-email-*"), ["siem.internal-email-protect"]);
         assert_eq!(names("audit"), ["audit"]);
         assert!(names("siem").is_empty());
-        assert!(matching("*", &Api::V1).is_empty());
+        let of_1: Vec<_> = matching("*", &Api::V1).iter().map(|feed| feed.name).collect();
+        assert_eq!(of_1, ["siem.mta", "threat-feed.customer", "threat-feed.grid"]);
         assert!(!fits("a*a", "a"));
         assert!(fits("a*a", "aa"));
         assert_eq!(find("siem.av").map(|feed| feed.kind), Some("av"));

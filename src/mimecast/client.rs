@@ -2,16 +2,18 @@
 //! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
+mod incoming;
 mod resolver;
 mod tls;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::Url;
 
 use self::failed::fault;
+pub use self::incoming::Incoming;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
 use super::auth::{self, Token};
@@ -22,8 +24,8 @@ use crate::clock::Clock;
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS,
-    MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES,
+    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
+    DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
 };
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -50,11 +52,18 @@ pub struct Timeouts {
     pub call: Duration,
     /// Silence inside a download.
     pub silence: Duration,
+    /// Over which a download's rate is measured.
+    pub measured: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { connect: CONNECT_TIMEOUT, call: API_TIMEOUT, silence: DOWNLOAD_READ_TIMEOUT }
+        Timeouts {
+            connect: CONNECT_TIMEOUT,
+            call: API_TIMEOUT,
+            silence: DOWNLOAD_READ_TIMEOUT,
+            measured: DOWNLOAD_RATE_OVER,
+        }
     }
 }
 
@@ -74,23 +83,33 @@ pub struct ApiClient {
     http: reqwest::Client,
     base: Url,
     clock: Clock,
+    /// Longest silence inside of an answer that is a file.
+    silence: Duration,
 }
 
 impl ApiClient {
     /// Errors: the proxy cannot be used.
     pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
         let http = builder(outlet)?.timeout(outlet.timeouts.call);
-        Ok(ApiClient { http: finish(http)?, base: outlet.base_url.clone(), clock: outlet.clock.clone() })
+        let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
+        Ok(ApiClient { http: finish(http)?, base, clock, silence: outlet.timeouts.silence })
     }
 
     /// One call of a function.
     ///
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
     pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
-            .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
-        bearer.set_sensitive(true);
-        self.call(Origin::Api, request, Some(bearer)).await
+        self.call(Origin::Api, request, Some(bearer(token)?)).await
+    }
+
+    /// One call of a function whose answer is a file of any size. `accept` as for every other function: an answer
+    /// that is no file is JSON.
+    ///
+    /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
+    pub async fn open(&self, request: &Request, token: &Token) -> Result<Incoming, Fault> {
+        let response =
+            self.respond(Origin::Api, request, Some(bearer(token)?), Some(ARCHIVE_TIMEOUT)).await?;
+        Ok(Incoming::new(plain(response.headers()), response, self.silence))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -112,6 +131,20 @@ impl ApiClient {
         request: &Request,
         bearer: Option<HeaderValue>,
     ) -> Result<Answer, Fault> {
+        let response = self.respond(origin, request, bearer, None).await?;
+        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+        let body = read_bounded(origin, response).await?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// `limit`: for the whole exchange, instead of the usual one.
+    async fn respond(
+        &self,
+        origin: Origin,
+        request: &Request,
+        bearer: Option<HeaderValue>,
+        limit: Option<Duration>,
+    ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
         })?;
@@ -131,12 +164,19 @@ impl ApiClient {
         if let Some(bearer) = bearer {
             call = call.header(AUTHORIZATION, bearer);
         }
+        if let Some(limit) = limit {
+            call = call.timeout(limit);
+        }
         let response = call.send().await.map_err(|error| fault(origin, error))?;
-        let response = succeeded(origin, response, &self.clock).await?;
-        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        let body = read_bounded(origin, response).await?;
-        Ok(Answer { status, headers, body })
+        succeeded(origin, response, &self.clock).await
     }
+}
+
+fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
+        .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.
@@ -144,6 +184,7 @@ impl ApiClient {
 pub struct DownloadClient {
     http: reqwest::Client,
     policy: LinkPolicy,
+    measured: Duration,
     clock: Clock,
 }
 
@@ -153,7 +194,8 @@ impl DownloadClient {
         let http = builder(outlet)?.read_timeout(outlet.timeouts.silence);
         let policy =
             LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
-        Ok(DownloadClient { http: finish(http)?, policy, clock: outlet.clock.clone() })
+        let measured = outlet.timeouts.measured;
+        Ok(DownloadClient { http: finish(http)?, policy, measured, clock: outlet.clock.clone() })
     }
 
     /// Begins a download.
@@ -162,9 +204,25 @@ impl DownloadClient {
     /// of the connection.
     pub async fn open(&self, file: &FileLink) -> Result<Download, Fault> {
         let url = self.policy.check(file.url.expose())?;
-        let response = self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))?;
+        let mut response = self.get(url.clone()).await?;
+        // one hop at most, and only to where a link might have led in the first place (recovery row H02)
+        if let Some(next) = self.allowed_hop(&url, &response) {
+            response = self.get(next).await?;
+        }
         let response = succeeded(Origin::Download, response, &self.clock).await?;
-        Ok(Download { response, held: Bytes::new() })
+        Ok(Download { response, held: Bytes::new(), over: self.measured, waited: Duration::ZERO, came: 0 })
+    }
+
+    async fn get(&self, url: Url) -> Result<reqwest::Response, Fault> {
+        self.http.get(url).send().await.map_err(|error| fault(Origin::Download, error))
+    }
+
+    fn allowed_hop(&self, from: &Url, response: &reqwest::Response) -> Option<Url> {
+        if !response.status().is_redirection() {
+            return None;
+        }
+        let to = response.headers().get(LOCATION)?.to_str().ok()?;
+        self.policy.check(from.join(to).ok()?.as_str()).ok()
     }
 }
 
@@ -173,22 +231,45 @@ impl DownloadClient {
 pub struct Download {
     response: reqwest::Response,
     held: Bytes,
+    over: Duration,
+    /// Time spent waiting, and bytes that came in it, since the rate was looked at last.
+    waited: Duration,
+    came: u64,
 }
 
 impl Download {
     /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
     /// ends in a fault, never in `None`.
     ///
-    /// Faults: [`Kind::Interrupted`], [`Kind::Timeout`].
+    /// Faults: [`Kind::Interrupted`]; [`Kind::Timeout`], also when fewer than [`MIN_DOWNLOAD_BYTES`] come in
+    /// [`DOWNLOAD_RATE_OVER`].
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
         while self.held.is_empty() {
+            let start = tokio::time::Instant::now();
             match self.response.chunk().await.map_err(|error| fault(Origin::Download, error))? {
                 Some(bytes) => self.held = bytes,
                 None => return Ok(None),
             }
+            self.measure(start.elapsed())?;
         }
         let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
         Ok(Some(self.held.split_to(size)))
+    }
+
+    /// A drip keeps every time-out from striking; only its rate gives it away. What this side takes to work is not
+    /// counted.
+    fn measure(&mut self, waited: Duration) -> Result<(), Fault> {
+        self.waited += waited;
+        self.came += self.held.len() as u64;
+        if self.waited < self.over {
+            return Ok(());
+        }
+        if self.came < MIN_DOWNLOAD_BYTES {
+            let detail = format!("only {} bytes came in {} s", self.came, self.waited.as_secs());
+            return Err(Fault::new(Origin::Download, Kind::Timeout, detail));
+        }
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 

@@ -86,7 +86,7 @@ fn outlet(base: &str) -> Outlet {
         proxy: None,
         tls: Tls::new(None, false).unwrap(),
         download_hosts: Vec::new(),
-        timeouts: Timeouts { connect: short, call: short, silence: short },
+        timeouts: Timeouts { connect: short, call: short, silence: short, measured: short },
         clock: Clock::manual(NOW),
     }
 }
@@ -101,7 +101,7 @@ fn token() -> Token {
 
 fn listing_request(name: &str) -> Request {
     let feed = find(name).unwrap();
-    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+    let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW, until: None };
     build(feed, &Position::first(feed, NOW, Duration::ZERO), &asking).request
 }
 
@@ -203,9 +203,47 @@ async fn h01_a_redirect_is_an_answer_and_is_not_followed() {
     })
     .await;
     assert_eq!(call(&server.url()).await.unwrap_err().status(), Some(302));
-    let fault = fetch(&downloads(&server.url()), &format!("{}/f?s=1", server.url())).await.unwrap_err();
-    assert_eq!((fault.origin, fault.status()), (Origin::Download, Some(302)));
     assert!(server.seen.lock().unwrap().iter().all(|(line, ..)| !line.contains("elsewhere")));
+}
+
+#[tokio::test]
+async fn h02_a_download_follows_one_hop_to_an_allowed_address() {
+    let server = Server::start(|path| match path {
+        "/file" => "the file".into_response(),
+        "/once" => (StatusCode::TEMPORARY_REDIRECT, [("location", "/file?sig=2")]).into_response(),
+        "/twice" => (StatusCode::FOUND, [("location", "/once")]).into_response(),
+        "/away" => (StatusCode::FOUND, [("location", "https://evil.example/x")]).into_response(),
+        _ => (StatusCode::FOUND, [("location", "http://169.254.169.254/latest/")]).into_response(),
+    })
+    .await;
+    let client = downloads(&server.url());
+    let from = |path: &str| format!("{}{path}", server.url());
+    assert_eq!(fetch(&client, &from("/once?sig=1")).await.unwrap(), b"the file");
+    let (line, headers, _) = server.last();
+    assert_eq!(line, "GET /file?sig=2");
+    assert!(!headers.contains_key("authorization"));
+    for (path, status) in [("/twice", 307), ("/away", 302), ("/metadata", 302)] {
+        assert_eq!(fetch(&client, &from(path)).await.unwrap_err().status(), Some(status), "{path}");
+    }
+}
+
+/// A byte now and then keeps every time-out from striking.
+#[tokio::test]
+async fn x06_a_download_that_only_drips_is_broken_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
+        let mut beat = tokio::time::interval(Duration::from_millis(50));
+        while stream.write_all(b"x").await.is_ok() {
+            beat.tick().await;
+        }
+    });
+    let fault = fetch(&downloads(&base), &format!("{base}/file")).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Timeout);
+    assert!(fault.detail.contains("bytes came in"), "{}", fault.detail);
 }
 
 #[tokio::test]

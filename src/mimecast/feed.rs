@@ -58,18 +58,24 @@ impl Feed {
         match self.ask {
             Ask::Batch { .. } => "page token and the names of the files already read",
             Ask::Window { .. } => "time window read to its end, page token inside it, overlap for late rows",
+            Ask::Archive => "token of the last answer; what is read again is recognised by content",
+            Ask::Intel { .. } => "token of the last answer; what is read again is recognised by content",
         }
     }
     /// HTTP method of the function.
     pub fn method(&self) -> Method {
         match self.ask {
             Ask::Batch { .. } => Method::Get,
-            Ask::Window { .. } => Method::Post,
+            Ask::Window { .. } | Ask::Archive | Ask::Intel { .. } => Method::Post,
         }
     }
     /// For people: method and path.
     pub fn endpoint(&self) -> String {
         format!("{} {}", self.method().as_str(), self.path)
+    }
+    /// One span of time can be asked for; a token only leads on.
+    pub fn reads_spans(&self) -> bool {
+        matches!(self.ask, Ask::Batch { .. } | Ask::Window { .. })
     }
     /// Whether a tenant that uses `api` can have this feed.
     pub fn offered_by(&self, api: Api) -> bool {
@@ -98,8 +104,10 @@ impl Method {
 pub enum Ask {
     /// A listing of gzip files behind pre-signed links, resumed by page token.
     Batch {
-        /// Value of the query parameter `type`.
+        /// Value of the query parameter `type`; of `types` on the stream.
         kind: &'static str,
+        /// Path of the function that has the same events of the last 24 hours without files.
+        stream: &'static str,
     },
     /// Records between two times, page by page.
     Window {
@@ -108,6 +116,23 @@ pub enum Ask {
         /// The function has a switch `oldestFirst`.
         oldest_first: bool,
     },
+    /// Log files of all types, zipped, in the answer itself; resumed by a token in the answer's header.
+    Archive,
+    /// Threat intelligence as one document, resumed by a token in the answer's header.
+    Intel {
+        /// Value of `feedType`.
+        kind: &'static str,
+    },
+}
+
+/// Which function of API 2.0 a tenant reads its SIEM feeds from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// Files, about every 15 minutes, of the last 7 days.
+    #[default]
+    Batch,
+    /// Events as they come, of the last 24 hours.
+    Stream,
 }
 
 /// Where the records are.
@@ -119,6 +144,10 @@ pub enum Records {
     Data,
     /// The named list in the objects of `data[]`.
     List(&'static str),
+    /// The files of an answer: `data[]` of JSON objects, or lines of `key=value`.
+    Files,
+    /// `objects[]` of a STIX bundle.
+    Objects,
 }
 
 /// The field with the event's time. Numbers (and strings of digits) are epoch milliseconds, or seconds when

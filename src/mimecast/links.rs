@@ -27,6 +27,10 @@ impl FileKey {
         }
         FileKey(key)
     }
+    /// The digest itself.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
     /// Reads what `Display` writes; `None` unless it is exactly 32 lower-case hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let plain = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));

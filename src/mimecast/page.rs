@@ -77,7 +77,7 @@ pub fn read(feed: &Feed, tenant: &str, position: &Position, body: &[u8], now: Ti
     believable(Origin::Api, text.as_bytes())?;
     match feed.records {
         Records::Lines => listing(position, &text, now).map(Page::Files),
-        Records::Data | Records::List(_) => {
+        Records::Data | Records::List(_) | Records::Files | Records::Objects => {
             records(feed, tenant, position, Body { exact: body, text: &text }).map(Page::Records)
         }
     }
@@ -119,7 +119,7 @@ struct Item<'a> {
 /// A value that may come as itself or in a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Loose<'a> {
+pub(super) enum Loose<'a> {
     Flag(bool),
     Number(u64),
     Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
@@ -127,14 +127,14 @@ enum Loose<'a> {
 }
 
 impl Loose<'_> {
-    fn text(&self) -> Option<String> {
+    pub fn text(&self) -> Option<String> {
         match self {
             Loose::Text(text) if !text.is_empty() => Some(text.to_string()),
             Loose::Number(number) => Some(number.to_string()),
             _ => None,
         }
     }
-    fn flag(&self) -> Option<bool> {
+    pub fn flag(&self) -> Option<bool> {
         match self {
             Loose::Flag(flag) => Some(*flag),
             Loose::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
@@ -220,7 +220,7 @@ fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Re
         .map_err(|error| malformed(format!("not a page of records: {error}")))?;
     let found = match feed.records {
         Records::List(name) => lists(&answer.data, name)?,
-        Records::Data | Records::Lines => answer.data,
+        _ => answer.data,
     };
     let next = answer.meta.and_then(|meta| meta.pagination).and_then(|paging| paging.next);
     let next = next.and_then(|next| token(next.get())).map(bounded_token).transpose()?;
@@ -243,7 +243,7 @@ fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Re
 
 /// The body as text of the same length, so that places in one are places in the other: each byte that is not
 /// UTF-8 becomes a question mark. The records keep the bytes as they came.
-fn same_length_text(body: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(super) fn same_length_text(body: &[u8]) -> std::borrow::Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(body) {
         return text.into();
     }

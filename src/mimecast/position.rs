@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::feed::{Ask, Feed};
 use super::links::FileKey;
+use super::live::{BatchPlace, Live, Seam};
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES, RETENTION_SLACK};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_PAGE_TOKEN_BYTES};
 
 const VERSION: u32 = 1;
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A calendar day, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,8 @@ pub enum Position {
         token: Option<String>,
         /// Files of the listing at this position that are read.
         done: Vec<FileKey>,
+        /// What is read here was or will be read from the stream as well.
+        seam: Option<Seam>,
     },
     /// In a log that is asked for by time.
     Window {
@@ -64,6 +67,48 @@ pub enum Position {
         /// The window being read.
         reading: Option<Reading>,
     },
+    /// In a log whose answers end with a token for the next one.
+    Token(Place),
+    /// In the stream of a SIEM feed.
+    Stream(Live),
+}
+
+/// A place that the server's token stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// As the last answer's header said; `None`: from the oldest that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Where an answer without token begins, as far as the function can be told; Unix milliseconds.
+    pub since: i64,
+    /// Number of the answer being read; another one for each reading, so that repeats are counted right.
+    pub pass: u64,
+    /// How many parts of the next answer are stored: the token moves with the last one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+}
+
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Place {
+    /// For a new reading of the answer at this place: what an earlier one stored of it is known by content.
+    #[must_use]
+    pub fn afresh(&self) -> Place {
+        Place { pass: self.pass.saturating_add(1), part: 0, ..self.clone() }
+    }
+    /// After one more part of the answer.
+    #[must_use]
+    pub fn after_part(&self) -> Place {
+        Place { part: self.part.saturating_add(1), ..self.clone() }
+    }
+    /// After the whole answer. Without a new token the old one stays good.
+    #[must_use]
+    pub fn after_answer(&self, token: Option<String>) -> Place {
+        Place { token: token.or_else(|| self.token.clone()), part: 0, ..self.clone() }
+    }
 }
 
 /// A window that is being read. Its bounds stay as they are until its last page, or pages would shift.
@@ -83,6 +128,10 @@ struct Text {
     batch: Option<BatchText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     window: Option<WindowText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamText>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +142,42 @@ struct BatchText {
     token: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     done: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seam: Option<Seam>,
+}
+
+impl BatchText {
+    fn new(since: Day, token: Option<&String>, done: &[FileKey], seam: Option<Seam>) -> Self {
+        let done = done.iter().map(FileKey::to_string).collect();
+        BatchText { since: since.to_string(), token: token.cloned(), done, seam }
+    }
+    fn place(self) -> Option<(BatchPlace, Option<Seam>)> {
+        let since = Day::parse(&self.since)?;
+        let done = self.done.iter().map(|key| FileKey::from_hex(key)).collect::<Option<_>>()?;
+        Some((BatchPlace { since, token: self.token, done }, self.seam))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    from: i64,
+    high: i64,
+    known: i64,
+    pass: u64,
+}
+
+impl StreamText {
+    fn live(self) -> Live {
+        let StreamText { token, from, high, known, pass } = self;
+        Live { token, from: Time(from), high: Time(high), known: Time(known), pass }
+    }
+    fn of(live: &Live) -> Self {
+        let (from, high, known) = (live.from.0, live.high.0, live.known.0);
+        StreamText { token: live.token.clone(), from, high, known, pass: live.pass }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,10 +195,13 @@ impl Position {
         Position::starting(feed, now.minus(lookback.min(feed.retention)), 0)
     }
 
-    fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
+    pub(super) fn starting(feed: &Feed, at: Time, pass: u64) -> Position {
         match feed.ask {
-            Ask::Batch { .. } => Position::Batch { since: Day::of(at), token: None, done: Vec::new() },
+            Ask::Batch { .. } => BatchPlace::from_day(at).position(None),
             Ask::Window { .. } => Position::Window { high: at, pass, reading: None },
+            Ask::Archive | Ask::Intel { .. } => {
+                Position::Token(Place { token: None, since: at.0, pass, part: 0 })
+            }
         }
     }
 
@@ -137,43 +225,49 @@ impl Position {
     fn read(feed: &Feed, cursor: &Cursor) -> Option<Position> {
         let text: Text = serde_json::from_str(&cursor.0).ok()?;
         let position = match text {
-            Text { v: VERSION, batch: Some(batch), window: None } => Position::Batch {
-                since: Day::parse(&batch.since)?,
-                token: batch.token,
-                done: batch.done.iter().map(|key| FileKey::from_hex(key)).collect::<Option<_>>()?,
-            },
-            Text { v: VERSION, batch: None, window: Some(window) } => Position::Window {
-                high: Time(window.high),
-                pass: window.pass,
-                reading: window.reading.map(|(from, to, page)| Reading {
-                    from: Time(from),
-                    to: Time(to),
-                    page,
-                }),
-            },
+            Text { v: VERSION, batch: Some(batch), window: None, token: None, stream: None } => {
+                let (place, seam) = batch.place()?;
+                place.position(seam)
+            }
+            Text { v: VERSION, batch: None, window: Some(window), token: None, stream: None } => {
+                let reading = window.reading;
+                let reading =
+                    reading.map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page });
+                Position::Window { high: Time(window.high), pass: window.pass, reading }
+            }
+            Text { v: VERSION, batch: None, window: None, token: Some(place), stream: None } => {
+                Position::Token(place)
+            }
+            Text { v: VERSION, batch: None, window: None, token: None, stream: Some(stream) } => {
+                Position::Stream(stream.live())
+            }
             _ => return None,
         };
         let kind_fits = matches!(
             (&position, feed.ask),
-            (Position::Batch { .. }, Ask::Batch { .. }) | (Position::Window { .. }, Ask::Window { .. })
+            (Position::Batch { .. } | Position::Stream(_), Ask::Batch { .. })
+                | (Position::Window { .. }, Ask::Window { .. })
+                | (Position::Token(_), Ask::Archive | Ask::Intel { .. })
         );
         kind_fits.then_some(position)
     }
 
     /// As a cursor's text. The same position always gives the same text.
     pub fn cursor(&self) -> Cursor {
-        let (batch, window) = match self {
-            Position::Batch { since, token, done } => {
-                let done = done.iter().map(FileKey::to_string).collect();
-                (Some(BatchText { since: since.to_string(), token: token.clone(), done }), None)
+        let mut text = Text { v: VERSION, batch: None, window: None, token: None, stream: None };
+        match self {
+            Position::Batch { since, token, done, seam } => {
+                text.batch = Some(BatchText::new(*since, token.as_ref(), done, *seam));
             }
             Position::Window { high, pass, reading } => {
                 let reading = reading.as_ref().map(|r| (r.from.0, r.to.0, r.page.clone()));
-                (None, Some(WindowText { high: high.0, pass: *pass, reading }))
+                text.window = Some(WindowText { high: high.0, pass: *pass, reading });
             }
-        };
+            Position::Token(place) => text.token = Some(place.clone()),
+            Position::Stream(live) => text.stream = Some(StreamText::of(live)),
+        }
         // Plain structs of text and numbers always have a JSON form.
-        Cursor(serde_json::to_string(&Text { v: VERSION, batch, window }).unwrap_or_default())
+        Cursor(serde_json::to_string(&text).unwrap_or_default())
     }
 
     /// The request would carry something the server gave us, so a refusal may be about that.
@@ -183,6 +277,8 @@ impl Position {
             Position::Window { reading, .. } => {
                 reading.as_ref().is_some_and(|reading| reading.page.is_some())
             }
+            Position::Token(place) => place.token.is_some(),
+            Position::Stream(live) => live.token.is_some(),
         }
     }
 
@@ -217,11 +313,11 @@ impl Position {
     /// After all files of a listing: the server's new token. The files are remembered until the next listing
     /// shows that they are not on it. Once caught up, all but the last day is behind us.
     #[must_use]
-    pub(super) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
-        let Position::Batch { since, done, .. } = self else { return self.clone() };
+    pub(crate) fn forward(&self, next: &str, caught_up: bool, now: Time) -> Position {
+        let Position::Batch { since, done, seam, .. } = self else { return self.clone() };
         let since = if caught_up { Day::of(now.minus(DAY)).max(*since) } else { *since };
         // page edges overlap in the field: what was just read is known one listing longer
-        Position::Batch { since, token: Some(next.to_owned()), done: done.clone() }
+        Position::Batch { since, token: Some(next.to_owned()), done: done.clone(), seam: *seam }
     }
 
     /// With a window to read: the one begun, or a new one from the overlap to `server_now` less the feed's
@@ -231,8 +327,9 @@ impl Position {
         let Position::Window { high, pass, reading: None } = self else { return self.clone() };
         // Nothing lies before the first window, so it has nothing to overlap.
         let from = if *pass == 0 { *high } else { high.minus(overlap) };
-        let from = from.max(server_now.minus(feed.retention));
-        let to = server_now.minus(feed.settle).max(from); // a clock set back must not ask backwards
+        // requests carry whole seconds: a window that ended within one would leave its rest to nobody
+        let from = whole_second(from.max(server_now.minus(feed.retention)));
+        let to = whole_second(server_now.minus(feed.settle)).max(from); // a clock set back must not ask backwards
         Position::Window { high: *high, pass: *pass, reading: Some(Reading { from, to, page: None }) }
     }
 
@@ -256,10 +353,14 @@ impl Position {
     #[must_use]
     pub fn without_token(&self) -> Position {
         match self {
-            Position::Batch { since, .. } => Position::Batch { since: *since, token: None, done: Vec::new() },
+            Position::Batch { since, seam, .. } => {
+                BatchPlace { since: *since, token: None, done: Vec::new() }.position(*seam)
+            }
             Position::Window { high, pass, .. } => {
                 Position::Window { high: *high, pass: pass.saturating_add(1), reading: None }
             }
+            Position::Token(place) => Position::Token(Place { token: None, ..place.afresh() }),
+            Position::Stream(live) => Position::Stream(live.without_token()),
         }
     }
 
@@ -267,23 +368,12 @@ impl Position {
     #[must_use]
     pub fn rewound(&self, feed: &Feed, at: Time, now: Time) -> Position {
         let at = at.max(now.minus(feed.retention));
-        let pass = if let Position::Window { pass, .. } = self { pass.saturating_add(1) } else { 0 };
-        Position::starting(feed, at, pass)
-    }
-
-    /// What Mimecast no longer keeps of the time after this position; `None` while all of it is still there. A
-    /// listing with a token is the server's to judge.
-    pub fn beyond_retention(&self, feed: &Feed, now: Time) -> Option<TimeSpan> {
-        let kept = now.minus(feed.retention);
-        let from = match self {
-            Position::Batch { token: Some(_), .. } => return None,
-            Position::Batch { since, .. } => since.start().plus(DAY), // its day may be half gone, and is asked for
-            // a window being read goes on; it is lost only as a whole
-            Position::Window { reading: Some(reading), .. } => reading.to,
-            Position::Window { high, .. } => *high,
-        };
-        // a position moved to the very edge must not be found too old a moment later
-        (from.plus(RETENTION_SLACK) < kept).then_some(TimeSpan { from, to: kept })
+        match self {
+            Position::Window { pass, .. } => Position::starting(feed, at, pass.saturating_add(1)),
+            Position::Token(place) => Position::starting(feed, at, place.pass.saturating_add(1)),
+            Position::Stream(live) => live.rewound(at, now),
+            Position::Batch { seam, .. } => BatchPlace::from_day(at).position(*seam),
+        }
     }
 
     /// Number and bounds of the window being read: what the store needs to tell repeats from new records.
@@ -299,16 +389,24 @@ impl Position {
     /// For people: `cursor list`.
     pub fn describe(&self) -> String {
         match self {
-            Position::Batch { since, token: None, done } => {
+            Position::Batch { since, token: None, done, .. } => {
                 format!("files since {since}, {} of the first listing read", done.len())
             }
-            Position::Batch { since, token: Some(token), done } => {
-                let start: String = token.chars().take(12).collect();
-                format!(
-                    "files after token {start}…, {} of this listing read; falls back to {since}",
-                    done.len()
-                )
+            Position::Batch { since, token: Some(token), done, .. } => {
+                let (token, done) = (start(token), done.len());
+                format!("files after token {token}…, {done} of this listing read; falls back to {since}")
             }
+            Position::Token(Place { token: None, .. }) => "the oldest that Mimecast keeps".to_owned(),
+            Position::Token(Place { token: Some(token), .. }) => {
+                format!("what comes after token {}…", start(token))
+            }
+            Position::Stream(live) => match &live.token {
+                None => format!("the stream since {}", live.from.rfc3339()),
+                Some(token) => {
+                    let (token, from) = (start(token), live.from.rfc3339());
+                    format!("the stream after token {token}…; falls back to {from}")
+                }
+            },
             Position::Window { high, reading: None, .. } => format!("read up to {}", high.rfc3339()),
             Position::Window { high, reading: Some(reading), .. } => {
                 let (from, to) = (reading.from.rfc3339(), reading.to.rfc3339());
@@ -316,6 +414,15 @@ impl Position {
             }
         }
     }
+}
+
+pub(super) fn whole_second(at: Time) -> Time {
+    Time::from_secs(at.secs())
+}
+
+/// As much of a token as people need to tell it from another.
+fn start(token: &str) -> String {
+    token.chars().take(12).collect()
 }
 
 /// A page token fit to be kept.
@@ -327,136 +434,4 @@ pub(super) fn bounded_token(token: String) -> Result<String, Fault> {
     }
     let detail = format!("a page token of {} bytes; the bound is {MAX_PAGE_TOKEN_BYTES}", token.len());
     Err(Fault::new(Origin::Api, Kind::Malformed, detail))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::catalogue::find;
-    use super::*;
-
-    const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn open(feed: &str, text: &str) -> Result<Position, Fault> {
-        Position::open(find(feed).unwrap(), &Cursor(text.into()), NOW, DAY)
-    }
-
-    fn position() -> impl Strategy<Value = (&'static str, Position)> {
-        let day = (0_i64..80_000).prop_map(|days| Day::of(Time::from_secs(days * 86_400)));
-        let key = "[a-z0-9/.]{0,12}".prop_map(|name| FileKey::of(&name));
-        let batch = (day, any::<Option<String>>(), proptest::collection::vec(key, 0..5))
-            .prop_map(|(since, token, done)| ("siem.av", Position::Batch { since, token, done }));
-        let reading = (any::<i64>(), any::<i64>(), any::<Option<String>>())
-            .prop_map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page });
-        let window =
-            (any::<i64>(), any::<u64>(), proptest::option::of(reading)).prop_map(|(high, pass, reading)| {
-                ("audit", Position::Window { high: Time(high), pass, reading })
-            });
-        prop_oneof![batch, window]
-    }
-
-    proptest! {
-        #[test]
-        fn survives_the_round_trip((feed, position) in position()) {
-            let cursor = position.cursor();
-            prop_assert!(!cursor.is_unset());
-            prop_assert_eq!(open(feed, &cursor.0).unwrap().cursor(), cursor.clone());
-            prop_assert_eq!(open(feed, &cursor.0).unwrap(), position);
-        }
-
-        #[test]
-        fn any_text_is_read_or_refused(text in any::<String>(), json in "\\{\"v\":[0-9],\"(batch|window)\":[{}\":0-9a-z,]{0,40}\\}") {
-            let _ = open("audit", &text);
-            let _ = open("siem.av", &json);
-        }
-    }
-
-    #[test]
-    fn the_text_of_version_1_never_changes() {
-        let batch = r#"{"v":1,"batch":{"since":"2026-01-01","token":"NTI6bnVsbA==","done":["000102030405060708090a0b0c0d0e0f"]}}"#;
-        assert_eq!(open("siem.av", batch).unwrap().cursor().0, batch);
-        let window = r#"{"v":1,"window":{"high":1767259800000,"pass":7,"reading":[1767258900000,1767259800000,"\"eN\""]}}"#;
-        assert_eq!(open("audit", window).unwrap().cursor().0, window);
-    }
-
-    #[test]
-    fn a_cursor_that_cannot_be_read_is_a_fault() {
-        let batch = Position::first(find("siem.av").unwrap(), NOW, DAY).cursor().0;
-        for (feed, text) in [
-            ("siem.av", "{}".to_owned()),
-            ("siem.av", batch.replace("\"v\":1", "\"v\":2")),
-            ("siem.av", batch.replace("since", "from")),
-            ("siem.av", batch.replace("2025-12-31", "2025-13-31")),
-            ("siem.av", batch.replace("}}", ",\"done\":[\"xyz\"]}}")),
-            ("audit", batch),
-            ("audit", "p12".to_owned()),
-        ] {
-            let fault = open(feed, &text).unwrap_err();
-            assert_eq!((fault.origin, fault.kind), (Origin::Local, Kind::Malformed), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_first_position_is_clamped_to_what_is_kept() {
-        let since = |lookback| match Position::first(find("siem.av").unwrap(), NOW, lookback) {
-            Position::Batch { since, token: None, done } if done.is_empty() => since.to_string(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(since(DAY), "2025-12-31");
-        assert_eq!(since(DAY * 400), "2025-12-25");
-        let high = |lookback| match Position::first(find("ttp.url").unwrap(), NOW, lookback) {
-            Position::Window { high, pass: 0, reading: None } => high,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(high(HOUR), NOW.minus(HOUR));
-        assert_eq!(high(DAY * 400), NOW.minus(DAY * 30));
-    }
-
-    #[test]
-    fn a_window_is_frozen_until_its_end_and_never_goes_back() {
-        let feed = find("ttp.url").unwrap();
-        let first = Position::first(feed, NOW, HOUR).with_window(feed, feed.overlap, NOW);
-        let settled = NOW.minus(feed.settle);
-        assert_eq!(first.window(), Some((0, TimeSpan { from: NOW.minus(HOUR), to: settled })));
-        let later = first.after_page(Some("\"p\"".into())).with_window(feed, feed.overlap, NOW.plus(HOUR));
-        assert_eq!(later.window(), first.window());
-        let ended = later.after_page(None);
-        assert_eq!(ended, Position::Window { high: settled, pass: 1, reading: None });
-        let second = ended.with_window(feed, feed.overlap, NOW.plus(HOUR));
-        let from = settled.minus(feed.overlap);
-        assert_eq!(second.window(), Some((1, TimeSpan { from, to: NOW.plus(HOUR).minus(feed.settle) })));
-        let clock_set_back = ended.with_window(feed, feed.overlap, NOW.minus(DAY));
-        assert_eq!(clock_set_back.window(), Some((1, TimeSpan { from, to: from })));
-        assert_eq!(
-            clock_set_back.after_page(None),
-            Position::Window { high: settled, pass: 2, reading: None }
-        );
-    }
-
-    #[test]
-    fn refused_token_goes_back_to_what_is_surely_read() {
-        let feed = find("siem.av").unwrap();
-        let start = Position::first(feed, NOW, DAY * 3).with_done(FileKey::of("a"));
-        let behind = start.forward("t1", false, NOW);
-        assert_eq!(behind.without_token(), Position::first(feed, NOW, DAY * 3));
-        let caught_up = behind.forward("t2", true, NOW);
-        assert_eq!(caught_up.without_token(), Position::first(feed, NOW, DAY));
-        assert!(caught_up.has_token() && !start.has_token());
-    }
-
-    #[test]
-    fn what_is_no_longer_kept_is_a_span() {
-        let feed = find("audit").unwrap();
-        let old = Position::Window { high: NOW.minus(DAY * 90), pass: 3, reading: None };
-        let span = TimeSpan { from: NOW.minus(DAY * 90), to: NOW.minus(feed.retention) };
-        assert_eq!(old.beyond_retention(feed, NOW), Some(span));
-        assert_eq!(Position::first(feed, NOW, DAY * 400).beyond_retention(feed, NOW), None);
-        let batch = find("siem.av").unwrap();
-        assert_eq!(Position::first(batch, NOW, DAY * 400).beyond_retention(batch, NOW), None);
-        let old = Position::first(batch, NOW.minus(DAY * 9), DAY);
-        assert!(old.beyond_retention(batch, NOW).is_some());
-        assert!(old.forward("t", false, NOW).beyond_retention(batch, NOW).is_none());
-    }
 }

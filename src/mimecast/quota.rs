@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::feed::{Feed, Quota as Rule};
 use crate::clock::Time;
 use crate::limits::{BATCH_QUOTA_CALLS, BATCH_QUOTA_FOLLOW_UPS, BATCH_QUOTA_OPEN_AFTER, BATCH_QUOTA_WINDOW};
@@ -27,6 +29,17 @@ pub enum May {
 
 /// Whose blockade: all batch feeds share one, other functions have their own.
 type Scope = Option<&'static str>;
+
+/// What outlives the process.
+#[derive(Serialize, Deserialize)]
+struct Counted {
+    window: i64,
+    used: u32,
+    live: Vec<String>,
+    follow_ups: BTreeMap<String, u32>,
+    #[serde(default)]
+    blocked: Option<Time>,
+}
 
 /// The budget of one credential.
 #[derive(Debug)]
@@ -102,6 +115,43 @@ impl Quota {
         let until = until.min(now.plus(BATCH_QUOTA_WINDOW));
         let known = self.blocked.entry(scope(feed)).or_insert(until);
         *known = (*known).max(until);
+    }
+
+    /// Whether calls of `feed` are counted, so that a count has to be kept.
+    pub fn counts(&self, feed: &Feed) -> bool {
+        self.counting && feed.quota == Rule::Batch
+    }
+
+    /// What was counted in the current window, for the store.
+    pub fn to_text(&self) -> String {
+        let named = |names: &BTreeSet<&'static str>| names.iter().map(|name| (*name).to_owned()).collect();
+        let counted = Counted {
+            window: self.window,
+            used: self.used,
+            live: named(&self.live),
+            follow_ups: self.follow_ups.iter().map(|(name, calls)| ((*name).to_owned(), *calls)).collect(),
+            blocked: self.blocked.get(&None).copied(),
+        };
+        serde_json::to_string(&counted).unwrap_or_default() // numbers and names always have a JSON form
+    }
+
+    /// Takes up the count of a process before this one, if its window is still the current one. A text that is
+    /// none changes nothing.
+    pub fn restore(&mut self, text: &str, now: Time) {
+        let Ok(counted) = serde_json::from_str::<Counted>(text) else { return };
+        self.turn(now);
+        if counted.window != self.window {
+            return; // over, or written by a clock that was ahead
+        }
+        let known = |name: &String| self.batch_feeds.get(name.as_str()).copied();
+        let live = counted.live.iter().filter_map(known).collect();
+        let follow_ups =
+            counted.follow_ups.iter().filter_map(|(name, calls)| Some((known(name)?, *calls))).collect();
+        (self.live, self.follow_ups, self.used) = (live, follow_ups, counted.used);
+        let until = counted.blocked.map(|until| until.min(now.plus(BATCH_QUOTA_WINDOW)));
+        if let Some(until) = until.filter(|until| *until > now) {
+            self.blocked.insert(None, until);
+        }
     }
 
     /// Listing calls counted in the current window.
@@ -232,15 +282,42 @@ mod tests {
         assert!((0..1000).all(|_| quota.may(find("siem.av").unwrap(), Call::CatchUp, minute(0)) == May::Go));
     }
 
+    #[test]
+    fn a_count_is_taken_up_only_in_its_own_window() {
+        let feed = find("siem.receipt").unwrap();
+        let mut before = Quota::new(&[feed], true);
+        assert!((0..40).all(|_| before.may(feed, Call::CatchUp, minute(1)) == May::Go));
+        before.exhausted(feed, Some(minute(14)), minute(2));
+        let after = |now| {
+            let mut quota = Quota::new(&[feed], true);
+            quota.restore(&before.to_text(), now);
+            quota
+        };
+        assert_eq!(after(minute(3)).used(), 40);
+        assert_eq!(after(minute(3)).may(feed, Call::Live, minute(3)), May::Wait(minute(14)));
+        assert_eq!(after(minute(3)).may(feed, Call::CatchUp, minute(14)), May::Wait(minute(15)));
+        assert_eq!(after(minute(16)).used(), 0);
+        assert_eq!(after(minute(16)).may(feed, Call::CatchUp, minute(16)), May::Go);
+        let mut odd = Quota::new(&[feed], true);
+        odd.restore("{\"window\":\"x\"}", minute(1));
+        assert_eq!(odd.used(), 0);
+    }
+
     proptest! {
+        /// Restarts included: a count that is kept is gone on with.
         #[test]
         fn never_over_the_budget_and_every_wait_ends(
-            asks in proptest::collection::vec((0_usize..FEEDS.len(), any::<bool>(), 0_u64..40), 1..400)
+            asks in proptest::collection::vec((0_usize..FEEDS.len(), any::<bool>(), 0_u64..40, 0_u8..20), 1..400)
         ) {
             let mut quota = Quota::new(&all(), true);
             let (mut now, mut calls) = (START, BTreeMap::<i64, (u32, u32)>::new());
-            for (feed, catch_up, secs) in asks {
+            for (feed, catch_up, secs, restart) in asks {
                 now = now.plus(Duration::from_secs(secs));
+                if restart == 0 {
+                    let text = quota.to_text();
+                    quota = Quota::new(&all(), true);
+                    quota.restore(&text, now);
+                }
                 let feed = FEEDS.get(feed).unwrap();
                 let call = if catch_up { Call::CatchUp } else { Call::Live };
                 match quota.may(feed, call, now) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::feed::{Ask, Feed, Method};
-use super::position::Position;
+use super::live::Live;
+use super::position::{Day, Place, Position};
 use crate::clock::Time;
-use crate::limits::{LISTING_PAGE_SIZE, RECORD_PAGE_SIZE};
+use crate::limits::{LISTING_PAGE_SIZE, RECORD_PAGE_SIZE, STREAM_PAGE_SIZE};
 use crate::secret::Secret;
 
 /// One call of a function, without host and credentials.
@@ -39,6 +40,8 @@ pub struct Asking {
     pub overlap: Duration,
     /// The server's time: ours plus the measured difference.
     pub server_now: Time,
+    /// A listing of files ends with this day; `None`: it goes on to the present.
+    pub until: Option<Day>,
 }
 
 /// A request and the position its answer belongs to.
@@ -53,16 +56,23 @@ pub struct Asked {
 pub fn page_size(feed: &Feed) -> u32 {
     match feed.ask {
         Ask::Batch { .. } => LISTING_PAGE_SIZE,
-        Ask::Window { .. } => RECORD_PAGE_SIZE,
+        // files that answer for themselves know no pages
+        Ask::Window { .. } | Ask::Archive | Ask::Intel { .. } => RECORD_PAGE_SIZE,
     }
 }
 
 /// The request that goes on reading `feed` at `position`.
 pub fn build(feed: &Feed, position: &Position, asking: &Asking) -> Asked {
     let position = position.with_window(feed, asking.overlap, asking.server_now);
-    let (path_and_query, body) = match feed.ask {
-        Ask::Batch { kind } => (listing_query(feed, kind, &position, asking), None),
-        Ask::Window { .. } => (feed.path.to_owned(), Some(Body::Json(window_body(feed, &position, asking)))),
+    let posted = |body: String| (feed.path.to_owned(), Some(Body::Json(body)));
+    let (path_and_query, body) = match (feed.ask, &position) {
+        (Ask::Batch { kind, stream }, Position::Stream(live)) => {
+            (stream_query(stream, kind, live, asking), None)
+        }
+        (Ask::Batch { kind, .. }, _) => (listing_query(feed, kind, &position, asking), None),
+        (Ask::Window { .. }, _) => posted(window_body(feed, &position, asking)),
+        (Ask::Archive, _) => posted(archive_body(&position, true)),
+        (Ask::Intel { kind }, _) => posted(intel_body(feed, kind, &position, asking)),
     };
     let request = Request { method: feed.method(), path_and_query, body, has_cursor: position.has_token() };
     Asked { request, position }
@@ -73,11 +83,69 @@ fn listing_query(feed: &Feed, kind: &str, position: &Position, asking: &Asking) 
     let mut out = format!("{}?type={}&pageSize={}", feed.path, percent(kind), asking.page_size);
     // Writing into a string cannot fail.
     let _ = match position {
+        // inside a closed range the dates are said again with each page, so that none leads out of it
+        Position::Batch { since, token: Some(token), .. } if asking.until.is_some() => {
+            write!(out, "&dateRangeStartsAt={since}&nextPage={}", percent(token))
+        }
         Position::Batch { token: Some(token), .. } => write!(out, "&nextPage={}", percent(token)),
         Position::Batch { since, token: None, .. } => write!(out, "&dateRangeStartsAt={since}"),
-        Position::Window { .. } => Ok(()),
+        _ => Ok(()),
+    };
+    if let Some(until) = asking.until {
+        let _ = write!(out, "&dateRangeEndsAt={until}");
+    }
+    out
+}
+
+/// The events themselves: another function, which knows times of day.
+fn stream_query(path: &str, kind: &str, live: &Live, asking: &Asking) -> String {
+    let size = asking.page_size.min(STREAM_PAGE_SIZE);
+    let mut out = format!("{path}?types={}&pageSize={size}", percent(kind));
+    let _ = match &live.token {
+        Some(token) => write!(out, "&nextPage={}", percent(token)),
+        None => write!(out, "&dateRangeStartsAt={}", percent(&live.from.rfc3339())),
     };
     out
+}
+
+/// The same place asked for as one plain file instead of a zip of many: the way past an archive that cannot be read.
+pub fn single_file(feed: &Feed, position: &Position) -> Request {
+    Request {
+        method: feed.method(),
+        path_and_query: feed.path.to_owned(),
+        body: Some(Body::Json(archive_body(position, false))),
+        has_cursor: position.has_token(),
+    }
+}
+
+fn archive_body(position: &Position, zipped: bool) -> String {
+    let mut data = Map::new();
+    data.insert("type".to_owned(), Value::from("MTA"));
+    data.insert("fileFormat".to_owned(), Value::from("json"));
+    data.insert("compress".to_owned(), Value::from(zipped));
+    if let Position::Token(Place { token: Some(token), .. }) = position {
+        data.insert("token".to_owned(), Value::from(token.as_str()));
+    }
+    json!({ "data": [data] }).to_string()
+}
+
+/// The token alone, or the time alone.
+fn intel_body(feed: &Feed, kind: &str, position: &Position, asking: &Asking) -> String {
+    let mut data = Map::new();
+    data.insert("feedType".to_owned(), Value::from(kind));
+    data.insert("fileType".to_owned(), Value::from("stix"));
+    data.insert("compress".to_owned(), Value::from(false));
+    match position {
+        Position::Token(Place { token: Some(token), .. }) => {
+            data.insert("token".to_owned(), Value::from(token.as_str()));
+        }
+        Position::Token(Place { since, .. }) => {
+            let start = Time(*since).max(asking.server_now.minus(feed.retention));
+            data.insert("start".to_owned(), Value::from(api_date(start)));
+        }
+        _ => {}
+    }
+    json!({ "data": [data] }).to_string()
 }
 
 fn window_body(feed: &Feed, position: &Position, asking: &Asking) -> String {
@@ -133,7 +201,8 @@ mod tests {
     fn ask(feed: &str, cursor: &str) -> Asked {
         let feed = find(feed).unwrap();
         let position = Position::open(feed, &Cursor(cursor.into()), NOW, Duration::from_secs(3600)).unwrap();
-        let asking = Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW };
+        let asking =
+            Asking { page_size: page_size(feed), overlap: feed.overlap, server_now: NOW, until: None };
         build(feed, &position, &asking)
     }
 

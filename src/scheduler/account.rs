@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::rule::Rule;
+use crate::supervisor::spread::Spread;
 use crate::telemetry::label::CredentialState;
 use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
 
@@ -60,6 +61,7 @@ pub struct Account {
     pace: Pace,
     credential: tokio::sync::Mutex<Credential>,
     quota: Mutex<Quota>,
+    spread: Mutex<Spread>,
     /// Mimecast's clock minus ours, milliseconds, sorted; of the last few answers.
     skews: Mutex<Vec<i64>>,
     live: watch::Sender<CredentialLive>,
@@ -96,10 +98,14 @@ impl Account {
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
+        let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
+        let mut quota = Quota::new(&identity.feeds, !identity.loopback);
+        quota.restore(&counted.unwrap_or_default(), clock.now());
         let account = Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
-            quota: Mutex::new(Quota::new(&identity.feeds, !identity.loopback)),
+            quota: Mutex::new(quota),
+            spread: Mutex::default(),
             skews: Mutex::default(),
             identity,
             store,
@@ -123,16 +129,25 @@ impl Account {
     }
 
     /// Asks the quota for one call; `None`: go, and it is counted. Else when to ask again.
-    pub fn quota(&self, feed: &Feed, call: Call) -> Option<Time> {
-        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-        match quota.may(feed, call, self.clock.now()) {
-            May::Go => {
-                let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
-                self.live.send_modify(|live| live.quota_remaining = Some(left));
-                None
+    ///
+    /// # Errors
+    /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
+    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+        let counted = {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            match quota.may(feed, call, self.clock.now()) {
+                May::Go => {
+                    let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
+                    self.live.send_modify(|live| live.quota_remaining = Some(left));
+                    quota.counts(feed).then(|| quota.to_text())
+                }
+                May::Wait(until) => return Ok(Some(until)),
             }
-            May::Wait(until) => Some(until),
+        };
+        if let Some(text) = counted {
+            self.store.save_quota(&self.identity.tenant, &text).await?;
         }
+        Ok(None)
     }
 
     /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
@@ -145,6 +160,11 @@ impl Account {
         } else {
             Time(now.0.saturating_add(median))
         }
+    }
+
+    /// Whether any answer has told Mimecast's time yet.
+    pub fn knows_time(&self) -> bool {
+        !self.skews.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn note_skew(&self, skew: i64) {
@@ -162,6 +182,11 @@ impl Account {
         if now && !known {
             let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
             Notice::Process(news).emit();
+        }
+        let skew = now.then(|| skews.get(skews.len() / 2).copied()).flatten();
+        drop(skews);
+        if self.live.borrow().skew_ms.is_some() || skew.is_some() {
+            self.live.send_modify(|live| live.skew_ms = skew);
         }
     }
 
@@ -290,6 +315,17 @@ impl Account {
         (self.identity.secret)().map_err(unreadable)
     }
 
+    /// Makes a login if one is due and allowed, and nothing else: its answer tells Mimecast's time.
+    ///
+    /// # Errors
+    /// As [`Account::access`].
+    pub async fn learn_time(&self) -> Result<(), Fault> {
+        if let Access::Go { .. } = self.access().await? {
+            self.credential.lock().await.gate.not_sent();
+        }
+        Ok(())
+    }
+
     /// An API function answered well.
     ///
     /// # Errors
@@ -315,6 +351,31 @@ impl Account {
             if rule.is_for_gate(fault.origin) {
                 credential.token = None;
             }
+            self.keep(&mut credential).await?;
+            self.publish(&mut credential, Some((fault, rule)));
+        }
+        Ok(())
+    }
+
+    /// A feed met a fault: what several feeds meet within a short time is the credential's, and a code that no row
+    /// names is remembered.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn met(&self, feed: &'static str, fault: &Fault) -> Result<(), Fault> {
+        let (rule, now) = (self.pace.judge(fault), self.clock.now());
+        let (wide, new) = {
+            let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = spread.note_code(fault, rule, now);
+            self.live.send_modify(|live| live.unknown_codes = spread.unknown().to_vec());
+            (spread.met(feed, rule, self.identity.feeds.len(), now), new)
+        };
+        if new {
+            Notice::Tenant(&self.identity.tenant, News::UnknownCode { fault, rule: rule.id }).emit();
+        }
+        if wide {
+            let mut credential = self.credential.lock().await;
+            credential.gate.widen(fault, self.clock.moment(), &self.pace);
             self.keep(&mut credential).await?;
             self.publish(&mut credential, Some((fault, rule)));
         }

@@ -16,7 +16,8 @@ use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_START_SPREAD, MIN_QUOTA_WAIT, PAGES_BEFORE_GROWING,
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_SIDE_REQUESTS, MAX_START_SPREAD, MIN_QUOTA_WAIT,
+    PAGES_BEFORE_GROWING,
 };
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::by_id;
@@ -32,6 +33,7 @@ pub fn decide(state: State, outcome: Outcome, at: Moment, pace: &Pace) -> Decisi
         (Outcome::Ready, phase) => d.ready(phase),
         (Outcome::Listed { files, leads, caught_up }, Phase::Asking) => d.listed(files, leads, caught_up),
         (Outcome::Stored { records, leads, caught_up }, Phase::Asking) => d.stored(records, leads, caught_up),
+        (Outcome::Nothing, Phase::Asking) => d.finish(true, None),
         (Outcome::Took, Phase::Taking(file)) | (Outcome::GaveUp, Phase::GivingUp(file)) => d.file_done(file),
         (Outcome::Turned, Phase::Turning) => d.turned(),
         (Outcome::Refreshed, Phase::Refreshing) | (Outcome::Rewound, Phase::Rewinding) => d.ask(),
@@ -59,13 +61,16 @@ impl Deciding<'_> {
     fn stop(self, rule: Option<&'static Rule>) -> Decision {
         self.go(Phase::Stopped, Step::Stop, rule)
     }
-    fn ask(mut self) -> Decision {
-        self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, None)
+    fn ask(self) -> Decision {
+        self.ask_as(None)
     }
-    fn ask_because(mut self, rule: &'static Rule) -> Decision {
+    fn ask_because(self, rule: &'static Rule) -> Decision {
+        self.ask_as(Some(rule))
+    }
+    fn ask_as(mut self, rule: Option<&'static Rule>) -> Decision {
         self.s.page = None;
-        self.go(Phase::Asking, Step::Ask, Some(rule))
+        let step = if self.s.aside > 0 { Step::Aside } else { Step::Ask };
+        self.go(Phase::Asking, step, rule)
     }
     /// Waits and then goes on with the same phase.
     fn pause(mut self, until: Time, why: Why, rule: Option<&'static Rule>) -> Decision {
@@ -78,6 +83,7 @@ impl Deciding<'_> {
     fn begin_cycle(mut self) -> Decision {
         self.s.cycle = Some(self.at.now);
         (self.s.quick, self.s.relisted, self.s.empty, self.s.refreshed) = (0, 0, 0, false);
+        self.s.aside = 0;
         self.ask()
     }
     fn start_over(mut self) -> Decision {
@@ -88,7 +94,23 @@ impl Deciding<'_> {
     fn next_poll(&self) -> Time {
         self.s.cycle.map_or(self.at.now, |began| began.plus(self.pace.interval)).max(self.at.now)
     }
+    /// Once the main position has nothing more to read, the side has its turn.
     fn end_cycle(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
+        if !caught_up || self.s.aside > 0 || rule.is_some() {
+            return self.finish(caught_up, rule);
+        }
+        self.s.caught_up = true;
+        self.s.rewound = false;
+        self.aside()
+    }
+    fn aside(mut self) -> Decision {
+        if self.s.aside >= MAX_SIDE_REQUESTS {
+            return self.finish(true, None);
+        }
+        self.s.aside += 1;
+        self.ask()
+    }
+    fn finish(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {
         self.s.caught_up = caught_up;
         self.s.rewound &= !caught_up;
         self.s.page = None;
@@ -132,7 +154,8 @@ impl Deciding<'_> {
 
     fn progress(&mut self) {
         self.s.failures = 0;
-        self.s.trouble = None;
+        // what is found up to date says nothing about a file that cannot be read beside it
+        self.s.trouble = self.s.trouble.filter(|trouble| trouble.aside != (self.s.aside > 0));
         self.s.stumbling = None;
     }
     /// A whole page is stored. After so many at a reduced size the next larger one is tried again.
@@ -165,6 +188,7 @@ impl Deciding<'_> {
     /// All files of the listing are stored; its stop rules are those of mimecast-api.md §2.5.
     fn page_done(self) -> Decision {
         match self.s.page {
+            Some(page) if self.s.aside > 0 && page.leads != Leads::Forward => self.aside(),
             Some(Listing { leads: Leads::Forward, .. }) => self.go(Phase::Turning, Step::Turn, None),
             Some(page) => self.page_leads_nowhere(page.files > 0, page.leads, page.caught_up),
             None => self.end_cycle(false, None),
@@ -186,6 +210,9 @@ impl Deciding<'_> {
     }
     /// The cursor moved: on to the next page, unless this was the last or the tenth empty one.
     fn moved_on(mut self, had_data: bool, caught_up: bool) -> Decision {
+        if self.s.aside > 0 {
+            return self.aside();
+        }
         if caught_up {
             return self.end_cycle(true, None);
         }
@@ -246,6 +273,10 @@ impl Deciding<'_> {
             Verdict::Insist { quick, tries, over, wait } => {
                 self.insist(fault, rule, (quick, tries, over, wait))
             }
+            // what may wait must not keep the feed from what may not
+            Verdict::Rewind { .. } | Verdict::Shrink { .. } if self.s.aside > 0 => {
+                self.finish(true, Some(rule))
+            }
             // a refused cursor is given up once; one that is too old may be moved once in every cycle
             Verdict::Rewind { .. } if self.s.rewound && fault.origin == Origin::Local => {
                 self.s.rewound = false;
@@ -263,7 +294,10 @@ impl Deciding<'_> {
             }
             Verdict::Halt { probe } => self.hold(fault, probe, rule),
             Verdict::Quarantine | Verdict::SkipWithGap => self.give_up(fault, rule),
-            Verdict::StopPaging => self.end_cycle(rule.title == "nothing_there", Some(rule)),
+            Verdict::StopPaging => {
+                let read = rule.title == "nothing_there" || self.s.aside > 0;
+                self.finish(read, Some(rule))
+            }
             Verdict::PauseIntake { check } => {
                 let until = self.at.now.plus(self.pace.scaled(check));
                 self.pause(until, Why::Paused, Some(rule))
@@ -312,6 +346,9 @@ impl Deciding<'_> {
         self.pause(until, why, Some(rule))
     }
     fn hold(mut self, fault: &Fault, probe: Option<Duration>, rule: &'static Rule) -> Decision {
+        if self.s.aside > 0 {
+            return self.finish(true, Some(rule)); // side work rests; what happens now goes on
+        }
         let probe = self.pace.probe(fault, probe).map(|every| self.at.now.plus(every));
         self.s.page = None;
         self.s.phase = Phase::Idle;
@@ -353,7 +390,8 @@ impl Deciding<'_> {
     /// Counts one more failure of the same kind.
     fn troubled(&mut self, mark: u64) -> Trouble {
         let known = self.s.trouble.filter(|known| known.mark == mark);
-        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now });
+        let aside = self.s.aside > 0;
+        let known = known.unwrap_or(Trouble { mark, count: 0, since: self.at.now, aside });
         let known = Trouble { count: known.count.saturating_add(1), ..known };
         self.s.trouble = Some(known);
         known
@@ -378,6 +416,10 @@ impl Deciding<'_> {
     fn give_up(self, fault: &Fault, rule: &'static Rule) -> Decision {
         match self.s.phase {
             Phase::Taking(file) => self.go(Phase::GivingUp(file), Step::GiveUp { file }, Some(rule)),
+            // the answer itself is the file
+            Phase::Asking if fault.origin == Origin::Download => {
+                self.go(Phase::GivingUp(0), Step::GiveUp { file: 0 }, Some(rule))
+            }
             _ => self.fail(fault, CYCLES, rule),
         }
     }

@@ -8,7 +8,7 @@ use crate::clock::{Moment, Time};
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::gate::{Gate, Permit};
-use crate::supervisor::policy::judge;
+use crate::supervisor::policy::{RULES, judge};
 use crate::supervisor::rule::{End, Verdict};
 
 const MINUTE: i64 = 60_000;
@@ -80,6 +80,7 @@ impl Day {
             },
             Step::Ask => Some(self.ask()),
             Step::Take { .. } => Some(self.take()),
+            Step::Aside => Some(Outcome::Nothing),
             Step::Turn => Some(self.local(Outcome::Turned)),
             Step::GiveUp { .. } => Some(self.local(Outcome::GaveUp)),
             Step::Rewind => Some(self.local(Outcome::Rewound)),
@@ -189,6 +190,28 @@ fn faults() -> Vec<Fault> {
             }
         }
     }
+    all.extend(of_the_table());
+    all
+}
+
+/// Each row's own statuses and codes, on each of its surfaces.
+fn of_the_table() -> Vec<Fault> {
+    let mut all = Vec::new();
+    for rule in RULES {
+        let statuses = rule.on.statuses().iter().flat_map(|&(low, high)| [low, high]).map(Kind::Status);
+        let codes = rule.on.codes().iter().copied().chain([""]);
+        for kind in statuses.chain(rule.on.other_kinds().iter().copied()) {
+            for code in codes.clone() {
+                for &origin in rule.surfaces.iter().filter(|&&origin| origin != Origin::Sink) {
+                    let mut fault = Fault::new(origin, kind, "same words");
+                    (fault.code, fault.attributed) = (Code::new(code), true);
+                    if !all.contains(&fault) {
+                        all.push(fault);
+                    }
+                }
+            }
+        }
+    }
     all
 }
 
@@ -202,8 +225,8 @@ fn allowance(fault: &Fault) -> u32 {
         Verdict::Halt { probe } => probes(probe),
         Verdict::Rewind { probe } => 1 + probes(probe),
         Verdict::Shrink { .. } => 8,
-        Verdict::Backoff { last: Some(last), .. } => match last.end {
-            End::Halt { probe } => u32::from(last.after) + probes(probe),
+        Verdict::Backoff { last: Some(last), quick, .. } => match last.end {
+            End::Halt { probe } => (u32::from(last.after) + probes(probe)) * (1 + u32::from(quick)),
             End::Exit(_) => u32::from(last.after) + 1,
         },
         Verdict::Backoff { quick, .. } => POLLS * (1 + u32::from(quick)),

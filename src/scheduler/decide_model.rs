@@ -2,16 +2,18 @@
 //! lost after the commit, crashes before and after every step. All reachable states are visited, shortest story
 //! first; a story that breaks an invariant is printed step by step.
 //!
-//! Two shapes of feed are explored: listings of files, and pages of records stored together with the cursor.
+//! Three shapes of feed are explored: listings of files, pages of records stored together with the cursor, and
+//! answers that are files, which are stored in parts before their cursor moves and may have to be given up.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::decide::{By, Leads, Outcome, State, Step, Why, decide};
+use super::decide_faults::{api_faults, download_faults, fault, local_faults};
 use super::state::{Rest, Trouble};
 use crate::clock::{Moment, Time};
-use crate::fault::{Code, Fault, Kind, Origin};
+use crate::fault::{Fault, Kind, Origin};
 use crate::supervisor::backoff::{Overrides, Pace};
 
 const PAGES: u8 = 3;
@@ -27,6 +29,7 @@ const MOST_REQUESTS: u16 = 2 * (PAGES * (FILES + 2)) as u16 + 10;
 enum Shape {
     Files,
     Records,
+    Answers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,9 @@ struct World {
     step: Step,
     listing: Vec<u8>,
     listed_at: u8,
+    // side work: pages of records, or one listing of one file, still to be read
+    side: u8,
+    side_file: bool,
     // the story so far
     requests: u16,
     last_cycle: Option<Time>,
@@ -57,66 +63,12 @@ enum Fate {
     /// The step's work is committed, but its answer is lost.
     Lost(Fault),
     Bad(Outcome),
+    /// Part of an answer is stored, and then something goes wrong.
+    Half(Fault),
     Crash {
         after: bool,
         state_saved: bool,
     },
-}
-
-fn fault(origin: Origin, kind: Kind, code: &str) -> Fault {
-    let mut fault = Fault::new(origin, kind, "same words");
-    fault.code = Code::new(code);
-    fault.attributed = true;
-    fault
-}
-
-/// One fault for every verdict that an API request can meet.
-fn api_faults() -> Vec<Fault> {
-    let status = |status, code| fault(Origin::Api, Kind::Status(status), code);
-    let mut size = status(400, "validation_error");
-    size.field = Some("pageSize".into());
-    let mut limited = status(429, "");
-    limited.retry_after = Some(Duration::from_secs(900));
-    vec![
-        status(500, ""),
-        status(400, ""),
-        status(401, "token_expired"),
-        status(401, "0003"),
-        status(401, "0010"),
-        status(401, "0012"),
-        status(403, "app_forbidden"),
-        status(403, "0007"),
-        status(407, ""),
-        status(408, ""),
-        status(416, ""),
-        status(200, "no_results"),
-        size,
-        limited,
-        fault(Origin::Api, Kind::Connect, ""),
-        fault(Origin::Api, Kind::Malformed, ""),
-        fault(Origin::Api, Kind::NoProgress, ""),
-        fault(Origin::Api, Kind::BeyondRetention, ""),
-        fault(Origin::Token, Kind::Status(401), "invalid_client"),
-    ]
-}
-fn download_faults() -> Vec<Fault> {
-    let status = |status, code| fault(Origin::Download, Kind::Status(status), code);
-    vec![
-        status(403, "RequestExpired"),
-        status(404, "NoSuchKey"),
-        status(403, "SignatureDoesNotMatch"),
-        status(400, "OnlyOneAuthMechanism"),
-        status(302, ""),
-        status(503, ""),
-        status(429, ""),
-        fault(Origin::Download, Kind::GzipCorrupt, ""),
-        fault(Origin::Download, Kind::Bomb, ""),
-        fault(Origin::Download, Kind::LinkRefused, ""),
-    ]
-}
-fn local_faults() -> Vec<Fault> {
-    let kinds = [Kind::DiskFull, Kind::Busy, Kind::DiskIo, Kind::Conflict, Kind::Malformed];
-    kinds.into_iter().map(|kind| fault(Origin::Local, kind, "")).collect()
 }
 
 fn pace() -> Pace {
@@ -136,6 +88,8 @@ impl World {
             step: Step::Stop,
             listing: Vec::new(),
             listed_at: 0,
+            side: 2,
+            side_file: false,
             requests: 0,
             last_cycle: None,
             left: ADVERSITY,
@@ -159,7 +113,7 @@ impl World {
             }
             (self.last_cycle, self.requests) = (Some(self.now), 0);
         }
-        if matches!(self.step, Step::Ask | Step::Take { .. } | Step::Refresh) {
+        if matches!(self.step, Step::Ask | Step::Aside | Step::Take { .. } | Step::Refresh) {
             self.requests += 1;
         }
         if self.requests > MOST_REQUESTS {
@@ -181,7 +135,7 @@ impl World {
                 if times > 1 {
                     return Err(format!("file {file} of page {page} was stored {times} times"));
                 }
-                if times == 1 && !passed && !self.repeats {
+                if times == 1 && !passed && !self.repeats && self.shape != Shape::Answers {
                     return Err(format!(
                         "file {file} of page {page} is stored, but the position does not know"
                     ));
@@ -210,6 +164,12 @@ impl World {
             Step::Refresh => Outcome::Refreshed,
             Step::Ask if self.shape == Shape::Files => self.list(),
             Step::Ask => self.store_page(),
+            Step::GiveUp { file: 0 } if self.shape == Shape::Answers => {
+                self.store_page();
+                Outcome::GaveUp
+            }
+            Step::Aside => self.aside()?,
+            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn if self.side_file => self.side_listing()?,
             Step::Take { file } | Step::GiveUp { file } => self.store_file(file)?,
             Step::Turn => {
                 // The store refuses a movement from anywhere but where it stands; it stood there before if the
@@ -231,7 +191,36 @@ impl World {
             }
         })
     }
+    /// Side work never begins before the main position has nothing more to read.
+    fn aside(&mut self) -> Result<Outcome, String> {
+        if self.cursor < PAGES {
+            return Err(format!("side work although page {} is not read", self.cursor));
+        }
+        if self.side == 0 {
+            self.side_file = false;
+            return Ok(Outcome::Nothing);
+        }
+        if self.shape == Shape::Records {
+            self.side -= 1;
+            return Ok(Outcome::Stored { records: 1, leads: Leads::Forward, caught_up: self.side == 0 });
+        }
+        self.side_file = true;
+        Ok(Outcome::Listed { files: u16::from(self.side > 1), leads: Leads::Forward, caught_up: true })
+    }
+    fn side_listing(&mut self) -> Result<Outcome, String> {
+        let (from, outcome) = match self.step {
+            Step::Turn => (1, Outcome::Turned),
+            Step::GiveUp { .. } => (2, Outcome::GaveUp),
+            _ => (2, Outcome::Took),
+        };
+        if self.side > from {
+            return Err("the side's listing is turned before its file is read".into());
+        }
+        self.side = self.side.min(from - 1);
+        Ok(outcome)
+    }
     fn list(&mut self) -> Outcome {
+        self.side_file = false;
         self.listed_at = self.cursor;
         if self.cursor >= PAGES {
             self.listing.clear();
@@ -247,7 +236,9 @@ impl World {
         }
         let page = self.cursor as usize;
         for file in 0..FILES as usize {
-            self.stored[page][file] = if self.repeats { 1 } else { self.stored[page][file] + 1 };
+            // of an answer read twice the store leaves out what it has
+            let known = self.repeats || self.shape == Shape::Answers;
+            self.stored[page][file] = if known { 1 } else { self.stored[page][file] + 1 };
         }
         self.cursor += 1;
         Outcome::Stored { records: 2, leads: Leads::Forward, caught_up: self.cursor == PAGES }
@@ -274,9 +265,10 @@ impl World {
         let shut = |until, by| Outcome::Shut { until, by };
         let bad: Vec<Outcome> = match self.step {
             Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => vec![Outcome::Woken],
-            Step::Ask => api_faults()
+            Step::Ask | Step::Aside => api_faults()
                 .into_iter()
                 .chain(local_faults())
+                .chain(if self.shape == Shape::Answers { download_faults() } else { Vec::new() })
                 .map(Outcome::Fault)
                 .chain([shut(None, By::Gate), shut(Some(self.now), By::Gate), shut(Some(Time(0)), By::Quota)])
                 .collect(),
@@ -296,11 +288,16 @@ impl World {
         fates.extend(bad.into_iter().map(Fate::Bad));
         if matches!(
             self.step,
-            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn | Step::Rewind | Step::Ask
+            Step::Take { .. } | Step::GiveUp { .. } | Step::Turn | Step::Rewind | Step::Ask | Step::Aside
         ) {
             let busy = fault(Origin::Local, Kind::Busy, "");
             let cut = fault(Origin::Api, Kind::Interrupted, "");
-            fates.push(Fate::Lost(if self.step == Step::Ask { cut } else { busy }));
+            let request = matches!(self.step, Step::Ask | Step::Aside);
+            fates.push(Fate::Lost(if request { cut } else { busy }));
+        }
+        if self.shape == Shape::Answers && matches!(self.step, Step::Ask | Step::GiveUp { .. }) {
+            fates.push(Fate::Half(fault(Origin::Local, Kind::Busy, "")));
+            fates.push(Fate::Half(fault(Origin::Download, Kind::Bomb, "")));
         }
         for after in [false, true] {
             for state_saved in [false, true] {
@@ -320,11 +317,18 @@ impl World {
                 Outcome::Fault(fault.clone())
             }
             Fate::Bad(outcome) => outcome.clone(),
+            Fate::Half(fault) => {
+                if let Some(page) = world.stored.get_mut(world.cursor as usize) {
+                    page[0] = 1;
+                }
+                Outcome::Fault(fault.clone())
+            }
             Fate::Crash { after, state_saved } => {
                 if *after {
                     world.perform()?;
                 }
                 (world.listing, world.requests, world.last_cycle) = (Vec::new(), 0, None);
+                world.side_file = false;
                 world.state = if *state_saved {
                     State::restore(&world.state.to_text()).ok_or("state does not read back")?
                 } else {
@@ -343,7 +347,7 @@ impl World {
     fn is_goal(&self) -> bool {
         let all = self.stored.iter().flatten().all(|&times| times == 1);
         let rests = matches!(self.step, Step::Wait { why: Why::Poll, .. });
-        all && self.cursor == PAGES && rests && self.state.name() == "caught_up"
+        all && self.side == 0 && self.cursor == PAGES && rests && self.state.name() == "caught_up"
     }
 
     /// The same situation at another time of day is the same situation: all times become distances from now,
@@ -458,4 +462,16 @@ fn pages_of_records() {
     let seen = explore(Shape::Records);
     never_stuck(&seen);
     assert!(seen.worlds.len() > 2_000, "{} situations: the model has lost its bite", seen.worlds.len());
+}
+
+#[test]
+fn answers_that_are_files() {
+    let seen = explore(Shape::Answers);
+    never_stuck(&seen);
+    let given_up = seen.worlds.iter().any(|world| matches!(world.step, Step::GiveUp { .. }));
+    assert!(
+        given_up && seen.worlds.len() > 2_000,
+        "{} situations: the model has lost its bite",
+        seen.worlds.len()
+    );
 }

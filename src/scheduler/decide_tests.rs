@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::decide::{By, Decision, Leads, Outcome, State, Step, Why, decide};
 use crate::clock::{Moment, Time};
 use crate::fault::{Code, Fault, Kind, Origin};
+use crate::limits::MAX_SIDE_REQUESTS;
 use crate::supervisor::backoff::{Overrides, Pace};
 
 /// A feed whose story is told outcome by outcome.
@@ -65,7 +66,9 @@ fn a_cycle_ends_one_interval_after_it_began() {
     assert_eq!(feed.hears(Outcome::Took), Step::Take { file: 1 });
     assert_eq!(feed.hears(Outcome::Took), Step::Turn);
     assert_eq!(feed.state.name(), "collecting");
-    assert_eq!(feed.hears(Outcome::Turned), poll(300));
+    assert_eq!(feed.hears(Outcome::Turned), Step::Aside);
+    assert_eq!(feed.state.name(), "caught_up");
+    assert_eq!(feed.hears(Outcome::Nothing), poll(300));
     assert_eq!(feed.state.name(), "caught_up");
     assert_eq!(feed.waits(), Step::Ask);
 }
@@ -155,13 +158,14 @@ fn stop_rules() {
     // No files and the same token, or no token: nothing new.
     for leads in [Leads::Same, Leads::Missing] {
         let mut feed = Feed::asking();
-        assert_eq!(feed.hears(listed(0, leads, false)), poll(300));
+        assert_eq!(feed.hears(listed(0, leads, false)), Step::Aside);
+        assert_eq!(feed.hears(Outcome::Nothing), poll(300));
         assert_eq!((feed.rule(), feed.state.name()), ("", "caught_up"));
     }
     // Caught up with files: process them first.
     let mut feed = Feed::asking();
     assert_eq!(feed.hears(listed(1, Leads::Missing, true)), Step::Take { file: 0 });
-    assert_eq!(feed.hears(Outcome::Took), poll(300));
+    assert_eq!(feed.hears(Outcome::Took), Step::Aside);
     assert_eq!(feed.state.name(), "caught_up");
     // The token moved although nothing came: keep it.
     let mut feed = Feed::asking();
@@ -305,4 +309,89 @@ fn stopping_stops_from_everywhere() {
     let mut feed = Feed::asking();
     assert_eq!(feed.hears(Outcome::Stopping), Step::Stop);
     assert_eq!(feed.hears(Outcome::Ready), Step::Stop);
+}
+
+#[test]
+fn a_file_refused_under_every_fresh_link_for_a_day_is_given_up_and_the_next_one_taken() {
+    let mut feed = Feed::asking();
+    let mut step = feed.hears(listed(2, Leads::Forward, true));
+    let mut tries = 0;
+    while step != (Step::GiveUp { file: 0 }) {
+        step = match step {
+            Step::Take { .. } => {
+                tries += 1;
+                feed.fails(Origin::Download, Kind::Status(403), "AccessDenied")
+            }
+            Step::Ask => feed.hears(listed(2, Leads::Forward, true)),
+            _ => feed.waits(),
+        };
+        assert!(feed.now < Time::from_secs(100_000), "never given up");
+    }
+    assert!(feed.now >= Time::from_secs(86_400), "given up after {} s", feed.now.secs());
+    assert!(tries >= 24, "{tries} tries");
+    assert_eq!((feed.rule(), feed.hears(Outcome::GaveUp)), ("X17", Step::Take { file: 1 }));
+}
+
+#[test]
+fn a_page_that_fails_for_hours_is_asked_for_in_halves_and_never_given_up() {
+    let mut feed = Feed::asking();
+    let mut halved = None;
+    for _ in 0..60 {
+        feed.fails(Origin::Api, Kind::Status(500), "");
+        if feed.state.page_size(100) < 100 {
+            halved = halved.or(Some(feed.now.secs()));
+        }
+        assert_eq!(feed.waits(), Step::Ask);
+    }
+    assert!((7_200..9_100).contains(&halved.unwrap()), "halved after {halved:?} s");
+    assert_eq!(feed.state.page_size(100), crate::limits::MIN_PAGE_SIZE);
+}
+
+#[test]
+fn a_reduced_page_size_grows_again_after_good_pages() {
+    let mut feed = Feed::asking();
+    for _ in 0..2 {
+        feed.fails(Origin::Api, Kind::Status(413), "");
+        feed.waits();
+    }
+    assert_eq!(feed.state.page_size(100), 25);
+    let mut sizes = Vec::new();
+    for _ in 0..2 * crate::limits::PAGES_BEFORE_GROWING {
+        feed.hears(Outcome::Stored { records: 5, leads: Leads::Forward, caught_up: false });
+        sizes.push(feed.state.page_size(100));
+    }
+    let grown: Vec<_> = [25, 50, 100].map(|size| sizes.iter().filter(|known| **known == size).count()).into();
+    assert_eq!(grown, [7, 8, 1]);
+}
+
+/// Side work comes after what happens now, page by page, and is bounded in each cycle.
+#[test]
+fn side_work_has_its_turn_and_no_more() {
+    let mut feed = Feed::asking();
+    let mut step = feed.hears(Outcome::Stored { records: 3, leads: Leads::Forward, caught_up: true });
+    let mut asked = 0;
+    while step == Step::Aside {
+        asked += 1;
+        assert_eq!(feed.state.name(), "caught_up");
+        step = feed.hears(Outcome::Stored { records: 500, leads: Leads::Forward, caught_up: false });
+    }
+    assert_eq!((asked, step), (MAX_SIDE_REQUESTS, poll(300)));
+    assert_eq!(feed.waits(), Step::Ask, "the next poll comes first");
+}
+
+/// What the service says about a sweep or a backfill neither halts the feed nor moves its position.
+#[test]
+fn a_fault_of_side_work_does_not_keep_the_feed() {
+    let refusals = [
+        (Kind::Status(400), ""),
+        (Kind::Status(400), "validation_error"),
+        (Kind::Status(403), "app_forbidden"),
+    ];
+    for (kind, code) in refusals {
+        let mut feed = Feed::asking();
+        feed.hears(listed(0, Leads::Same, true));
+        assert_eq!(feed.fails(Origin::Api, kind, code), poll(300), "{kind:?} {code}");
+        assert_eq!(feed.state.name(), "caught_up", "{kind:?} {code}");
+        assert_eq!(feed.waits(), Step::Ask);
+    }
 }

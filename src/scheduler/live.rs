@@ -3,6 +3,7 @@
 
 use crate::clock::Time;
 use crate::supervisor::rule::Rule;
+use crate::supervisor::spread::UnknownCode;
 use crate::telemetry::label::{CredentialState, FeedState};
 
 /// What one feed is doing.
@@ -47,6 +48,10 @@ pub struct CredentialLive {
     pub token_expires: Option<Time>,
     /// Listing calls left in the present window.
     pub quota_remaining: Option<u64>,
+    /// Codes that no row of the recovery table names.
+    pub unknown_codes: Vec<UnknownCode>,
+    /// Mimecast's clock minus this machine's, milliseconds, while they differ by more than is tolerated.
+    pub skew_ms: Option<i64>,
 }
 
 impl Default for CredentialLive {
@@ -59,6 +64,8 @@ impl Default for CredentialLive {
             since: None,
             token_expires: None,
             quota_remaining: None,
+            unknown_codes: Vec::new(),
+            skew_ms: None,
         }
     }
 }

@@ -2,15 +2,23 @@
 //! What all feeds of a tenant share (credential, quota, clients) is the account's.
 
 pub mod account;
+mod answers;
+mod aside;
 pub mod decide;
+mod files;
 mod found;
 pub mod live;
+mod lost;
 pub mod runner;
+pub mod side;
+mod spool;
 pub mod state;
 mod steps;
 
 #[cfg(test)]
 mod decide_day;
+#[cfg(test)]
+mod decide_faults;
 #[cfg(test)]
 mod decide_model;
 #[cfg(test)]

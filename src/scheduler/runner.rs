@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::decide::{Outcome, State, Step, Why, decide};
 use super::live::FeedLive;
-use super::steps::Hand;
+use super::spool;
+use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
-use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT};
+use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT, SIDE_WAIT, WINDOW_SWEEP_EVERY};
 use crate::mimecast::feed::Feed;
 use crate::store::Store;
 use crate::supervisor::backoff::Pace;
@@ -82,13 +83,14 @@ impl Runner {
     ) -> Result<Runner, Fault> {
         let row = store.register_feed(&key).await?;
         store.unstage(&key).await?;
+        spool::sweep(store.dir());
         let kept = store.load_feed_state(&key).await?;
         let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);
         let hand = Hand::new(
             key,
             feed,
-            (overlap, lookback),
+            Reach { overlap, lookback, sweep_every: pace.scaled(WINDOW_SWEEP_EVERY) },
             account.clone(),
             (store.clone(), clock.clone()),
             wires.files.clone(),
@@ -137,6 +139,7 @@ impl Runner {
         let page_size = self.state.page_size(self.hand.page_size());
         let done = match step {
             Step::Ask => self.hand.ask(page_size).await,
+            Step::Aside => self.hand.aside(page_size).await,
             Step::Take { file } => self.hand.take(file).await,
             Step::Turn => self.hand.turn().await,
             // the gate has forgotten the refused token: the next request logs in
@@ -145,7 +148,10 @@ impl Runner {
             Step::Rewind => self.hand.rewind().await,
             Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate | Step::Stop => Ok(Outcome::Ready),
         };
-        done.unwrap_or_else(Outcome::Fault)
+        done.unwrap_or_else(|fault| {
+            self.hand.put_aside(&fault, self.pace.scaled(SIDE_WAIT));
+            Outcome::Fault(fault)
+        })
     }
 
     fn stopped(&self, rule: Option<&'static Rule>) -> Ended {

@@ -24,6 +24,9 @@ pub enum Step {
     Take { file: u16 },
     /// Move the cursor to where the listing in hand leads (`Turned`).
     Turn,
+    /// One request of the feed's side work, or nothing when there is none (`Nothing`): the daily sweep, a backfill.
+    /// Otherwise as `Ask`; the listing in hand is then the side's.
+    Aside,
     /// Get a new token (`Refreshed`, or `Shut` when the gate closes).
     Refresh,
     /// Store what can be read of the file, quarantine the rest, record the gap, mark it done (`GaveUp`).
@@ -88,6 +91,8 @@ pub enum Outcome {
         leads: Leads,
         caught_up: bool,
     },
+    /// There is no side work, or not now.
+    Nothing,
     Took,
     Turned,
     Refreshed,
@@ -138,6 +143,9 @@ pub struct State {
     #[serde(default)]
     pub(super) stumbling: Option<Time>,
     pub(super) caught_up: bool,
+    /// Side requests of this cycle; from the first one on, the main position has nothing more to read.
+    #[serde(default)]
+    pub(super) aside: u8,
 }
 
 /// What the runner is busy with, or was when it had to wait.
@@ -176,6 +184,9 @@ pub(super) struct Trouble {
     pub(super) mark: u64,
     pub(super) count: u8,
     pub(super) since: Time,
+    /// It was met in side work.
+    #[serde(default)]
+    pub(super) aside: bool,
 }
 
 impl Default for State {
@@ -196,6 +207,7 @@ impl Default for State {
             good: 0,
             stumbling: None,
             caught_up: false,
+            aside: 0,
         }
     }
 }
@@ -212,7 +224,7 @@ impl State {
     }
     fn restarted(self) -> Self {
         let rest = if let Rest::Gate { .. } = self.rest { Rest::None } else { self.rest };
-        State { phase: Phase::Start, page: None, rest, ..self }
+        State { phase: Phase::Start, page: None, rest, aside: 0, ..self }
     }
     /// `feed_state` of the metrics.
     pub fn name(&self) -> &'static str {
@@ -223,6 +235,7 @@ impl State {
             (Rest::Wait { why: Why::Backoff, .. }, _) => "backing_off",
             (Rest::Wait { why: Why::Spread, .. }, _) | (_, Phase::Start) => "starting",
             (Rest::Wait { why: Why::Poll, .. }, _) if self.caught_up => "caught_up",
+            (Rest::None, _) if self.caught_up && self.aside > 0 => "caught_up",
             _ => "collecting",
         }
     }

@@ -1,5 +1,6 @@
-//! What the steps of a feed do: ask, take a file, turn the page, give a file up, rewind. Each is one exchange
-//! with Mimecast or one transaction with the store, and reports what happened; none waits or tries twice.
+//! What the steps of a feed do: ask and store here, the files of a listing in `files`, answers that are files
+//! themselves in `answers`. Each is one exchange with Mimecast or one transaction with the store, and reports what
+//! happened; none waits or tries twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,81 +11,110 @@ use tokio::time::Instant;
 use super::account::{Access, Account};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
+use super::lost::{known, mark};
+use super::side::Side;
 use crate::clock::{Clock, Time};
-use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Span};
 use crate::fault::{Fault, Kind, Origin};
-use crate::mimecast::feed::{Feed, Identity};
-use crate::mimecast::links::FileLink;
+use crate::mimecast::auth::Token;
+use crate::mimecast::feed::Feed;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
-use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Dedupe, Gap, Intake, StagedChunk, Store};
-use crate::supervisor::policy::judge;
-use crate::supervisor::rule::Verdict;
+use crate::store::{Dedupe, FileMark, Intake, Lane, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 /// What a feed's runner has in hand between two steps.
 pub struct Hand {
-    key: FeedKey,
-    feed: &'static Feed,
-    overlap: Duration,
-    lookback: Duration,
-    account: Arc<Account>,
-    store: Store,
-    clock: Clock,
-    files: Arc<Semaphore>,
+    pub(super) key: FeedKey,
+    pub(super) feed: &'static Feed,
+    pub(super) reach: Reach,
+    pub(super) account: Arc<Account>,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) files: Arc<Semaphore>,
     /// The listing being worked through, and the cursor the store holds now.
-    page: Option<(Listing, Cursor)>,
-    tally: PageTally,
+    pub(super) page: Option<(Listing, Cursor)>,
+    /// Side work, while that is what is done.
+    pub(super) side: Option<Side>,
+    /// No side work before this time, after a fault.
+    pub(super) side_rests: Option<Time>,
+    /// The last fault may be about a position inside the side's span.
+    pub(super) side_refused: bool,
+    /// When the page in hand was asked for, by Mimecast's clock.
+    pub(super) asked: Time,
+    /// When the store was last told that nothing is new.
+    pub(super) noted: Option<Time>,
+    pub(super) tally: PageTally,
     /// The next request is the first of its cycle.
     first: bool,
     last_success: Option<Time>,
 }
 
+/// What one request goes out with.
+pub(super) struct Pass {
+    pub token: Token,
+    pub generation: u64,
+}
+
+/// Whether one may go out.
+pub(super) enum Ready {
+    Go(Pass),
+    Shut(Outcome),
+}
+
+/// How far a feed reaches back, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// How much of the previous window is read again.
+    pub overlap: Duration,
+    /// The very first poll.
+    pub lookback: Duration,
+    /// How often the last 48 hours are read again.
+    pub sweep_every: Duration,
+}
+
 /// What the page in hand brought so far, for its one log line.
-struct PageTally {
+pub(super) struct PageTally {
     since: Instant,
     events: u64,
     duplicate: u64,
-    files: u64,
+    pub(super) files: u64,
     bytes: u64,
-    newest: Option<Time>,
+    pub(super) newest: Option<Time>,
 }
 
 impl PageTally {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         PageTally { since: Instant::now(), events: 0, duplicate: 0, files: 0, bytes: 0, newest: None }
     }
-}
-
-/// One file, read.
-struct FileRead {
-    end: FileEnd,
-    staged: Vec<StagedChunk>,
-    bytes: u64,
 }
 
 impl Hand {
     pub fn new(
         key: FeedKey,
         feed: &'static Feed,
-        (overlap, lookback): (Duration, Duration),
+        reach: Reach,
         account: Arc<Account>,
         (store, clock): (Store, Clock),
         files: Arc<Semaphore>,
     ) -> Self {
+        let clock_now = clock.now();
         Hand {
             key,
             feed,
-            overlap,
-            lookback,
+            reach,
             account,
             store,
             clock,
             files,
             page: None,
+            side: None,
+            side_rests: None,
+            side_refused: false,
+            asked: clock_now,
+            noted: None,
             tally: PageTally::new(),
             first: true,
             last_success: None,
@@ -103,7 +133,7 @@ impl Hand {
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {
-        self.page = None;
+        (self.page, self.side) = (None, None);
         self.first = true;
     }
 
@@ -115,29 +145,42 @@ impl Hand {
     /// Any fault on the way; nothing was stored then.
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
         self.room()?;
-        self.page = None;
+        (self.page, self.side) = (None, None);
+        if !self.account.knows_time() && self.account.closed().await.is_none() {
+            self.account.learn_time().await?; // a login tells the time that the first window is made of
+        }
         let now = self.account.server_now();
-        let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &cursor, now, self.lookback)?;
-        if position.beyond_retention(self.feed, now).is_some() {
+        let row = self.store.feed(&self.key).await?;
+        let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
+        if position.beyond_retention(self.feed, now, known(&row)).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
         }
-        if let Some(closed) = self.account.closed().await {
-            return Ok(Outcome::Shut { until: closed.until, by: By::Gate }); // costs nothing of the quota
-        }
         let call = if self.first { Call::Live } else { Call::CatchUp };
-        if let Some(until) = self.account.quota(self.feed, call) {
-            return Ok(Outcome::Shut { until: Some(until), by: By::Quota });
-        }
-        let (token, generation) = match self.account.access().await? {
-            Access::Go { token, generation } => (token, generation),
-            Access::Shut(closed) => return Ok(Outcome::Shut { until: closed.until, by: By::Gate }),
+        let asking = Asking { page_size, overlap: self.reach.overlap, server_now: now, until: None };
+        self.exchange(position, row.cursor, &asking, call).await
+    }
+
+    /// One request for a page at `position`, and what is stored of its answer. `cursor` is what the store holds.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing was stored then.
+    pub(super) async fn exchange(
+        &mut self,
+        position: Position,
+        cursor: Cursor,
+        asking: &Asking,
+        call: Call,
+    ) -> Result<Outcome, Fault> {
+        let Pass { token, generation } = match self.may_ask(call, asking.server_now).await? {
+            Ready::Go(pass) => pass,
+            Ready::Shut(outcome) => return Ok(outcome),
         };
-        self.first = false;
-        self.tally = PageTally::new();
-        let asking = Asking { page_size, overlap: self.overlap, server_now: now };
-        let asked = request::build(self.feed, &position, &asking);
+        let now = asking.server_now;
+        let asked = request::build(self.feed, &position, asking);
+        if let Position::Token(place) = &asked.position {
+            return self.ask_for_file((cursor, place), Pass { token, generation }, &asked.request).await;
+        }
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &token).await;
         let page = answer.and_then(|answer| {
@@ -148,32 +191,64 @@ impl Hand {
         match page {
             Err(fault) => {
                 self.account.call_fault(&fault, generation).await?;
+                self.account.met(self.key.feed, &fault).await?;
                 Err(fault)
             }
             Ok(page) => {
                 self.account.call_ok(generation).await?;
                 match page {
-                    Page::Files(listing) => Ok(self.listed(listing, cursor)),
+                    Page::Files(listing) => self.listed(listing, cursor).await,
                     Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
                 }
             }
         }
     }
 
-    fn room(&self) -> Result<(), Fault> {
+    /// Whether a request may go out now, and with what; it is counted then.
+    pub(super) async fn may_ask(&mut self, call: Call, now: Time) -> Result<Ready, Fault> {
+        let shut = |until, by| Ok(Ready::Shut(Outcome::Shut { until, by }));
+        if let Some(closed) = self.account.closed().await {
+            return shut(closed.until, By::Gate); // costs nothing of the quota
+        }
+        if let Some(until) = self.account.quota(self.feed, call).await? {
+            return shut(Some(until), By::Quota);
+        }
+        let access = self.account.access().await;
+        if let Err(fault) = &access {
+            self.account.met(self.key.feed, fault).await?;
+        }
+        let (token, generation) = match access? {
+            Access::Go { token, generation } => (token, generation),
+            Access::Shut(closed) => return shut(closed.until, By::Gate),
+        };
+        self.first = false;
+        self.asked = now;
+        self.tally = PageTally::new();
+        Ok(Ready::Go(Pass { token, generation }))
+    }
+
+    pub(super) fn room(&self) -> Result<(), Fault> {
         if self.store.over_limit() {
             return Err(Fault::new(Origin::Local, Kind::DiskFull, "the store has no room for more events"));
         }
         Ok(())
     }
 
-    fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
+    pub(super) fn tell_answer(&self, fault: Option<&Fault>, took: Duration) {
         let status = fault.map_or(Some(200), Fault::status);
         let code = fault.map_or("", Fault::code_str);
         Notice::Feed(&self.key, News::Answered { status, code, took }).emit();
     }
 
-    fn listed(&mut self, listing: Listing, cursor: Cursor) -> Outcome {
+    async fn listed(&mut self, mut listing: Listing, cursor: Cursor) -> Result<Outcome, Fault> {
+        let marks: Vec<FileMark> = listing.files.iter().map(mark).collect();
+        let known = self.store.known_files(&self.key, &marks).await?;
+        listing.files.retain(|link| !known.contains(&mark(link)));
+        if let Some(side) = &self.side {
+            listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
+        } else if listing.caught_up && listing.files.is_empty() {
+            self.note_complete().await;
+        }
         let outcome = Outcome::Listed {
             files: u16::try_from(listing.files.len()).unwrap_or(u16::MAX), // MAX_FILES_PER_LISTING is far below
             leads: leads(&listing.leads),
@@ -181,7 +256,7 @@ impl Hand {
         };
         self.last_success = Some(self.clock.now());
         self.page = Some((listing, cursor));
-        outcome
+        Ok(outcome)
     }
 
     async fn store_records(
@@ -192,237 +267,36 @@ impl Hand {
     ) -> Result<Outcome, Fault> {
         let outcome =
             Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
-        let to = match page.leads {
-            PageLeads::Forward(to) => to,
-            PageLeads::Same | PageLeads::Missing => cursor.clone(),
+        let after =
+            self.side.as_ref().map(|side| side.led_to(&page.leads, page.caught_up).read_on(page.listed));
+        let to = match (&after, page.leads) {
+            (Some(side), _) => side.cursor(),
+            (None, PageLeads::Forward(to)) => to,
+            (None, PageLeads::Same | PageLeads::Missing) => cursor.clone(),
         };
+        let complete = asked.window().filter(|_| page.caught_up && after.is_none()).map(|(_, span)| span.to);
         let bytes = page.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let found = Found::new(page.unreadable, self.feed.path);
         let intake = Intake {
             quarantined: found.items,
             listed: page.listed,
             dedupe: self.dedupe(asked),
-            newest: page.newest,
+            newest: self.plausible(page.newest),
             chunks: page.chunk.into_iter().collect(),
+            complete,
             ..self.intake(Span { from: cursor, to })
         };
+        let intake = if page.caught_up { self.ending(intake) } else { intake };
         self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
+        self.side_moved(after, page.caught_up);
         self.tell_page(page.caught_up);
         Ok(outcome)
-    }
-
-    /// How repeats of an overlapping window are told from new records.
-    fn dedupe(&self, asked: &Position) -> Dedupe {
-        let Some((pass, window)) = asked.window() else { return Dedupe::None };
-        // no later window reaches further back than this one's start, less what the overlap may be set to
-        let horizon = window.from.minus(self.overlap);
-        match self.feed.identity {
-            Identity::HasOwnId => Dedupe::Exact { horizon },
-            Identity::Bytes => Dedupe::Ids { pass, horizon },
-        }
-    }
-
-    // --- files --------------------------------------------------------------------------------------------
-
-    /// Downloads a file of the listing in hand, stores it and marks it done, in one transaction.
-    ///
-    /// # Errors
-    /// Any fault on the way; nothing counts then.
-    pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(file)?;
-        self.room()?;
-        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        self.store.let_courier_take().await;
-        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
-        self.store_file(&link, read, Vec::new()).await?;
-        Ok(Outcome::Took)
-    }
-
-    /// Keeps what can be read of a file that stays damaged, quarantines its bytes, and marks it done.
-    ///
-    /// # Errors
-    /// Any fault on the way, but not the damage.
-    pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(file)?;
-        let _one_of_few = self.files.clone().acquire_owned().await;
-        let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let read = match self.read_file(&link, salvaging).await {
-            Ok(read) => read,
-            // the server says for good that it has no such file; any other fault may pass, so the file stays due
-            Err(fault)
-                if fault.status().is_some()
-                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
-            {
-                self.nothing_left(&link, &fault)
-            }
-            Err(fault) => return Err(fault),
-        };
-        let gap = self.gap_of(&link);
-        let span = gap.span;
-        self.store_file(&link, read, vec![gap]).await?;
-        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
-        Ok(Outcome::GaveUp)
-    }
-
-    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
-    fn gap_of(&self, link: &FileLink) -> Gap {
-        let to = self.clock.now();
-        let from = self.tally.newest.unwrap_or(to.minus(self.lookback)).min(to);
-        Gap {
-            span: TimeSpan { from, to },
-            cause: "file_given_up".to_owned(),
-            detail: format!("file {} could not be read as a whole; what was readable is stored", link.name),
-            records: 0,
-            fetchable: false,
-        }
-    }
-
-    /// A file of which not a byte can be had any more: quarantined by name.
-    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
-        let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
-        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
-        FileRead { end, staged: Vec::new(), bytes: 0 }
-    }
-
-    fn link(&self, file: u16) -> Result<FileLink, Fault> {
-        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
-        links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
-            Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
-        })
-    }
-
-    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
-        let mut staged = Vec::new();
-        let outcome = self.pour(link, &mut parser, &mut staged).await;
-        match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
-            Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
-            Err(mut fault) => {
-                if !staged.is_empty() {
-                    self.store.unstage(&self.key).await?;
-                }
-                if fault.kind == Kind::GzipCorrupt {
-                    // the same damage again, or another: the supervisor compares words
-                    let [a, b, c, d, ..] = parser.sha256();
-                    fault.detail.push_str(&format!(" (sha256 {a:02x}{b:02x}{c:02x}{d:02x}…)"));
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
-    async fn pour(
-        &self,
-        link: &FileLink,
-        parser: &mut FileParser,
-        staged: &mut Vec<StagedChunk>,
-    ) -> Result<u64, Fault> {
-        let mut download = self.account.downloads.open(link).await?;
-        let mut bytes = 0;
-        while let Some(piece) = download.next_piece().await? {
-            parser.push(&piece)?;
-            bytes += self.stage(parser, staged).await?;
-        }
-        parser.close();
-        bytes += self.stage(parser, staged).await?;
-        Ok(bytes)
-    }
-
-    /// Stores the chunks that are complete; returns their bytes.
-    async fn stage(&self, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
-        let mut bytes = 0;
-        while let Some(chunk) = parser.take_sealed() {
-            bytes += chunk.raw.len() as u64;
-            staged.push(self.store.stage(&self.key, chunk).await?);
-        }
-        Ok(bytes)
-    }
-
-    async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
-        let after = listing.position.with_done(link.key);
-        let span = Span { from: cursor.clone(), to: after.cursor() };
-        let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
-        let found = Found::new(read.end.unreadable, &link.name);
-        let intake = Intake {
-            staged: read.staged,
-            quarantined: found.items,
-            gaps,
-            listed: read.end.listed,
-            newest: read.end.newest,
-            chunks: read.end.chunk.into_iter().collect(),
-            ..self.intake(span.clone())
-        };
-        self.commit(intake, &link.name, bytes, &found.kinds).await?;
-        if let Some((listing, cursor)) = &mut self.page {
-            listing.position = after;
-            *cursor = span.to;
-        }
-        self.tally.files += 1;
-        Ok(())
-    }
-
-    /// Moves the cursor to where the finished listing leads.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn turn(&mut self) -> Result<Outcome, Fault> {
-        if let Some((listing, cursor)) = self.page.take()
-            && let PageLeads::Forward(to) = &listing.leads
-        {
-            let intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
-            if let Err(fault) = self.store.commit(intake).await {
-                self.page = Some((listing, cursor));
-                return Err(fault);
-            }
-            self.tell_page(listing.caught_up);
-        }
-        Ok(Outcome::Turned)
-    }
-
-    /// Moves the cursor to a date the service accepts; what cannot be fetched any more becomes a gap.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
-        let now = self.account.server_now();
-        let from = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &from, now, self.lookback)?;
-        let without = if position.beyond_retention(self.feed, now).is_some() {
-            position
-        } else {
-            position.without_token()
-        };
-        let lost = without.beyond_retention(self.feed, now);
-        let after = match lost {
-            Some(span) => without.rewound(self.feed, span.to, now),
-            None => without,
-        };
-        let gap = lost.map(|span| Gap {
-            span,
-            cause: "beyond_retention".to_owned(),
-            detail: "the position was older than what Mimecast keeps".to_owned(),
-            records: 0,
-            fetchable: false,
-        });
-        let intake =
-            Intake { gaps: gap.into_iter().collect(), ..self.intake(Span { from, to: after.cursor() }) };
-        self.store.commit(intake).await?;
-        let why = if let Some(span) = lost {
-            Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
-            "the old position is older than what Mimecast keeps"
-        } else {
-            "Mimecast refused the old position"
-        };
-        Notice::Feed(&self.key, News::Rewound { to: &after.describe(), why }).emit();
-        Ok(Outcome::Rewound)
     }
 
     // --- storing ------------------------------------------------------------------------------------------
 
     /// An intake that moves the cursor and nothing else.
-    fn intake(&self, span: Span) -> Intake {
+    pub(super) fn intake(&self, span: Span) -> Intake {
         Intake {
             feed: self.key.clone(),
             span,
@@ -434,10 +308,14 @@ impl Hand {
             dedupe: Dedupe::None,
             collected: self.clock.now(),
             newest: None,
+            lane: if self.side.is_some() { Lane::Side } else { Lane::Main },
+            complete: None,
+            file: None,
+            closes: Vec::new(),
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &mut self,
         intake: Intake,
         source: &str,
@@ -460,7 +338,7 @@ impl Hand {
         Ok(())
     }
 
-    fn tell_page(&mut self, caught_up: bool) {
+    pub(super) fn tell_page(&mut self, caught_up: bool) {
         let PageTally { since, events, duplicate, files, bytes, newest } =
             std::mem::replace(&mut self.tally, PageTally::new());
         let news =

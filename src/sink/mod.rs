@@ -25,8 +25,12 @@ mod wire;
 
 use std::time::Duration;
 
+pub use answer::{excerpt, wait_asked};
 pub use batch::Batch;
+pub use peer::{tls_error, tls_kind, tls_text};
 pub use plan::{HttpPlan, Plan, RelpPlan, SyslogPlan, TlsFiles};
+
+pub use tls::client_config;
 
 use crate::fault::{Fault, Kind, Origin};
 use crate::setup_error::SetupError;

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::intake::{Facts, check, check_chunk, facts};
 use super::read::StoredChunk;
 use super::sql::{int, local};
-use super::{Committed, Intake, StagedChunk, Store, dedupe};
+use super::{Committed, Intake, Lane, StagedChunk, Store, dedupe, files, positions};
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey, Span};
@@ -15,7 +15,7 @@ use crate::fault::{Fault, Kind};
 use crate::limits::MAX_QUARANTINE_BYTES;
 
 /// A chunk this commit made visible; `chunk` is absent when only its handle was at hand.
-struct Fresh {
+pub(super) struct Fresh {
     seq: i64,
     bytes: i64,
     chunk: Option<Chunk>,
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {
+    pub(super) fn publish(&self, feed: &FeedKey, collected: Time, fresh: Vec<Fresh>) {
         let Some(newest) = fresh.last().map(|last| last.seq) else { return };
         let mut live = self.inner.live();
         let mut before = *self.inner.newest.borrow();
@@ -107,12 +107,15 @@ fn unknown(feed: &FeedKey) -> Fault {
     local(Kind::Conflict, format!("{feed} is not registered in the store"))
 }
 
-async fn commit_in(conn: &mut SqliteConnection, intake: Intake) -> Result<(Committed, Vec<Fresh>), Fault> {
+pub(super) async fn commit_in(
+    conn: &mut SqliteConnection,
+    mut intake: Intake,
+) -> Result<(Committed, Vec<Fresh>), Fault> {
     let key = &intake.feed;
-    let sql = "SELECT id, cursor FROM feed WHERE tenant = ?1 AND feed = ?2";
-    let found: Option<(i64, String)> =
-        sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).fetch_optional(&mut *conn).await?;
-    let (feed, cursor) = found.ok_or_else(|| unknown(key))?;
+    let sql = "SELECT id, CASE WHEN ?3 THEN side ELSE cursor END FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let side = intake.lane == Lane::Side;
+    let found = sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).bind(side).fetch_optional(&mut *conn);
+    let (feed, cursor): (i64, String) = found.await?.ok_or_else(|| unknown(key))?;
     if done_before(&intake.span, cursor, key)? {
         for staged in &intake.staged {
             delete_staged(conn, staged.body).await?; // the page was read twice: these are its second copies
@@ -121,32 +124,59 @@ async fn commit_in(conn: &mut SqliteConnection, intake: Intake) -> Result<(Commi
     }
     let mut committed = Committed { quarantined: intake.quarantined.len() as u64, ..Committed::default() };
     insert_findings(conn, feed, &intake).await?;
-    let (span, dedupe, listed, collected) = (intake.span, intake.dedupe, intake.listed, intake.collected);
-    let gap: u64 = intake.gaps.iter().map(|gap| gap.records).sum();
-    let mut fresh = Vec::with_capacity(intake.staged.len() + intake.chunks.len());
-    for staged in intake.staged {
+    let (dedupe, collected) = (intake.dedupe, intake.collected);
+    let staged = std::mem::take(&mut intake.staged);
+    let chunks = std::mem::take(&mut intake.chunks);
+    let mut fresh = Vec::with_capacity(staged.len() + chunks.len());
+    for staged in staged {
         if let Some(seq) = reveal(conn, feed, collected, &staged).await? {
             fresh.push(Fresh { seq, bytes: staged.facts.bytes, chunk: None });
             committed.stored += staged.events();
         }
     }
-    for mut chunk in intake.chunks {
-        committed.duplicate += dedupe::drop_repeats(conn, feed, key, &dedupe, collected, &mut chunk).await?;
+    for mut chunk in chunks {
+        committed.duplicate +=
+            dedupe::drop_repeats(conn, feed, &intake.feed, &dedupe, collected, &mut chunk).await?;
         if !chunk.records.is_empty() {
             committed.stored += chunk.records.len() as u64;
             fresh.push(insert_visible(conn, feed, collected, chunk).await?);
         }
     }
-    let sql = "UPDATE feed SET cursor_updated = CASE WHEN cursor = ?2 THEN cursor_updated ELSE ?3 END, cursor = ?2, \
+    move_on(conn, feed, &intake, &committed).await?;
+    Ok((committed, fresh))
+}
+
+/// The feed's row after everything else: its position, its half of the books, and what else the page settles.
+async fn move_on(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    intake: &Intake,
+    committed: &Committed,
+) -> Result<(), Fault> {
+    let gap: u64 = intake.gaps.iter().map(|gap| gap.records).sum();
+    let at = intake.collected.0;
+    let sql = "UPDATE feed SET cursor_updated = CASE WHEN ?12 OR cursor = ?2 THEN cursor_updated ELSE ?3 END, \
+               cursor = CASE WHEN ?12 THEN cursor ELSE ?2 END, side = CASE WHEN ?12 THEN ?2 ELSE side END, \
                last_success = ?3, last_event = nullif(max(coalesce(last_event, ?11), coalesce(?4, ?11)), ?11), \
                listed = listed + ?5, stored = stored + ?6, duplicate = duplicate + ?7, \
-               quarantined = quarantined + ?8, gap = gap + ?9, horizon = coalesce(?10, horizon) WHERE id = ?1";
+               quarantined = quarantined + ?8, gap = gap + ?9, horizon = coalesce(?10, horizon), \
+               complete = coalesce(?13, complete) WHERE id = ?1";
+    let update = sqlx::query(sql).bind(feed).bind(&intake.span.to.0).bind(at);
+    let update = update.bind(intake.newest.map(|t| t.0));
     let update =
-        sqlx::query(sql).bind(feed).bind(&span.to.0).bind(collected.0).bind(intake.newest.map(|t| t.0));
-    let update = update.bind(int(listed.saturating_sub(committed.duplicate))).bind(int(committed.stored));
+        update.bind(int(intake.listed.saturating_sub(committed.duplicate))).bind(int(committed.stored));
     let update = update.bind(int(committed.duplicate)).bind(int(committed.quarantined)).bind(int(gap));
-    update.bind(dedupe::horizon(&dedupe)).bind(i64::MIN).execute(conn).await?;
-    Ok((committed, fresh))
+    let update = update.bind(dedupe::horizon(&intake.dedupe)).bind(i64::MIN);
+    let update = update.bind(intake.lane == Lane::Side).bind(intake.complete.map(|t| t.0));
+    update.execute(&mut *conn).await?;
+    if let Some(file) = intake.file {
+        files::remember(conn, feed, file, at).await?;
+    }
+    for gap in &intake.closes {
+        let sql = "UPDATE gap SET closed = ?2 WHERE id = ?1 AND closed IS NULL";
+        sqlx::query(sql).bind(gap).bind(at).execute(&mut *conn).await?;
+    }
+    Ok(())
 }
 
 /// True at `span.to`, false at `span.from`, a conflict elsewhere.
@@ -175,11 +205,7 @@ async fn insert_findings(conn: &mut SqliteConnection, feed: i64, intake: &Intake
         insert.execute(&mut *conn).await?;
     }
     for gap in &intake.gaps {
-        let sql = "INSERT INTO gap (feed, from_time, to_time, cause, detail, records, found, fetchable) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let insert = sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(&gap.cause);
-        let insert = insert.bind(&gap.detail).bind(int(gap.records)).bind(at).bind(gap.fetchable);
-        insert.execute(&mut *conn).await?;
+        positions::insert_gap(conn, feed, gap, at).await?;
     }
     Ok(())
 }

@@ -28,6 +28,10 @@ pub struct FeedRow {
     pub quarantined: u64,
     /// Listed records known to be lost.
     pub gap: u64,
+    /// The second position: daily sweep and backfill. Unset while there was neither.
+    pub side: Cursor,
+    /// At that time Mimecast had nothing more: all it had listed before is read.
+    pub complete: Option<Time>,
 }
 
 impl Store {
@@ -108,7 +112,7 @@ impl Store {
     }
 }
 
-fn unregistered(feed: &FeedKey) -> Fault {
+pub(super) fn unregistered(feed: &FeedKey) -> Fault {
     local(Kind::Conflict, format!("{feed} is not registered in the store"))
 }
 
@@ -130,5 +134,7 @@ fn feed_row(row: &SqliteRow) -> Result<FeedRow, Fault> {
         duplicate: count(row.try_get("duplicate")?),
         quarantined: count(row.try_get("quarantined")?),
         gap: count(row.try_get("gap")?),
+        side: Cursor(row.try_get("side")?),
+        complete: time(row.try_get("complete")?),
     })
 }

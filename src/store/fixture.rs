@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Dedupe, Intake, Options, Position, Store, Tally};
+use super::{Dedupe, Intake, Lane, Options, Position, Store, Tally};
 use crate::chunk::{Chunk, Record};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
@@ -61,6 +61,10 @@ pub(super) fn intake(key: &FeedKey, from: &str, to: &str, lines: &[impl AsRef<st
         dedupe: Dedupe::None,
         collected: Time(5_000),
         newest: Some(Time(2_000)),
+        lane: Lane::Main,
+        complete: None,
+        file: None,
+        closes: Vec::new(),
     }
 }
 

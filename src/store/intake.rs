@@ -29,6 +29,33 @@ pub struct Intake {
     pub collected: Time,
     /// Newest event time of the page, if it had any.
     pub newest: Option<Time>,
+    /// Which of the feed's two positions `span` is about.
+    pub lane: Lane,
+    /// With this commit everything is read that Mimecast had listed by then.
+    pub complete: Option<Time>,
+    /// The file this is the whole of.
+    pub file: Option<FileMark>,
+    /// Gaps that this commit fills to their end.
+    pub closes: Vec<i64>,
+}
+
+/// A feed has two positions that move apart from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// What happens now.
+    #[default]
+    Main,
+    /// What may wait: the daily sweep, a backfill.
+    Side,
+}
+
+/// A file by which it is recognised in a later listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMark {
+    /// Digest of its link without query.
+    pub name: [u8; 16],
+    /// As the listing said, bytes.
+    pub size: Option<u64>,
 }
 
 /// How repeats are recognised.

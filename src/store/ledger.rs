@@ -44,6 +44,8 @@ pub struct GapRow {
     pub closed: Option<Time>,
     /// Mimecast still had it when the gap was found.
     pub fetchable: bool,
+    /// When an operator asked to fetch it.
+    pub wanted: Option<Time>,
 }
 
 /// An event a sink refused for good.
@@ -145,7 +147,7 @@ fn quarantine_row(row: &SqliteRow) -> Result<QuarantineRow, Fault> {
     })
 }
 
-fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {
+pub(super) fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {
     let fetchable: i64 = row.try_get("fetchable")?;
     if !matches!(fetchable, 0 | 1) {
         return Err(local(Kind::Corrupt, "store.db: a gap is neither fetchable nor not"));
@@ -160,6 +162,7 @@ fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {
         found: Time(row.try_get("found")?),
         closed: time(row.try_get("closed")?),
         fetchable: fetchable == 1,
+        wanted: time(row.try_get("wanted")?),
     })
 }
 

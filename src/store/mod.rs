@@ -9,13 +9,16 @@
 //! rewritten. One connection writes, behind a mutex; couriers and status read on connections of their own.
 
 mod accounts;
+mod alerts;
 mod ballast;
 mod commit;
 mod dedupe;
 mod feeds;
+mod files;
 mod intake;
 mod ledger;
 mod open;
+mod positions;
 mod read;
 mod recent;
 mod sinks;
@@ -23,6 +26,8 @@ mod sql;
 mod sweep;
 mod writer;
 
+#[cfg(test)]
+mod alerts_tests;
 #[cfg(test)]
 mod commit_tests;
 #[cfg(test)]
@@ -35,6 +40,8 @@ mod fixture;
 mod model_tests;
 #[cfg(test)]
 mod open_tests;
+#[cfg(test)]
+mod positions_tests;
 #[cfg(test)]
 mod sink_tests;
 
@@ -49,10 +56,12 @@ use tokio::sync::watch;
 use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
+pub use alerts::{AlertNews, Aside, DueRow, GapSum};
 pub use feeds::FeedRow;
-pub use intake::{Committed, Dedupe, Gap, Intake, Quarantined, StagedChunk};
+pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
 pub use open::Options;
+pub use positions::Change;
 pub use read::StoredChunk;
 pub use sinks::{DeadLetter, Position, Start, Tally};
 pub use sweep::Swept;
@@ -113,6 +122,11 @@ impl Store {
     /// The newest visible chunk's number, and every later one as it appears. 0 when there was never a chunk.
     pub fn newest(&self) -> watch::Receiver<i64> {
         self.inner.newest.subscribe()
+    }
+
+    /// The directory it lies in, where its owner may put what has to be set aside.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.inner.dir
     }
 
     /// Random bytes of this installation, for [`crate::secret::Secret::fingerprint`].

@@ -48,7 +48,7 @@ async fn a_newer_schema_is_refused_and_not_touched() {
     drop(open(dir.path()).await);
     let file = dir.path().join("store.db");
     let mut conn = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
-    let sql = "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, true, checksum, 0 FROM _sqlx_migrations";
+    let sql = "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, true, checksum, 0 FROM _sqlx_migrations LIMIT 1";
     sqlx::query(sql).execute(&mut conn).await.unwrap();
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();

@@ -3,9 +3,9 @@
 use sqlx::SqliteConnection;
 
 use super::sql::{int, local};
-use super::{Store, ballast, dedupe};
+use super::{Store, ballast, dedupe, files};
 use crate::fault::{Fault, Kind};
-use crate::limits::{SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS};
+use crate::limits::{FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS};
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,10 @@ impl Store {
                 break;
             }
         }
+        let mut tx = self.begin("forget old files").await?;
+        let outcome = files::purge(tx.conn(), now.minus(FILES_KEPT).0).await;
+        tx.finish(outcome).await?;
+        drop(tx);
         self.vacuum().await?;
         swept.ballast_bytes = self.build_ballast().await?;
         Ok(swept)

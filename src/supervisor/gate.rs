@@ -37,6 +37,9 @@ pub struct Gate {
     failures: u8,
     recent: Vec<Time>,
     in_flight: Option<Time>,
+    /// The gate was closed, and no call has shown since that it may stay open.
+    #[serde(default)]
+    on_probe: bool,
     /// When the token in use should be replaced; tokens do not survive a restart.
     #[serde(skip)]
     token_until: Option<Time>,
@@ -237,13 +240,21 @@ impl Gate {
         rule
     }
 
+    /// What was permitted was not sent: the next one may go first.
+    pub fn not_sent(&mut self) {
+        self.trial = None;
+    }
+
     /// An API function answered well: the credential works. Says whether the gate changed.
     pub fn call_ok(&mut self, generation: u64) -> bool {
         if generation != self.generation || !self.on_trial() {
             return false;
         }
         (self.refusals, self.tokens_refused, self.lockouts) = (0, 0, 0);
-        self.trial = None;
+        // an answer to a call from before the gate closed proves nothing
+        if self.trial.take().is_some() || self.hold == Hold::Open {
+            (self.on_probe, self.hold) = (false, Hold::Open);
+        }
         true
     }
 
@@ -258,6 +269,21 @@ impl Gate {
             }
         }
         rule
+    }
+
+    /// What several feeds met is the credential's: all of them wait as the row says, then one call goes first. The
+    /// token stays. Does nothing while the gate is closed for another reason.
+    pub fn widen(&mut self, fault: &Fault, at: Moment, pace: &Pace) {
+        if self.closed(at.now).is_some() {
+            return;
+        }
+        let rule = pace.judge(fault);
+        match rule.verdict {
+            Verdict::Halt { probe } => self.halt(Some(rule), pace.probe(fault, probe), at),
+            Verdict::PauseFor(wait) => self.back_off(rule, fault, wait, at, pace),
+            _ => self.back_off(rule, fault, CYCLES, at, pace),
+        }
+        self.trial = None;
     }
 
     /// The state's name for metrics and `status`.
@@ -294,7 +320,7 @@ impl Gate {
     }
 
     fn on_trial(&self) -> bool {
-        self.refusals > 0 || self.tokens_refused > 0 || self.lockouts > 0
+        self.refusals > 0 || self.tokens_refused > 0 || self.lockouts > 0 || self.on_probe
     }
 
     fn settle_unanswered(&mut self, at: Moment, pace: &Pace) {
@@ -396,10 +422,12 @@ impl Gate {
     }
 
     fn hold_for(&mut self, rule: Row, wait: Duration, at: Moment) {
+        self.on_probe = true;
         self.hold = Hold::Until { until: at.now.plus(wait), rule: rule.map(Rule::name).unwrap_or_default() };
     }
 
     fn halt(&mut self, rule: Row, probe: Option<Duration>, at: Moment) {
+        self.on_probe = true;
         let probe = probe.map(|every| at.now.plus(every));
         self.hold = Hold::Halted { probe, rule: rule.map(Rule::name).unwrap_or_default() };
     }

@@ -134,6 +134,17 @@ fn a_trial_whose_task_died_does_not_block_for_good() {
 }
 
 #[test]
+fn a_permit_that_was_not_used_is_given_back() {
+    let mut gate = Gate::new("f");
+    refused(&mut gate, 0, "invalid_client");
+    login(&mut gate, HOUR).unwrap();
+    gate.login_ok(Time(HOUR), Duration::from_secs(1800));
+    assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));
+    gate.not_sent();
+    assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));
+}
+
+#[test]
 fn a_401_counts_once_per_token() {
     let mut gate = working();
     let expired = said(Origin::Api, 401, "token_verification_failed");
@@ -218,6 +229,48 @@ fn halts_have_their_names_and_keys() {
         assert_eq!(gate.holding().unwrap().until.is_some(), code == "0016", "{code}");
         assert_eq!(gate.holding().unwrap().rule.unwrap().on.codes(), [code]);
     }
+}
+
+#[test]
+fn what_two_feeds_meet_stops_all_and_one_goes_first() {
+    let mut gate = working();
+    assert!(matches!(gate.permit(Time(MINUTE)), Permit::Go { .. }), "a third feed's call, on its way");
+    let mut limited = said(Origin::Api, 429, "0008");
+    limited.retry_after = Some(Duration::from_secs(600));
+    gate.widen(&limited, at(MINUTE), &pace());
+    assert_eq!(closed_until(&mut gate, MINUTE), Some(11 * MINUTE));
+    gate.call_ok(1);
+    assert_eq!(closed_until(&mut gate, MINUTE), Some(11 * MINUTE), "an older call's success opens nothing");
+    assert!(matches!(gate.permit(Time(11 * MINUTE)), Permit::Go { generation: 1 }), "with the token it has");
+    assert!(closed_until(&mut gate, 11 * MINUTE).is_some(), "the others wait for what comes of it");
+    assert!(gate.call_ok(1));
+    assert!((0..9).all(|_| matches!(gate.permit(Time(11 * MINUTE)), Permit::Go { .. })));
+    assert_eq!(gate.state(Time(11 * MINUTE)), CredentialState::Ok);
+}
+
+#[test]
+fn a_missing_role_is_probed_by_one_feed_an_hour() {
+    let mut gate = working();
+    gate.widen(&said(Origin::Api, 403, "0002"), at(0), &pace());
+    let gate_again = Gate::restore(&gate.to_text(), at(1), &pace()).unwrap();
+    assert_eq!(gate_again.holding().unwrap().rule.unwrap().id, "M14");
+    assert_eq!(closed_until(&mut gate, 0), Some(HOUR));
+    // a lock is not loosened by it
+    let mut locked = working();
+    locked.call_fault(&said(Origin::Api, 401, "0010"), 1, at(0), &pace());
+    let before = locked.clone();
+    locked.widen(&said(Origin::Api, 403, "0002"), at(1), &pace());
+    assert_eq!(locked, before);
+}
+
+#[test]
+fn a_probe_of_a_halt_is_one_call_not_one_per_feed() {
+    let mut gate = working();
+    gate.call_fault(&said(Origin::Api, 403, "0016"), 1, at(0), &pace());
+    login(&mut gate, HOUR).unwrap();
+    gate.login_ok(Time(HOUR), Duration::from_secs(1800));
+    assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));
+    assert!(closed_until(&mut gate, HOUR).is_some());
 }
 
 #[test]

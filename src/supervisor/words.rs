@@ -47,6 +47,11 @@ pub fn key(rule: &Rule) -> String {
     format!("Ends with {}.", rule.clears.as_str())
 }
 
+/// What holds, what the daemon does at this tenant's pace, what to do, and what lifts it.
+pub fn held(rule: &Rule, pace: &Pace) -> String {
+    format!("{} The daemon {}. {} {}", rule.meaning, what_happens_at(rule, pace), rule.remedy, key(rule))
+}
+
 /// Where an answer comes from, for people.
 pub fn surface(origin: Origin) -> &'static str {
     match origin {
@@ -314,6 +319,11 @@ mod tests {
         let quick = Pace::new(Duration::from_secs(3), true, Overrides::default());
         let words = what_happens_at(locked, &quick);
         assert!(words.contains("for 18 s") && !words.contains("31 min"), "{words}");
+        let held = held(locked, &quick);
+        assert!(
+            held.contains("for 18 s") && held.ends_with(&key(locked)) && held.contains("`resume`"),
+            "{held}"
+        );
     }
 
     /// Times are the verdict's to tell, so that they can be told at a tenant's own pace.

@@ -79,7 +79,10 @@ table! {
     CREDENTIAL_EXPIRY = Gauge "credential_expiry_timestamp_seconds" "seconds" ["tenant"] "When the secret ends, as configured in secret_expires.";
     TOKEN_EXPIRY = Gauge "token_expiry_timestamp_seconds" "seconds" ["tenant"] "When the present access token ends.";
     RECOVERIES = Counter "recoveries_total" "recoveries" ["tenant", "status", "code", "action"] "Faults met, by what was done about them; tenant is empty for sinks and this machine.";
-    ALERT_ACTIVE = Gauge "alert_active" "state" ["tenant", "alert", "severity"] "1 while the recovery rule of this id needs attention.";
+    ALERT_ACTIVE = Gauge "alert_active" "state" ["tenant", "alert", "severity"] "1 while the alert is active, 0 while it may still pass by itself, absent when it is over; alert is the recovery rule's id, or a word where no rule stands for it.";
+    ALERT_DELIVERIES = Counter "alert_deliveries_total" "attempts" ["target", "result"] "Attempts to tell an alert target, by how they ended.";
+    ALERT_TARGET_UP = Gauge "alert_target_up" "state" ["target"] "1 when the last attempt reached the alert target.";
+    ALERTS_WAITING = Gauge "alerts_waiting" "alerts" ["target"] "Messages about alerts that the target has not confirmed.";
     GAPS_OPEN = Gauge "gaps_open" "gaps" ["tenant", "feed"] "Spans of time that were not collected.";
     GAP_SECONDS = Counter "gap_seconds_total" "seconds" ["tenant", "feed"] "Length of all spans that were not collected.";
     STORE_EVENTS = Gauge "store_events" "events" ["sink"] "Stored events that wait for the sink.";
@@ -252,6 +255,23 @@ pub fn api_quota_remaining(tenant: &str, calls: Option<u64>) {
 /// `alert` is a rule's id, a closed set; `tenant` is empty for sinks and this machine.
 pub fn alert_active(tenant: &str, alert: &str, severity: Grade, active: bool) {
     gauge(&ALERT_ACTIVE, &[tenant, alert, severity.as_str()]).set(f64::from(u8::from(active)));
+}
+/// An alert target is there: its counters begin at nought.
+pub fn begin_alert_target(target: &str) {
+    for attempt in Attempt::ALL {
+        counter(&ALERT_DELIVERIES, &[target, attempt.as_str()]).increment(0);
+    }
+}
+/// An attempt to tell an alert target ended.
+pub(super) fn alert_delivery(target: &str, result: Attempt) {
+    counter(&ALERT_DELIVERIES, &[target, result.as_str()]).increment(1);
+}
+/// Whether the last attempt reached the target, and how many messages wait for it.
+pub fn alert_target(target: &str, up: Option<bool>, waiting: u64) {
+    if let Some(up) = up {
+        gauge(&ALERT_TARGET_UP, &[target]).set(f64::from(u8::from(up)));
+    }
+    gauge(&ALERTS_WAITING, &[target]).set(waiting as f64);
 }
 /// Events that wait for `sink`, and when the oldest of them was stored.
 pub fn store_waiting(sink: &str, events: u64, oldest: Option<Time>) {

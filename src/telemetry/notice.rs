@@ -5,6 +5,7 @@
 //! Levels: *error* needs a person, *warn* may come to need one, *info* is the history of the daemon, *debug*
 //! is every exchange with the outside. Text of outside origin passes through [`super::escape::clean`].
 
+mod alert;
 mod feed;
 mod process;
 mod sink;
@@ -14,6 +15,7 @@ mod tenant;
 use std::fmt;
 use std::time::Duration;
 
+pub use alert::Alert;
 pub use feed::{Feed, Skip};
 pub use process::Process;
 pub use sink::Sink;
@@ -38,6 +40,7 @@ pub enum Notice<'a> {
     /// One destination; its name.
     Sink(&'a str, Sink<'a>),
     Store(Store<'a>),
+    Alert(Alert<'a>),
 }
 
 /// A fault together with what the supervisor decided.
@@ -75,6 +78,10 @@ impl Notice<'_> {
                 news.say(sink);
             }
             Notice::Store(news) => {
+                news.count();
+                news.say();
+            }
+            Notice::Alert(news) => {
                 news.count();
                 news.say();
             }

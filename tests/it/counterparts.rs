@@ -79,14 +79,12 @@ pub fn hostile() -> Simulator {
     Simulator::start(&["--events", "3000", "--seed", "51", "--scenario", "no_quota"])
 }
 
-#[test]
-fn rsyslog_over_tcp_takes_every_event_as_one_message() {
-    let simulator = hostile();
-    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+/// rsyslog with imtcp; `globals` are further parameters of its `global()`. The server, its port, the file it writes.
+fn rsyslog(site: &Site, globals: &str) -> (Server, u16, PathBuf) {
     let (port, out) = (free_port(), site.path("rsyslog.out"));
     let conf = site.path("rsyslog.conf");
     let text = format!(
-        "global(maxMessageSize=\"2m\" parser.escapeControlCharactersOnReceive=\"off\" workDirectory=\"{dir}\")\n\
+        "global(maxMessageSize=\"2m\" {globals} workDirectory=\"{dir}\")\n\
          module(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"{port}\" address=\"127.0.0.1\")\n\
          template(name=\"m\" type=\"string\" string=\"%msg%\\n\")\naction(type=\"omfile\" file=\"{out}\" template=\"m\")\n",
         dir = site.dir.path().display(),
@@ -94,21 +92,17 @@ fn rsyslog_over_tcp_takes_every_event_as_one_message() {
     );
     std::fs::write(&conf, text).expect("written");
     let pid = site.path("rsyslog.pid");
-    let _server = start(
+    let server = start(
         Path::new("/usr/sbin/rsyslogd"),
         &["-n", "-f", conf.to_str().expect("utf-8"), "-i", pid.to_str().expect("utf-8")],
         None,
     );
     listens(port);
-    let sink =
-        format!("[sinks.rsyslog]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\n");
-    delivers_to(&sink, &out, &site, &simulator);
+    (server, port, out)
 }
 
-#[test]
-fn syslog_ng_over_tls_takes_every_event_as_one_message() {
-    let simulator = hostile();
-    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+/// syslog-ng with TLS. The server, the sink's address and trust as TOML, the file it writes.
+fn syslog_ng_tls(site: &Site) -> (Server, String, PathBuf) {
     let (ca, cert, key) = certificates(site.dir.path());
     let (port, out) = (free_port(), site.path("syslog-ng.out"));
     let conf = site.path("syslog-ng.conf");
@@ -128,13 +122,68 @@ fn syslog_ng_over_tls_takes_every_event_as_one_message() {
         (conf.display().to_string(), at("sng.persist"), at("sng.ctl"), at("sng.pid"));
     let modules = format!("--module-path={}", modules.display());
     let args = ["-F", "--no-caps", "-f", &conf, "-R", &persist, "-c", &control, "-p", &pid, &modules];
-    let _server = start(&program, &args, Some(library));
+    let server = start(&program, &args, Some(library));
     listens(port);
-    let sink = format!(
-        "[sinks.sng]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tls\"\n\
+    let reach = format!(
+        "address = \"127.0.0.1:{port}\"\ntransport = \"tls\"\n\
          tls = {{ ca_file = {ca:?}, server_name = \"localhost\" }}\n"
     );
+    (server, reach, out)
+}
+
+#[test]
+fn rsyslog_over_tcp_takes_every_event_as_one_message() {
+    let simulator = hostile();
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let (_server, port, out) = rsyslog(&site, "parser.escapeControlCharactersOnReceive=\"off\"");
+    let sink =
+        format!("[sinks.rsyslog]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\n");
     delivers_to(&sink, &out, &site, &simulator);
+}
+
+#[test]
+fn syslog_ng_over_tls_takes_every_event_as_one_message() {
+    let simulator = hostile();
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let (_server, reach, out) = syslog_ng_tls(&site);
+    delivers_to(&format!("[sinks.sng]\ntype = \"syslog\"\n{reach}"), &out, &site, &simulator);
+}
+
+/// CEF through rsyslog as it is shipped, which rewrites control characters, and LEEF through syslog-ng: what they
+/// write is what a file sink of the same format has, line for line.
+#[test]
+fn cef_and_leef_arrive_intact() {
+    let simulator = hostile();
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let (_rsyslog, port, cef) = rsyslog(&site, "");
+    let (_syslog_ng, reach, leef) = syslog_ng_tls(&site);
+    let (cef_file, leef_file) = (site.path("cef.txt"), site.path("leef.txt"));
+    let sinks = format!(
+        "[sinks.cef]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tcp\"\nformat = \"cef\"\n\
+         [sinks.leef]\ntype = \"syslog\"\nformat = \"leef\"\n{reach}\
+         [sinks.cef-file]\ntype = \"file\"\npath = {cef_file:?}\nformat = \"cef\"\n\
+         [sinks.leef-file]\ntype = \"file\"\npath = {leef_file:?}\nformat = \"leef\"\n"
+    );
+    site.write(&simulator.url, ALL_FEEDS, &sinks);
+    site.run_once();
+    let sorted = |path: &Path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let mut lines: Vec<_> = text.lines().map(|line| line.trim_start().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    for (written, expected, begin) in
+        [(cef, cef_file, "CEF:0|Mimecast|"), (leef, leef_file, "LEEF:2.0|Mimecast|")]
+    {
+        let expected = sorted(&expected);
+        assert!(expected.len() >= 2000, "{} events", expected.len());
+        assert!(expected.iter().all(|line| line.starts_with(begin)));
+        assert!(expected.iter().any(|line| line.contains("<U+")), "nothing hostile was in it");
+        eventually("the server to write everything", || {
+            (sorted(&written).len() >= expected.len()).then_some(())
+        });
+        assert_eq!(sorted(&written), expected);
+    }
 }
 
 /// syslog-ng conflicts with rsyslog in apt, so `scripts/test` unpacks it beside the system and names the folder:

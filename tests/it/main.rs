@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed; real processes live in real time"
 )]
 
+mod alerts;
 mod bad_input;
 mod counterparts;
 mod crash;

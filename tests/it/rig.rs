@@ -217,7 +217,8 @@ impl Daemon {
     pub fn admin(&self) -> String {
         eventually("the admin address in the log", || {
             let log = self.log();
-            let at = log.rfind("http://127.0.0.1:")?;
+            let said = "status page ";
+            let at = log.rfind(&format!("{said}http://127.0.0.1:"))? + said.len();
             let url: String =
                 log[at..].chars().take_while(|c| !c.is_whitespace() && *c != '"' && *c != '\u{1b}').collect();
             Some(url.trim_end_matches('/').to_owned())

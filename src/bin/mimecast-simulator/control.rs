@@ -187,6 +187,9 @@ fn set_clock(world: &World, request: &Request) -> Result<Response, String> {
     let offset = dates::parse_offset(text)
         .ok_or_else(|| format!("`offset` wants something like -8d, not `{text}`"))?;
     world.clock.set_offset(offset);
+    let now = world.clock.now();
+    let mut stage = hold(&world.stage);
+    stage.since = stage.since.min(now); // a scenario does not begin in the future
     Ok(json_answer(200, format!("{}\n", json!({"client_time": dates::iso(world.clock.wire())}))))
 }
 

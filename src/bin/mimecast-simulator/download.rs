@@ -101,7 +101,8 @@ pub async fn answer(
     }
     if verdict.has(Effect::Redirect) {
         let mut response = respond(302, None, Body::empty());
-        if let Ok(to) = HeaderValue::from_str(&format!("http://{}/trap{}", request.host, request.path)) {
+        // one hop to where a link might have led is fine; this is where cloud machines keep their secrets
+        if let Ok(to) = HeaderValue::from_str(&format!("http://169.254.169.254/trap{}", request.path)) {
             response.headers_mut().insert(header::LOCATION, to);
         }
         return response;

@@ -28,6 +28,8 @@ mod listing;
 mod message;
 mod mta;
 mod mta_records;
+#[cfg(test)]
+mod outage_tests;
 mod presets;
 mod query;
 mod quota;

@@ -136,7 +136,7 @@ pub const PRESETS: &[Preset] = &[
         "redirect",
         "2",
         "on file per=feed first={} effect=redirect",
-        "downloads answer 302, the first 2 of a feed",
+        "downloads answer 302 to 169.254.169.254, the first 2 of a feed",
     ),
     preset(
         "caught-up-with-files",

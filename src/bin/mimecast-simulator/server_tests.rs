@@ -99,9 +99,10 @@ pub fn sum<'a>(records: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
 }
 
 /// Reads a batch feed to its end, as a client would.
-async fn drain(world: &Arc<World>, bearer: &str, kind: &str, label: &str) -> Vec<Vec<u8>> {
+pub async fn drain(world: &Arc<World>, bearer: &str, kind: &str, label: &str) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
-    let mut query = format!("type={label}&pageSize=7&dateRangeStartsAt={}", dates::day(NOW - 6 * HOUR));
+    let mut query =
+        format!("type={label}&pageSize=7&dateRangeStartsAt={}", dates::day(world.clock.wire() - 7 * DAY));
     loop {
         let page = list(world, bearer, kind, &query).await;
         assert_eq!(page.status, 200, "{}", page.text());
@@ -353,7 +354,7 @@ async fn scenarios_of_the_listing() {
     set("redirect").await;
     assert_eq!(
         download(&world, &start["value"][0]).await.headers["location"].to_str().unwrap().find("/trap/"),
-        Some(15)
+        Some(22)
     );
     assert_eq!(send(&world, "POST", "/_sim/scenario", &[], "thrott").await.status, 400);
 }

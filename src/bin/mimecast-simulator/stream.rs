@@ -108,8 +108,8 @@ struct Found {
     caught_up: bool,
 }
 
-/// Reads one type after the other.
-fn gather(world: &World, tenant: &Tenant, ask: &Ask) -> Found {
+/// Reads one type after the other; what does not arrive is not handed out.
+fn gather(world: &World, tenant: &Tenant, ask: &Ask, arrives: bool) -> Found {
     let mut found = Found { objects: Vec::new(), next: ask.positions.clone(), caught_up: false };
     let mut looked = 0;
     let mut pen = Pen::new(&tenant.code(), Default::default());
@@ -129,7 +129,9 @@ fn gather(world: &World, tenant: &Tenant, ask: &Ask) -> Found {
                 pen.write(wanted.feed, &run.nth(number), &mut record);
                 *next = run.first_event + number + 1;
                 if wanted.subtype.is_none() || wanted.subtype.as_deref() == pen.subtype {
-                    state.second.hand(run.first_event + number, &record);
+                    if arrives {
+                        state.second.hand(run.first_event + number, &record);
+                    }
                     found.objects.push(record);
                 }
             }
@@ -147,7 +149,7 @@ pub fn answer(world: &World, kind: Kind, asked: &Asked) -> Response {
     };
     let found = match world.options(&tenant.name).quiet {
         true => Found { objects: Vec::new(), next: ask.positions.clone(), caught_up: true },
-        false => gather(world, tenant, &ask),
+        false => gather(world, tenant, &ask, !verdict.has(Effect::Cut)),
     };
     let mut body = b"{".to_vec();
     if !verdict.has(Effect::NoValue) {

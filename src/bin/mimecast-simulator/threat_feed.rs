@@ -6,6 +6,7 @@ use crate::dates::{self, DAY};
 use crate::feeds::Feed;
 use crate::query::{seal, unseal};
 use crate::records::Pen;
+use crate::scenario::Effect;
 use crate::threat_records::{TABLE_HEAD, uuid};
 use crate::window::{Asked, fail, read_body, time_field};
 use crate::world::{FeedState, Tenant, World};
@@ -27,6 +28,8 @@ struct Ask {
     position: u64,
     table: bool,
     zip: bool,
+    /// The connection does not break off.
+    arrives: bool,
 }
 
 /// The feed that a request names in its body.
@@ -62,6 +65,7 @@ fn read_ask(world: &World, feed: &Feed, asked: &Asked) -> Result<Ask, Box<Reply>
         position: 0,
         table,
         zip: field("compress").and_then(Value::as_bool).unwrap_or(false),
+        arrives: !asked.verdict.has(Effect::Cut),
     };
     match field("token").and_then(Value::as_str).filter(|t| !t.is_empty()) {
         None => Ok(ask),
@@ -114,7 +118,9 @@ fn document(
         let start = body.len();
         pen.write(feed, &run.nth(number), &mut body);
         let books = if ask.table { &mut state.second } else { &mut state.rows };
-        books.hand(run.first_event + number, body.get(start..).unwrap_or_default());
+        if ask.arrives {
+            books.hand(run.first_event + number, body.get(start..).unwrap_or_default());
+        }
         if ask.table {
             body.push(b'\n');
         }

@@ -209,7 +209,10 @@ impl Page<'_> {
             pen.write(self.feed, &run.nth(number), body);
             let record = body.get(start..).unwrap_or_default();
             let books = if self.function.second { &mut state.second } else { &mut state.rows };
-            books.hand(run.first_event + number, record);
+            // Of an answer that breaks off nothing arrives.
+            if !self.has(Effect::Cut) {
+                books.hand(run.first_event + number, record);
+            }
         }
     }
 
@@ -239,19 +242,63 @@ fn sent_token(body: &[u8]) -> Option<String> {
 /// A visible row: its time, its run, its number there.
 type Row = (i64, usize, u64);
 
-/// All rows of the span that can be had at `now`, oldest first. Both ends belong to it; rows are dated to the
-/// second, as they are shown.
-fn rows(state: &FeedState, from: i64, to: i64, now: i64, kept: i64) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (index, run) in state.runs.iter().enumerate() {
-        let first = run.first_at(from).max(run.first_kept(now, kept));
-        let end = run.first_at(to.saturating_add(dates::SECOND));
-        rows.extend((first..end).filter(|&n| run.visible_from(n) <= now).map(|n| (run.at(n), index, n)));
-    }
-    if state.runs.len() > 1 {
+/// The rows of a span, oldest first.
+enum Rows {
+    /// They follow each other in one run: nothing has to be written down, however many they are.
+    Span {
+        run: Run,
+        index: usize,
+        first: u64,
+        end: u64,
+    },
+    List(Vec<Row>),
+}
+
+impl Rows {
+    /// All rows of the span that can be had at `now`. Both ends belong to it; rows are dated to the second, as they
+    /// are shown.
+    fn of(state: &FeedState, from: i64, to: i64, now: i64, kept: i64) -> Rows {
+        let spans: Vec<(usize, &Run, u64, u64)> = state
+            .runs
+            .iter()
+            .enumerate()
+            .map(|(index, run)| {
+                let first = run.first_at(from).max(run.first_kept(now, kept));
+                (index, run, first, run.first_at(to.saturating_add(dates::SECOND)))
+            })
+            .filter(|(.., first, end)| first < end)
+            .collect();
+        if let [(index, run, first, end)] = spans.as_slice()
+            && run.late_by == 0
+            && run.behind == 0
+        {
+            return Rows::Span { run: **run, index: *index, first: *first, end: *end };
+        }
+        let visible = spans.into_iter().flat_map(|(index, run, first, end)| {
+            let seen = (first..end).filter(move |&n| run.visible_from(n) <= now);
+            seen.map(move |n| (run.at(n), index, n))
+        });
+        let mut rows: Vec<Row> = visible.collect();
         rows.sort_unstable();
+        Rows::List(rows)
     }
-    rows
+
+    fn len(&self) -> u64 {
+        match self {
+            Rows::Span { first, end, .. } => end - first,
+            Rows::List(rows) => rows.len() as u64,
+        }
+    }
+
+    fn get(&self, place: u64) -> Option<Row> {
+        match self {
+            Rows::Span { run, index, first, end } => {
+                let number = first.saturating_add(place);
+                (number < *end).then(|| (run.at(number), *index, number))
+            }
+            Rows::List(rows) => usize::try_from(place).ok().and_then(|at| rows.get(at)).copied(),
+        }
+    }
 }
 
 /// The rows of one page.
@@ -263,16 +310,12 @@ struct Selected {
     total: u64,
 }
 
-fn select(rows: &[Row], ask: &Ask) -> Selected {
-    let (offset, size) =
-        (usize::try_from(ask.offset).unwrap_or(usize::MAX), usize::try_from(ask.size).unwrap_or(0));
-    let page: Vec<Row> = if ask.oldest_first {
-        rows.iter().skip(offset).take(size).copied().collect()
-    } else {
-        rows.iter().rev().skip(offset).take(size).copied().collect()
-    };
-    let more = rows.len().saturating_sub(offset) > page.len();
-    Selected { rows: page, more, total: rows.len() as u64 }
+fn select(rows: &Rows, ask: &Ask) -> Selected {
+    let total = rows.len();
+    let end = ask.offset.saturating_add(ask.size).min(total);
+    let place = |n: u64| if ask.oldest_first { n } else { total - 1 - n };
+    let page: Vec<Row> = (ask.offset..end).filter_map(|n| rows.get(place(n))).collect();
+    Selected { rows: page, more: end < total, total }
 }
 
 /// What the door knows about a call.
@@ -293,8 +336,8 @@ pub fn answer(world: &World, function: &'static Function, feed: &'static Feed, a
     let Some(mut state) = tenant.feed(feed) else { return json_answer(500, "") };
     let nothing = ask.own || world.options(&tenant.name).quiet;
     let all = match nothing {
-        true => Vec::new(),
-        false => rows(&state, ask.from, ask.to, world.clock.now(), feed.kept()),
+        true => Rows::List(Vec::new()),
+        false => Rows::of(&state, ask.from, ask.to, world.clock.now(), feed.kept()),
     };
     let mut selected = select(&all, &ask);
     if page.has(Effect::EmptyPage) {

@@ -26,6 +26,8 @@ pub enum Process<'a> {
     Stopped { took: Duration, waiting: u64 },
     /// `run --once` ends although something is left to do.
     Unfinished { words: &'a str },
+    /// An operator moved positions or wants gaps fetched; `words` say what was done.
+    CarriedOut { words: &'a str },
     /// An operator lifted what held this scope back.
     Resumed { scope: &'a str },
     /// A new configuration is in force; `changes` says what is different.
@@ -54,6 +56,11 @@ impl Process<'_> {
                 info!(target: "mimecollectd", version, tenants, feeds, sinks, admin = listen,
                     took_ms = took.as_millis() as u64,
                     "mimecollectd {version} runs: {feeds} feeds of {tenants} tenants into {sinks} sinks{page}");
+            }
+            Process::CarriedOut { words } => {
+                for line in words.lines() {
+                    info!(target: "mimecollectd", "asked for by an operator: {}", clean(line));
+                }
             }
             Process::Stopping { why } => info!(target: "mimecollectd", "stopping: {}", clean(why)),
             Process::Stopped { took, waiting } => {

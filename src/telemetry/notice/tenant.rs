@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{Incident, Next, Span, at, say_at};
 use crate::clock::Time;
+use crate::fault::Fault;
 use crate::telemetry::escape::clean;
 use crate::telemetry::label::CredentialState;
 use crate::telemetry::metrics;
@@ -21,6 +22,8 @@ pub enum Tenant<'a> {
     CredentialClosed { state: CredentialState, incident: Incident<'a>, until: Option<Time> },
     /// The credential works again after having been closed for so long.
     CredentialOpened { closed_for: Duration },
+    /// Mimecast used a code that no row of the recovery table names, for the first time.
+    UnknownCode { fault: &'a Fault, rule: &'a str },
     /// The configured end of the secret is near or past (negative days).
     SecretExpiring { expires: Time, days: i64 },
 }
@@ -32,6 +35,7 @@ impl Tenant<'_> {
             Tenant::CredentialClosed { incident, .. } => incident.count(tenant),
             Tenant::TokenObtained { .. }
             | Tenant::CredentialOpened { .. }
+            | Tenant::UnknownCode { .. }
             | Tenant::SecretExpiring { .. } => {}
         }
     }
@@ -52,6 +56,11 @@ impl Tenant<'_> {
                 info!(target: "mimecollectd::tenant", tenant, closed_for_ms = closed_for.as_millis() as u64,
                     "credential of {tenant} works again after {}; its feeds go on where they stopped",
                     Span(*closed_for));
+            }
+            Tenant::UnknownCode { fault, rule } => {
+                warn!(target: "mimecollectd::tenant", tenant, rule, status = fault.status(),
+                    code = fault.code_str(), "{tenant}: a code that the recovery table does not know: {}. Row {rule} \
+                    answers for it; please report the code, or give it a rule in [recovery]", clean(&fault.to_string()));
             }
             Tenant::SecretExpiring { expires, days } => {
                 let when = if *days < 0 { "has ended" } else { "ends" };

@@ -1,0 +1,202 @@
+//! `cursor`: where reading stands in each feed, and how to move it.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::asking::ask;
+use super::{Common, Printed, block_on, done, load};
+use crate::clock::{Clock, Time};
+use crate::config::Settings;
+use crate::daemon::positions::in_scope;
+use crate::daemon::requests::Request;
+use crate::mimecast::catalogue;
+use crate::mimecast::position::Position;
+use crate::mimecast::reach::Known;
+use crate::setup_error::{ExitCode, SetupError};
+use crate::store::{FeedRow, Store};
+
+/// What can be done with positions. A scope is `acme`, `acme/audit` or `acme/siem.*`.
+#[derive(Subcommand)]
+pub enum Cursor {
+    /// Every feed: how far it is read, and when its position last moved.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// One feed's position in full.
+    Show {
+        #[command(flatten)]
+        common: Common,
+        /// `acme/audit`.
+        scope: String,
+    },
+    /// Read feeds from a time on: back, or forward over a span that then is a gap.
+    Set {
+        #[command(flatten)]
+        common: Common,
+        scope: String,
+        /// A time (2026-01-31T09:30:00Z), a day (2026-01-31), or how long ago (36h).
+        #[arg(long, value_parser = since)]
+        since: Time,
+        /// Also store and deliver again what is known already, under the same event ids.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Begin feeds as if they had never been polled, at their lookback.
+    Reset {
+        #[command(flatten)]
+        common: Common,
+        scope: String,
+        /// Also store and deliver again what is known already, under the same event ids.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Let the feeds of a tenant begin where those of another, or its own of API 1.0, stopped.
+    Migrate {
+        #[command(flatten)]
+        common: Common,
+        /// Whose feeds stopped.
+        from: String,
+        /// Whose feeds go on; the same tenant when it has changed from API 1.0 to 2.0.
+        to: Option<String>,
+    },
+}
+
+/// Prints positions, or has them moved by the daemon (without one: in the store) and prints what was done.
+pub fn cursor(verb: &Cursor) -> Printed {
+    match verb {
+        Cursor::List { common } => list(common),
+        Cursor::Show { common, scope } => show(common, scope),
+        Cursor::Set { common, scope, since, again } => {
+            ask(&Request::CursorSet { scope: scope.clone(), since: *since, again: *again }, common)
+        }
+        Cursor::Reset { common, scope, again } => {
+            ask(&Request::CursorReset { scope: scope.clone(), again: *again }, common)
+        }
+        Cursor::Migrate { common, from, to } => {
+            let to = to.clone().unwrap_or_else(|| from.clone());
+            ask(&Request::CursorMigrate { from: from.clone(), to }, common)
+        }
+    }
+}
+
+/// A time as people write it.
+fn since(text: &str) -> Result<Time, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Clock::System.now().minus(ago));
+    }
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let stamp = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
+    stamp.map(|stamp| Time(stamp.as_millisecond())).ok_or_else(|| {
+        "write a time (2026-01-31T09:30:00Z), a day (2026-01-31, UTC) or how long ago (36h)".to_owned()
+    })
+}
+
+/// A feed's position, read.
+struct Standing {
+    row: FeedRow,
+    read_to: Option<Time>,
+    words: String,
+}
+
+fn standings(settings: &Settings) -> Result<Vec<Standing>, SetupError> {
+    let rows = block_on(async {
+        let store = Store::open_read_only(&settings.state_dir).await?;
+        store.feeds().await.map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
+    })??;
+    Ok(rows.into_iter().map(standing).collect())
+}
+
+fn standing(row: FeedRow) -> Standing {
+    let known = Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+    let now = Clock::System.now();
+    let (read_to, words) = match catalogue::find(row.key.feed) {
+        _ if row.cursor.is_unset() => (None, "never polled; starts at its lookback".to_owned()),
+        None => (None, "a feed this version does not know".to_owned()),
+        Some(feed) => match Position::open(feed, &row.cursor, now, feed.retention) {
+            Ok(position) => (position.read_to(known), position.describe()),
+            Err(fault) => (None, fault.detail),
+        },
+    };
+    Standing { row, read_to, words }
+}
+
+fn list(common: &Common) -> Printed {
+    let all = standings(&load(common)?)?;
+    if common.json {
+        let rows: Vec<_> = all.iter().map(as_json).collect();
+        return done(format!("{:#}\n", serde_json::Value::from(rows)));
+    }
+    let mut text = format!("{:<40} {:<26} {:<26} position\n", "feed", "read up to", "moved");
+    for standing in &all {
+        text.push_str(&format!(
+            "{:<40} {:<26} {:<26} {}\n",
+            standing.row.key.to_string(),
+            shown(standing.read_to),
+            shown(standing.row.cursor_updated),
+            standing.words
+        ));
+    }
+    done(text)
+}
+
+fn shown(at: Option<Time>) -> String {
+    at.map_or_else(|| "-".to_owned(), Time::rfc3339)
+}
+
+fn show(common: &Common, scope: &str) -> Printed {
+    let all = standings(&load(common)?)?;
+    let found: Vec<_> = all.iter().filter(|standing| in_scope(scope, &standing.row.key)).collect();
+    if found.is_empty() {
+        let text = format!("{scope:?} names no feed of the store; `cursor list` shows them");
+        return Err(SetupError::new(ExitCode::Usage, text));
+    }
+    if common.json {
+        let rows: Vec<_> = found.iter().map(|standing| as_json(standing)).collect();
+        return done(format!("{:#}\n", serde_json::Value::from(rows)));
+    }
+    let mut text = String::new();
+    for Standing { row, read_to, words } in found {
+        text.push_str(&format!(
+            "{}\n  position     {words}\n  read up to   {}\n  newest event {}\n  up to date   {}\n  moved        {}\n  \
+             main text    {}\n  side text    {}\n\n",
+            row.key,
+            shown(*read_to),
+            shown(row.last_event_time),
+            shown(row.complete),
+            shown(row.cursor_updated),
+            if row.cursor.is_unset() { "-" } else { &row.cursor.0 },
+            if row.side.is_unset() { "-" } else { &row.side.0 },
+        ));
+    }
+    done(text)
+}
+
+fn as_json(standing: &Standing) -> serde_json::Value {
+    let Standing { row, read_to, words } = standing;
+    json!({
+        "feed": row.key.to_string(),
+        "position": words,
+        "read_to": read_to.map(Time::rfc3339),
+        "newest_event": row.last_event_time.map(Time::rfc3339),
+        "up_to_date": row.complete.map(Time::rfc3339),
+        "moved": row.cursor_updated.map(Time::rfc3339),
+        "cursor": row.cursor.0,
+        "side": row.side.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_write_them() {
+        assert_eq!(since("2026-01-31").unwrap().rfc3339(), "2026-01-31T00:00:00.000Z");
+        assert_eq!(since("2026-01-31T09:30:00Z").unwrap().rfc3339(), "2026-01-31T09:30:00.000Z");
+        assert_eq!(since("2026-01-31T09:30:00+02:00").unwrap().rfc3339(), "2026-01-31T07:30:00.000Z");
+        let ago = Clock::System.now().since(since("36h").unwrap()).as_secs();
+        assert!((129_600..129_700).contains(&ago), "{ago}");
+        assert!(since("yesterday").is_err());
+    }
+}

@@ -1,0 +1,344 @@
+//! Everything that can be wrong, found in one place: what `status`, the page, `alert_active` and the alerts that
+//! people get are made from, so that none of them can know more than another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::board::{Parts, SinkView, TenantView};
+use crate::alerting::outbox;
+use crate::clock::Time;
+use crate::cursor::FeedKey;
+use crate::limits::{
+    ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
+    SECRET_WARNING_DAYS,
+};
+use crate::scheduler::live::FeedLive;
+use crate::store::{Aside, Usage};
+use crate::supervisor::alert::{Finding, Key, patience};
+use crate::supervisor::policy;
+use crate::supervisor::rule::{Rule, Scope, Severity, Verdict};
+use crate::supervisor::spread::UnknownCode;
+use crate::telemetry::label::FeedState;
+use crate::telemetry::notice::Span;
+
+/// What only the store can tell, as of its last look.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub usage: Option<Usage>,
+    /// Quarantined or refused in the last day.
+    pub aside: Vec<Aside>,
+    /// Open gaps of each feed that has any.
+    pub gaps: Vec<(FeedKey, u64, Option<Time>)>,
+    /// Accounts that do not balance, in words.
+    pub unbalanced: Vec<String>,
+    pub time_to_loss: Option<Duration>,
+}
+
+/// What is wrong now, and of whom nobody can say yet.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub findings: Vec<Finding>,
+    /// Scopes that have not been asked since the start.
+    pub unsettled: BTreeSet<String>,
+}
+
+/// Looks at everything once. `full`: collection pauses for want of room.
+pub fn find(parts: &Parts, facts: &Facts, full: bool, (started, now): (Option<Time>, Time)) -> Found {
+    let mut found = Found::default();
+    for view in &parts.tenants {
+        tenant(view, (started, now), &mut found);
+    }
+    for view in &parts.sinks {
+        sink(view, facts, now, &mut found);
+    }
+    for view in &parts.targets {
+        let (scope, live) = (format!("{}{}", outbox::SCOPE, view.name), view.state.borrow().clone());
+        match live.rule.filter(|rule| tells(rule)) {
+            Some(rule) => {
+                let words = live.why.unwrap_or_default();
+                let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
+                found.findings.push(Finding { waiting: 0, ..finding });
+            }
+            None if live.up.is_none() => drop(found.unsettled.insert(scope)),
+            None => {}
+        }
+    }
+    found.findings.extend(store(facts, full));
+    found.findings.extend(put_aside(&facts.aside));
+    found.findings.extend(facts.gaps.iter().map(gap));
+    if let Some(why) = &parts.refused {
+        found.findings.push(refused(why));
+    }
+    one_of_each(&mut found.findings);
+    found
+}
+
+fn key(tenant: &str, scope: &str, alert: &str) -> Key {
+    Key { tenant: tenant.to_owned(), scope: scope.to_owned(), alert: alert.to_owned() }
+}
+
+/// What a row of the recovery table says about a fault.
+fn by_rule(rule: &Rule, key: Key, (since, now): (Option<Time>, Time), words: String) -> Finding {
+    let lasting = since.map_or(Duration::ZERO, |since| now.since(since));
+    Finding {
+        key,
+        severity: rule.severity_after(lasting),
+        title: rule.title.to_owned(),
+        words: if words.is_empty() { rule.meaning.to_owned() } else { words },
+        remedy: rule.remedy.to_owned(),
+        clears: rule.clears.as_str().to_owned(),
+        since,
+        patience: patience(rule).unwrap_or_default(),
+        stage: 0,
+        waiting: 0,
+    }
+}
+
+/// What no row stands for.
+fn by_word(key: Key, severity: Severity, words: String, (remedy, clears): (&str, &str)) -> Finding {
+    Finding {
+        title: key.alert.clone(),
+        key,
+        severity,
+        words,
+        remedy: remedy.to_owned(),
+        clears: clears.to_owned(),
+        since: None,
+        patience: Duration::ZERO,
+        stage: 0,
+        waiting: 0,
+    }
+}
+
+/// It is worth telling, now or when it lasts.
+fn tells(rule: &Rule) -> bool {
+    patience(rule).is_some() || matches!(rule.verdict, Verdict::Halt { .. } | Verdict::Lockout { .. })
+}
+
+fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut Found) {
+    let (name, credential) = (view.settings.name.as_str(), view.credential.borrow().clone());
+    if let Some(rule) = credential.rule.filter(|rule| tells(rule)) {
+        let words = credential.words.clone().unwrap_or_default();
+        found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
+    }
+    for (feed, live) in &view.feeds {
+        let live = live.borrow().clone();
+        let settings = view.settings.feeds.iter().find(|settings| settings.name == feed.feed);
+        let silent = (credential.rule.is_none() && live.rule.is_none())
+            .then(|| silence(feed, &live, settings.map(|settings| settings.poll_interval)?, (started?, now)))
+            .flatten();
+        found.findings.extend(silent);
+        if live.rule.is_none() && !matches!(live.state, FeedState::CaughtUp | FeedState::Collecting) {
+            found.unsettled.insert(feed.to_string()); // what held it before a restart may hold it still
+        }
+        found.findings.extend(of_feed(feed, &live, now));
+    }
+    let unknown = |live: &FeedLive| {
+        live.rule.is_none() && matches!(live.state, FeedState::Starting | FeedState::BackingOff)
+    };
+    if view.feeds.iter().any(|(_, live)| unknown(&live.borrow())) {
+        found.unsettled.insert(name.to_owned());
+    }
+    if let Some(ends) = view.settings.secret_expires {
+        found.findings.extend(secret_ends(name, ends, now));
+    }
+    found.findings.extend(unknown_codes(name, &credential.unknown_codes, now));
+    if let Some(skew) = credential.skew_ms
+        && let Some(rule) = policy::by_id("L06")
+    {
+        let words = format!("this machine's clock differs from Mimecast's by {:.0} s", skew as f64 / 1000.0);
+        let clears = "a clock that agrees with Mimecast's within a minute".to_owned();
+        found
+            .findings
+            .push(Finding { clears, ..by_rule(rule, key(name, name, rule.id), (None, now), words) });
+    }
+}
+
+/// Codes of Mimecast that the recovery table does not name (recovery row H12), for a day after the newest.
+fn unknown_codes(tenant: &str, known: &[UnknownCode], now: Time) -> Option<Finding> {
+    let recent = known.iter().filter(|code| now.since(code.first) < ALERT_ASIDE_MEMORY);
+    let names: Vec<String> = recent.map(|code| format!("{}/{}", code.status, code.code)).collect();
+    let words = match names.len() {
+        0 => return None,
+        1 => format!("Mimecast answered with a code that this version does not know: {}", names.join(", ")),
+        _ => format!("Mimecast answered with codes that this version does not know: {}", names.join(", ")),
+    };
+    let remedy = ("Please report it: it was treated like its status alone.", "a day without another one");
+    let stage = names.len() as u64;
+    Some(Finding { stage, ..by_word(key(tenant, tenant, "unknown_code"), Severity::Warn, words, remedy) })
+}
+
+/// What holds one feed back; what holds the whole credential, tenant or store is told once, with them.
+fn of_feed(feed: &FeedKey, live: &FeedLive, now: Time) -> Option<Finding> {
+    let rule = live.rule.filter(|rule| tells(rule))?;
+    let scope = match rule.scope {
+        Scope::Credential | Scope::Tenant => return None,
+        Scope::Process if matches!(rule.verdict, Verdict::PauseIntake { .. }) => return None,
+        Scope::Host | Scope::Process => feed.tenant.clone(),
+        Scope::Item | Scope::File | Scope::Feed | Scope::Sink => feed.to_string(),
+    };
+    let words = live.why.clone().unwrap_or_default();
+    Some(by_rule(rule, key(&feed.tenant, &scope, rule.id), (live.since, now), words))
+}
+
+/// A feed that nothing holds back, and that has not answered for too long.
+fn silence(
+    feed: &FeedKey,
+    live: &FeedLive,
+    interval: Duration,
+    (started, now): (Time, Time),
+) -> Option<Finding> {
+    let last = live.last_success.map_or(started, |last| last.max(started));
+    if now.since(last) < interval * ALERT_SILENT_INTERVALS + ALERT_SILENT_SLACK {
+        return None;
+    }
+    let words = format!("no answer for {}, which is asked every {}", Span(now.since(last)), Span(interval));
+    let remedy = ("Look at its line in `status`, and at the log.", "the next good answer");
+    let key = key(&feed.tenant, &feed.to_string(), "no_success");
+    Some(Finding { since: Some(last), ..by_word(key, Severity::Error, words, remedy) })
+}
+
+fn secret_ends(tenant: &str, ends: Time, now: Time) -> Option<Finding> {
+    let days = (ends.0 - now.0).div_euclid(86_400_000);
+    let (stage, severity) = match days {
+        ..=1 => (4, Severity::Critical),
+        2..=7 => (3, Severity::Error),
+        8..=14 => (2, Severity::Warn),
+        days if days <= SECRET_WARNING_DAYS => (1, Severity::Warn),
+        _ => return None,
+    };
+    let date = ends.rfc3339();
+    let date = date.get(..10).unwrap_or_default();
+    let words =
+        if days < 0 { format!("the secret ended on {date}") } else { format!("the secret ends on {date}") };
+    let remedy = (
+        "Create a new secret in Mimecast, put it where the configuration points, and correct `secret_expires`.",
+        "a later `secret_expires` and a reload",
+    );
+    Some(Finding { stage, ..by_word(key(tenant, tenant, "secret_expiring"), severity, words, remedy) })
+}
+
+fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
+    let (scope, live) = (format!("sink:{}", view.settings.name), view.state.borrow().clone());
+    let usage =
+        facts.usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == view.settings.name);
+    match live.rule.filter(|rule| tells(rule)) {
+        Some(rule) => {
+            let waiting = usage.map_or(0, |usage| usage.events_waiting);
+            let words = live.why.unwrap_or_default();
+            let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
+            found.findings.push(Finding { waiting, ..finding });
+        }
+        None if live.up.is_none() => drop(found.unsettled.insert(scope)),
+        None => {}
+    }
+}
+
+fn store(facts: &Facts, full: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let at = |alert: &str| key("", "store", alert);
+    let usage = facts.usage.as_ref();
+    if full && let Some(rule) = policy::by_id("L01") {
+        let disk = usage.is_some_and(|usage| usage.disk_full);
+        let words = if disk { "the disk is full" } else { "the store is at [store] max_size" };
+        findings.push(by_rule(rule, at(rule.id), (None, Time(0)), words.to_owned()));
+    } else if let Some(usage) = usage
+        && u128::from(usage.bytes_used) * 100 > u128::from(usage.limit) * u128::from(ALERT_STORE_PERCENT)
+    {
+        let percent = u128::from(usage.bytes_used) * 100 / u128::from(usage.limit.max(1));
+        let words =
+            format!("undelivered events fill {percent} % of [store] max_size; at 100 % collection pauses");
+        let remedy =
+            ("Get the slow sink going, or raise `store.max_size`.", "sinks that have taken enough events");
+        findings.push(by_word(at("store_filling"), Severity::Warn, words, remedy));
+    }
+    if let Some(left) = facts.time_to_loss.filter(|left| *left < ALERT_LOSS_NEAR) {
+        let words = format!("at this pace the first events are lost in {}", Span(left));
+        let remedy = (
+            "Get going what stands still: the other alerts say what.",
+            "a feed that answers again, or a sink that takes events",
+        );
+        findings.push(by_word(at("data_loss_near"), Severity::Critical, words, remedy));
+    }
+    if let Some(first) = facts.unbalanced.first() {
+        let more = match facts.unbalanced.len() {
+            1 => String::new(),
+            n => format!("; and {} more", n - 1),
+        };
+        let remedy =
+            ("Keep the store as it is and report this: it must not happen.", "accounts that balance");
+        findings.push(by_word(
+            at("accounts_unbalanced"),
+            Severity::Critical,
+            format!("{first}{more}"),
+            remedy,
+        ));
+    }
+    findings
+}
+
+/// Quarantine and dead letters of the last day, a finding for each feed and each sink.
+fn put_aside(aside: &[Aside]) -> Vec<Finding> {
+    let mut sums: BTreeMap<Key, (u64, Time, &str)> = BTreeMap::new();
+    for item in aside {
+        let key = match &item.sink {
+            Some(sink) => key("", &format!("sink:{sink}"), "dead_letters"),
+            None => key(&item.feed.tenant, &item.feed.to_string(), "quarantine"),
+        };
+        let sum = sums.entry(key).or_insert((0, item.newest, &item.words));
+        sum.0 += item.items;
+        if item.newest >= sum.1 {
+            (sum.1, sum.2) = (item.newest, &item.words);
+        }
+    }
+    let finding = |(key, (items, _, words)): (Key, (u64, Time, &str))| {
+        let refused = key.alert == "dead_letters";
+        let what = if refused {
+            "events were refused for good in the last day; the newest"
+        } else {
+            "items could not be read in the last day; the newest"
+        };
+        let remedy = if refused {
+            "Look at `mimecollectd dead-letters list` and at what the sink says."
+        } else {
+            "Look at `mimecollectd quarantine list`; report it if Mimecast sent it so."
+        };
+        let clears = "a day without another one";
+        // told anew when it is ten times as much, not with every item
+        let stage = u64::from(items.checked_ilog10().unwrap_or(0));
+        let words = format!("{items} {what}: {words}");
+        Finding { stage, ..by_word(key, Severity::Error, words, (remedy, clears)) }
+    };
+    sums.into_iter().map(finding).collect()
+}
+
+fn gap((feed, gaps, newest): &(FeedKey, u64, Option<Time>)) -> Finding {
+    let words = match gaps {
+        1 => "a span of time was not collected".to_owned(),
+        n => format!("{n} spans of time were not collected"),
+    };
+    let remedy = (
+        "Look at `mimecollectd gaps`, which tells whether they can still be fetched.",
+        "gaps that are filled or acknowledged",
+    );
+    let key = key(&feed.tenant, &feed.to_string(), "gap_open");
+    Finding { stage: *gaps, since: *newest, ..by_word(key, Severity::Critical, words, remedy) }
+}
+
+fn refused(why: &str) -> Finding {
+    let remedy = (
+        "Mend the file and reload; until then the old configuration stays in force.",
+        "a configuration that can be read, and a reload",
+    );
+    by_word(key("", "configuration", "reload_refused"), Severity::Error, why.to_owned(), remedy)
+}
+
+/// Feeds that share a host or a proxy find the same thing each: one of them tells it, the one that found it first.
+fn one_of_each(findings: &mut Vec<Finding>) {
+    findings.sort_by(|a, b| a.key.cmp(&b.key).then(a.since.cmp(&b.since)));
+    findings.dedup_by(|later, first| later.key == first.key);
+}
+
+#[cfg(test)]
+#[path = "findings_tests.rs"]
+mod tests;

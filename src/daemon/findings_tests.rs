@@ -1,0 +1,205 @@
+//! What is found in which state, and what is told once instead of once per feed.
+
+use tokio::sync::watch;
+
+use super::*;
+use crate::config::settings::{Api, FeedSettings};
+use crate::config::{self, SecretRef};
+use crate::delivery::SinkState;
+use crate::scheduler::live::CredentialLive;
+use crate::secret::Secret;
+
+const NOW: Time = Time(1_767_260_000_000);
+
+fn still<T>(value: T) -> watch::Receiver<T> {
+    watch::Sender::new(value).subscribe()
+}
+
+fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> TenantView {
+    let interval = Duration::from_secs(300);
+    let settings =
+        feeds.iter().map(|(name, _)| FeedSettings { name, poll_interval: interval, overlap: interval });
+    TenantView {
+        settings: config::Tenant {
+            name: "acme".into(),
+            api: Api::V2,
+            base_url: "https://api.example.com".parse().unwrap(),
+            loopback: false,
+            client_id: "id".into(),
+            client_secret: SecretRef::Literal(Secret::new("s")),
+            secret_expires: None,
+            feeds: settings.collect(),
+            lookback: interval,
+            proxy: None,
+            ca_file: None,
+            download_hosts: vec![],
+        },
+        credential: still(credential),
+        feeds: feeds
+            .into_iter()
+            .map(|(feed, live)| (FeedKey { tenant: "acme".into(), feed }, still(live)))
+            .collect(),
+    }
+}
+
+fn held(id: &str, state: FeedState) -> FeedLive {
+    let rule = policy::by_id(id);
+    assert!(rule.is_some(), "{id}");
+    FeedLive {
+        state,
+        rule,
+        since: Some(NOW),
+        why: Some("why".into()),
+        last_success: Some(NOW),
+        ..FeedLive::default()
+    }
+}
+
+fn works() -> FeedLive {
+    FeedLive { state: FeedState::CaughtUp, last_success: Some(NOW), ..FeedLive::default() }
+}
+
+fn found_at(parts: &Parts, facts: &Facts, full: bool, now: Time) -> Vec<(String, String)> {
+    let found = find(parts, facts, full, (Some(NOW.minus(Duration::from_secs(86_400))), now));
+    found.findings.into_iter().map(|f| (f.key.scope, f.key.alert)).collect()
+}
+
+fn found(parts: &Parts, facts: &Facts) -> Vec<(String, String)> {
+    found_at(parts, facts, false, NOW)
+}
+
+fn pair(scope: &str, alert: &str) -> (String, String) {
+    (scope.into(), alert.into())
+}
+
+#[test]
+fn a_locked_account_is_one_finding_not_one_per_feed() {
+    let locked = policy::RULES.iter().find(|rule| rule.title == "locked_out").unwrap();
+    let credential = CredentialLive { rule: Some(locked), since: Some(NOW), ..CredentialLive::default() };
+    let feed = || FeedLive { rule: Some(locked), ..held("M10", FeedState::Paused) };
+    let parts = Parts {
+        tenants: vec![view(credential, vec![("audit", feed()), ("ttp.url", feed())])],
+        ..Parts::default()
+    };
+    assert_eq!(found(&parts, &Facts::default()), [pair("acme", locked.id)]);
+    let later = NOW.plus(Duration::from_secs(7_200));
+    assert_eq!(
+        found_at(&parts, &Facts::default(), false, later).len(),
+        1,
+        "silence is explained by the lock"
+    );
+}
+
+#[test]
+fn a_forbidden_feed_is_its_own_and_a_dead_host_is_the_tenants() {
+    let feeds = vec![
+        ("audit", held("M14", FeedState::Halted)),
+        ("ttp.url", held("X01", FeedState::BackingOff)),
+        ("siem.receipt", held("X01", FeedState::BackingOff)),
+        ("siem.process", works()),
+    ];
+    let parts = Parts { tenants: vec![view(CredentialLive::default(), feeds)], ..Parts::default() };
+    let found = found(&parts, &Facts::default());
+    assert_eq!(found, [pair("acme", "X01"), pair("acme/audit", "M14")]);
+}
+
+#[test]
+fn a_feed_that_nothing_holds_back_and_that_is_silent_is_found() {
+    let parts = Parts {
+        tenants: vec![view(CredentialLive::default(), vec![("audit", works())])],
+        ..Parts::default()
+    };
+    let after = |minutes: u64| {
+        found_at(&parts, &Facts::default(), false, NOW.plus(Duration::from_secs(minutes * 60)))
+    };
+    assert_eq!(after(14), []);
+    assert_eq!(after(16), [pair("acme/audit", "no_success")], "two intervals of five minutes, and five more");
+}
+
+#[test]
+fn a_secret_that_ends_is_told_in_four_steps() {
+    let stages: Vec<Option<(u64, Severity)>> = [31, 30, 14, 7, 1, -3]
+        .iter()
+        .map(|days| {
+            let ends = Time(NOW.0 + days * 86_400_000);
+            secret_ends("acme", ends, NOW).map(|finding| (finding.stage, finding.severity))
+        })
+        .collect();
+    assert_eq!(
+        stages,
+        [
+            None,
+            Some((1, Severity::Warn)),
+            Some((2, Severity::Warn)),
+            Some((3, Severity::Error)),
+            Some((4, Severity::Critical)),
+            Some((4, Severity::Critical)),
+        ]
+    );
+}
+
+#[test]
+fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled() {
+    let sink = |up, rule| SinkView {
+        settings: config::Sink {
+            name: "siem".into(),
+            kind: config::settings::SinkKind::Stdout,
+            format: config::settings::FormatName::Json,
+            original: false,
+            feeds: vec![],
+            tenants: vec![],
+        },
+        state: still(SinkState { up, rule, ..SinkState::default() }),
+    };
+    let down = Parts { sinks: vec![sink(Some(false), policy::by_id("S08"))], ..Parts::default() };
+    let found = find(&down, &Facts::default(), false, (None, NOW));
+    assert_eq!(found.findings[0].patience, Duration::from_secs(300));
+    let new = Parts { sinks: vec![sink(None, None)], ..Parts::default() };
+    let found = find(&new, &Facts::default(), false, (None, NOW));
+    assert!(found.findings.is_empty() && found.unsettled.contains("sink:siem"), "{found:?}");
+}
+
+#[test]
+fn what_the_store_knows_is_found_by_feed_and_sink() {
+    let key = FeedKey { tenant: "acme".into(), feed: "audit" };
+    let aside = |sink: Option<&str>, items| Aside {
+        feed: key.clone(),
+        sink: sink.map(str::to_owned),
+        items,
+        newest: NOW,
+        words: "no".into(),
+    };
+    let usage = Usage {
+        bytes_used: 71,
+        limit: 100,
+        over_limit: false,
+        disk_full: false,
+        file_bytes: 0,
+        ballast_bytes: 0,
+        sinks: vec![],
+    };
+    let facts = Facts {
+        usage: Some(usage),
+        aside: vec![aside(None, 3), aside(Some("siem"), 1), aside(Some("siem"), 20)],
+        gaps: vec![(key.clone(), 2, Some(NOW))],
+        unbalanced: vec!["acme/audit: 1 is not 2".into()],
+        time_to_loss: Some(Duration::from_secs(3_600)),
+    };
+    let expected = [
+        pair("sink:siem", "dead_letters"),
+        pair("store", "accounts_unbalanced"),
+        pair("store", "data_loss_near"),
+        pair("store", "store_filling"),
+        pair("acme/audit", "gap_open"),
+        pair("acme/audit", "quarantine"),
+    ];
+    assert_eq!(found(&Parts::default(), &facts), expected);
+    let letters = put_aside(&facts.aside).into_iter().find(|f| f.key.alert == "dead_letters").unwrap();
+    assert_eq!(letters.stage, 1, "{letters:?}");
+    assert!(letters.words.starts_with("21 events"), "{letters:?}");
+    let full = found_at(&Parts::default(), &facts, true, NOW);
+    assert!(
+        full.contains(&pair("store", "L01")) && !full.contains(&pair("store", "store_filling")),
+        "{full:?}"
+    );
+}

@@ -1,0 +1,99 @@
+//! How long it takes until an event could be lost: a store that fills up, a feed that stands still while Mimecast
+//! forgets. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::limits::{GROWTH_SAMPLES, GROWTH_SHORTEST};
+
+/// Undelivered bytes over the last hour.
+#[derive(Clone, Debug, Default)]
+pub struct Growth(VecDeque<(Time, u64)>);
+
+impl Growth {
+    /// One look, at most one a minute.
+    pub fn note(&mut self, now: Time, bytes: u64) {
+        self.0.push_back((now, bytes));
+        while self.0.len() > GROWTH_SAMPLES {
+            self.0.pop_front();
+        }
+    }
+
+    /// How long until `room` bytes are filled at the pace of the last hour; `None` while nothing piles up, or nobody
+    /// has looked for long enough.
+    pub fn fills_in(&self, room: u64) -> Option<Duration> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        let (span, grown) = (last.0.since(first.0), last.1.saturating_sub(first.1));
+        if span < GROWTH_SHORTEST || grown == 0 {
+            return None;
+        }
+        Duration::try_from_secs_f64(room as f64 / grown as f64 * span.as_secs_f64()).ok()
+    }
+}
+
+/// A feed as far as losing events is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// How long Mimecast keeps its events.
+    pub retention: Duration,
+    /// When it last answered; `None`: never.
+    pub last_success: Option<Time>,
+    /// It is asked and answers.
+    pub works: bool,
+}
+
+/// How long until the first event could be lost; `None` when nothing piles up anywhere. A store that fills up only
+/// stops collection: from then on Mimecast keeps the events for its retention. A feed that stands still has what is
+/// left of its retention.
+pub fn time_to_loss(fills_in: Option<Duration>, feeds: &[Standing], now: Time) -> Option<Duration> {
+    let shortest = feeds.iter().map(|feed| feed.retention).min();
+    let filling = fills_in.map(|left| left.saturating_add(shortest.unwrap_or_default()));
+    let still = feeds.iter().filter(|feed| !feed.works);
+    let left = |feed: &Standing| Some(feed.retention.saturating_sub(now.since(feed.last_success?)));
+    still.filter_map(left).chain(filling).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const START: Time = Time(1_767_260_000_000);
+
+    fn feed(works: bool, hours: u64) -> Standing {
+        let last_success = Some(START.minus(Duration::from_secs(hours * 3_600)));
+        Standing { retention: 7 * DAY, last_success, works }
+    }
+
+    #[test]
+    fn a_store_that_grows_has_the_rest_of_its_room_and_then_mimecasts_retention() {
+        let mut growth = Growth::default();
+        for minute in 0..60_u64 {
+            growth.note(START.plus(Duration::from_secs(minute * 60)), minute * 1_000);
+        }
+        let left = growth.fills_in(1_000 * 60 * 24).unwrap();
+        assert!(left.abs_diff(DAY) < Duration::from_secs(60), "{left:?}");
+        let loss = time_to_loss(Some(left), &[feed(true, 0)], START).unwrap();
+        assert!(loss.abs_diff(8 * DAY) < Duration::from_secs(60), "{loss:?}");
+    }
+
+    #[test]
+    fn one_look_or_a_store_that_shrinks_tells_nothing() {
+        let mut growth = Growth::default();
+        growth.note(START, 9_000);
+        assert_eq!(growth.fills_in(1), None);
+        growth.note(START.plus(Duration::from_secs(3_600)), 8_000);
+        assert_eq!(growth.fills_in(1), None);
+    }
+
+    #[test]
+    fn a_feed_that_stands_still_has_what_is_left_of_its_retention() {
+        assert_eq!(
+            time_to_loss(None, &[feed(true, 200), feed(false, 150)], START),
+            Some(DAY * 7 - DAY * 150 / 24)
+        );
+        assert_eq!(time_to_loss(None, &[feed(false, 1_000)], START), Some(Duration::ZERO), "it is happening");
+        assert_eq!(time_to_loss(None, &[feed(true, 1)], START), None);
+    }
+}

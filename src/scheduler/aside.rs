@@ -1,0 +1,101 @@
+//! Side work of a feed, one request at a time: the daily sweep and backfills. What it is and when it is due is in
+//! `side.rs`; a fault in it never keeps the feed from what happens now.
+
+use std::time::Duration;
+
+use super::decide::Outcome;
+use super::side::{Side, Sight};
+use super::steps::Hand;
+use crate::cursor::{Span, TimeSpan};
+use crate::fault::{Fault, Origin};
+use crate::mimecast::position::Position;
+use crate::mimecast::quota::Call;
+use crate::mimecast::request::Asking;
+use crate::store::{Gap, Intake};
+use crate::supervisor::policy::judge;
+use crate::supervisor::rule::Verdict;
+use crate::telemetry::notice::{Feed as News, Notice};
+
+impl Hand {
+    /// One request of the side work, or [`Outcome::Nothing`] when there is none now.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing was stored then.
+    pub async fn aside(&mut self, page_size: u32) -> Result<Outcome, Fault> {
+        (self.page, self.side) = (None, None);
+        let now = self.account.server_now();
+        if self.side_rests.is_some_and(|until| self.clock.now() < until) {
+            return Ok(Outcome::Nothing);
+        }
+        self.room()?;
+        let row = self.store.feed(&self.key).await?;
+        let main = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
+        let wanted = self.store.wanted_gap(&self.key).await?;
+        let sight = Sight {
+            feed: self.feed,
+            main: &main,
+            overlap: self.reach.overlap,
+            lookback: self.reach.lookback,
+            every: self.reach.sweep_every,
+            wanted: wanted.as_ref(),
+            now,
+        };
+        let kept = Side::read(&row.side);
+        let Some(due) = kept.due(&sight) else { return Ok(Outcome::Nothing) };
+        let due = if std::mem::take(&mut self.side_refused) { due.restarted(self.feed) } else { due };
+        let text = due.cursor();
+        let asking =
+            Asking { page_size, overlap: self.reach.overlap, server_now: now, until: due.until(self.feed) };
+        let at = due.position();
+        self.side = Some(due);
+        if text != row.side {
+            let begun = self.intake(Span { from: row.side, to: text.clone() });
+            self.store.commit(begun).await?;
+        }
+        let Some(at) = at else { return Ok(Outcome::Nothing) };
+        let position = Position::open(self.feed, &at, now, self.reach.lookback)?;
+        match self.exchange(position, text, &asking, Call::CatchUp).await? {
+            // the budget is for what happens now; the rest of it has been asked for
+            Outcome::Shut { by: super::decide::By::Quota, .. } => Ok(Outcome::Nothing),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// A step failed: side work rests for a while, and begins its span anew when a page of it was refused.
+    pub fn put_aside(&mut self, fault: &Fault, rest: Duration) {
+        if self.side.is_none() || fault.origin == Origin::Local {
+            return;
+        }
+        let refused = matches!(judge(fault).verdict, Verdict::Rewind { .. } | Verdict::Halt { .. });
+        self.side_refused |= refused && fault.origin == Origin::Api;
+        self.side_rests = Some(self.clock.now().plus(rest));
+    }
+
+    /// What the last page of side work settles besides.
+    pub(super) fn ending(&self, intake: Intake) -> Intake {
+        let Some((read, gap)) = self.side.as_ref().and_then(Side::filling) else { return intake };
+        Intake { closes: vec![gap], gaps: self.rest_of(read, gap).into_iter().collect(), ..intake }
+    }
+
+    /// The part of a gap that had expired before it was fetched stays a gap.
+    fn rest_of(&self, read: TimeSpan, gap: i64) -> Option<Gap> {
+        let whole = self.side.as_ref().and_then(Side::gap_began)?;
+        (whole < read.from).then(|| Gap {
+            span: TimeSpan { from: whole, to: read.from },
+            cause: "beyond_retention".to_owned(),
+            detail: format!("the part of gap {gap} that Mimecast no longer kept when it was fetched"),
+            records: 0,
+            fetchable: false,
+        })
+    }
+
+    /// After a commit: tells of a gap that is closed.
+    pub(super) fn side_moved(&mut self, after: Option<Side>, ended: bool) {
+        let Some(before) = self.side.take() else { return };
+        if let (true, Some((span, _))) = (ended, before.filling()) {
+            let events = after.as_ref().map_or(0, Side::records).max(before.records());
+            Notice::Feed(&self.key, News::GapClosed { span, events }).emit();
+        }
+        self.side = after.filter(|_| !ended);
+    }
+}

@@ -1,0 +1,185 @@
+//! The files of a listing: take one, give one up, turn to where the listing leads.
+
+use super::decide::Outcome;
+use super::found::Found;
+use super::lost::mark;
+use super::side::Side;
+use super::steps::Hand;
+use crate::cursor::Span;
+use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::feed::Ask;
+use crate::mimecast::links::FileLink;
+use crate::mimecast::page::Leads as PageLeads;
+use crate::mimecast::payload::{FileEnd, FileParser};
+use crate::store::{Gap, Intake, StagedChunk};
+use crate::supervisor::policy::judge;
+use crate::supervisor::rule::Verdict;
+use crate::telemetry::notice::{Feed as News, Notice};
+
+/// One file, read.
+struct FileRead {
+    end: FileEnd,
+    staged: Vec<StagedChunk>,
+    bytes: u64,
+}
+
+impl Hand {
+    /// Downloads a file of the listing in hand, stores it and marks it done, in one transaction.
+    ///
+    /// # Errors
+    /// Any fault on the way; nothing counts then.
+    pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
+        let link = self.link(file)?;
+        self.room()?;
+        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
+        self.store.let_courier_take().await;
+        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
+        self.store_file(&link, read, Vec::new()).await?;
+        Ok(Outcome::Took)
+    }
+
+    /// Keeps what can be read of a file that stays damaged, quarantines its bytes, and marks it done.
+    ///
+    /// # Errors
+    /// Any fault on the way, but not the damage.
+    pub async fn give_up(&mut self, file: u16) -> Result<Outcome, Fault> {
+        if let Ask::Archive | Ask::Intel { .. } = self.feed.ask {
+            return self.give_up_answer().await;
+        }
+        let link = self.link(file)?;
+        let _one_of_few = self.files.clone().acquire_owned().await;
+        let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
+        let read = match self.read_file(&link, salvaging).await {
+            Ok(read) => read,
+            // the server says for good that it has no such file; any other fault may pass, so the file stays due
+            Err(fault)
+                if fault.status().is_some()
+                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
+            {
+                self.nothing_left(&link, &fault)
+            }
+            Err(fault) => return Err(fault),
+        };
+        let gap = self.gap_of(&link.name);
+        let span = gap.span;
+        self.store_file(&link, read, vec![gap]).await?;
+        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
+        Ok(Outcome::GaveUp)
+    }
+
+    /// A file of which not a byte can be had any more: quarantined by name.
+    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
+        let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
+        let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
+        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
+        FileRead { end, staged: Vec::new(), bytes: 0 }
+    }
+
+    fn link(&self, file: u16) -> Result<FileLink, Fault> {
+        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
+        links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
+            Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
+        })
+    }
+
+    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
+        let mut staged = Vec::new();
+        let outcome = self.pour(link, &mut parser, &mut staged).await;
+        match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
+            Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
+            Err(mut fault) => {
+                if !staged.is_empty() {
+                    self.store.unstage(&self.key).await?;
+                }
+                if fault.kind == Kind::GzipCorrupt {
+                    // the same damage again, or another: the supervisor compares words
+                    let [a, b, c, d, ..] = parser.sha256();
+                    fault.detail.push_str(&format!(" (sha256 {a:02x}{b:02x}{c:02x}{d:02x}…)"));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Streams the file through the parser; full chunks go to the store at once, so that memory stays constant.
+    async fn pour(
+        &self,
+        link: &FileLink,
+        parser: &mut FileParser,
+        staged: &mut Vec<StagedChunk>,
+    ) -> Result<u64, Fault> {
+        let mut download = self.account.downloads.open(link).await?;
+        let mut bytes = 0;
+        while let Some(piece) = download.next_piece().await? {
+            parser.push(&piece)?;
+            bytes += self.stage(parser, staged).await?;
+        }
+        parser.close();
+        bytes += self.stage(parser, staged).await?;
+        Ok(bytes)
+    }
+
+    /// Stores the chunks that are complete; returns their bytes.
+    async fn stage(&self, parser: &mut FileParser, staged: &mut Vec<StagedChunk>) -> Result<u64, Fault> {
+        let mut bytes = 0;
+        while let Some(chunk) = parser.take_sealed() {
+            bytes += chunk.raw.len() as u64;
+            staged.push(self.store.stage(&self.key, chunk).await?);
+        }
+        Ok(bytes)
+    }
+
+    async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
+        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
+        let after = listing.position.with_done(link.key);
+        let side = self.side.as_ref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
+        let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
+        let span = Span { from: cursor.clone(), to };
+        // a file given up may come back mended
+        let file = Some(mark(link)).filter(|_| gaps.is_empty());
+        let bytes = read.bytes + read.end.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
+        let found = Found::new(read.end.unreadable, &link.name);
+        let intake = Intake {
+            staged: read.staged,
+            quarantined: found.items,
+            gaps,
+            listed: read.end.listed,
+            newest: self.plausible(read.end.newest),
+            file,
+            chunks: read.end.chunk.into_iter().collect(),
+            ..self.intake(span.clone())
+        };
+        self.commit(intake, &link.name, bytes, &found.kinds).await?;
+        if let Some((listing, cursor)) = &mut self.page {
+            listing.position = after;
+            *cursor = span.to;
+        }
+        if let (Some(side), Some((listing, _))) = (side, &mut self.page) {
+            listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
+            self.side = Some(side);
+        }
+        self.tally.files += 1;
+        Ok(())
+    }
+
+    /// Moves the cursor to where the finished listing leads.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn turn(&mut self) -> Result<Outcome, Fault> {
+        if let Some((listing, cursor)) = self.page.take()
+            && let PageLeads::Forward(to) = &listing.leads
+        {
+            let mut intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
+            intake.complete = Some(self.asked).filter(|_| listing.caught_up && self.side.is_none());
+            let intake = if listing.caught_up { self.ending(intake) } else { intake };
+            if let Err(fault) = self.store.commit(intake).await {
+                self.page = Some((listing, cursor));
+                return Err(fault);
+            }
+            self.side_moved(self.side.clone(), listing.caught_up);
+            self.tell_page(listing.caught_up);
+        }
+        Ok(Outcome::Turned)
+    }
+}

@@ -1,0 +1,110 @@
+//! What is read twice, and what cannot be read any more: repeats of overlapping windows, positions older than
+//! Mimecast's memory, files given up.
+
+use super::decide::Outcome;
+use super::steps::Hand;
+use crate::clock::Time;
+use crate::cursor::{Span, TimeSpan};
+use crate::fault::Fault;
+use crate::limits::{COMPLETE_EVERY, FUTURE_TOLERATED, SWEEP_SPAN};
+use crate::mimecast::feed::Identity;
+use crate::mimecast::links::FileLink;
+use crate::mimecast::position::Position;
+use crate::mimecast::reach::Known;
+use crate::store::{Dedupe, FeedRow, FileMark, Gap, Intake};
+use crate::telemetry::notice::{Feed as News, Notice};
+
+impl Hand {
+    /// How repeats of an overlapping window are told from new records.
+    pub(super) fn dedupe(&self, asked: &Position) -> Dedupe {
+        let Some((pass, window)) = asked.window() else { return Dedupe::None };
+        // no later window reaches further back than this one's start, less what the overlap may be set to; no later
+        // sweep further than its span, less the day and more that one under way may take
+        let sweep = self.account.server_now().minus(SWEEP_SPAN * 2);
+        let horizon = window.from.min(sweep).minus(self.reach.overlap);
+        match self.feed.identity {
+            Identity::HasOwnId => Dedupe::Exact { horizon },
+            Identity::Bytes => Dedupe::Ids { pass, horizon },
+        }
+    }
+
+    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
+    pub(super) fn gap_of(&self, file: &str) -> Gap {
+        let to = self.clock.now();
+        let from = self.tally.newest.unwrap_or(to.minus(self.reach.lookback)).min(to);
+        Gap {
+            span: TimeSpan { from, to },
+            cause: "file_given_up".to_owned(),
+            detail: format!("file {file} could not be read as a whole; what was readable is stored"),
+            records: 0,
+            fetchable: false,
+        }
+    }
+
+    /// The newest event time, unless it lies in the future: such a time says nothing of how far reading has come
+    /// (recovery row X16).
+    pub(super) fn plausible(&self, newest: Option<Time>) -> Option<Time> {
+        let latest = self.account.server_now().plus(FUTURE_TOLERATED);
+        newest.filter(|at| *at <= latest)
+    }
+
+    /// Moves the cursor to a date the service accepts; what cannot be fetched any more becomes a gap.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
+        let now = self.account.server_now();
+        let row = self.store.feed(&self.key).await?;
+        let (from, known) = (row.cursor.clone(), known(&row));
+        let position = Position::open(self.feed, &from, now, self.reach.lookback)?;
+        let without = if position.beyond_retention(self.feed, now, known).is_some() {
+            position
+        } else {
+            position.without_token()
+        };
+        let lost = without.beyond_retention(self.feed, now, known);
+        let after = match lost {
+            Some(span) => without.rewound(self.feed, span.to, now),
+            None => without,
+        };
+        let gap = lost.map(|span| Gap {
+            span,
+            cause: "beyond_retention".to_owned(),
+            detail: "the position was older than what Mimecast keeps".to_owned(),
+            records: 0,
+            fetchable: false,
+        });
+        let span = Span { from, to: after.cursor() };
+        // what is lost is accounted for: from here on everything counts as read that is older than it
+        let complete = lost.map(|span| span.to);
+        let intake = Intake { gaps: gap.into_iter().collect(), complete, ..self.intake(span) };
+        self.store.commit(intake).await?;
+        let why = if let Some(span) = lost {
+            Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
+            "the old position is older than what Mimecast keeps"
+        } else {
+            "Mimecast refused the old position"
+        };
+        Notice::Feed(&self.key, News::Rewound { to: &after.describe(), why }).emit();
+        Ok(Outcome::Rewound)
+    }
+
+    /// A feed in which nothing happens leaves no trace of being read, and must not look forgotten after a week.
+    pub(super) async fn note_complete(&mut self) {
+        let now = self.clock.now();
+        if self.noted.is_none_or(|noted| now.since(noted) >= COMPLETE_EVERY || now < noted)
+            && self.store.note_complete(&self.key, self.asked).await.is_ok()
+        {
+            self.noted = Some(now); // a store that fails says so where it matters: at the next commit
+        }
+    }
+}
+
+/// What the store tells about how far the feed is read.
+pub(super) fn known(row: &FeedRow) -> Known {
+    Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success }
+}
+
+pub(super) fn mark(link: &FileLink) -> FileMark {
+    FileMark { name: link.key.bytes(), size: link.size }
+}

@@ -1,0 +1,148 @@
+//! Positions moved by hand, and the gaps they leave: each change is one transaction that moves the position from
+//! where it was seen, so that a feed that reads at the same moment loses or wins as a whole.
+
+use sqlx::SqliteConnection;
+
+use super::feeds::unregistered;
+use super::ledger::gap_row;
+use super::sql::{count, feed_key, int};
+use super::{Gap, GapRow, Store};
+use crate::clock::Time;
+use crate::cursor::{Cursor, FeedKey};
+use crate::fault::Fault;
+
+/// A position set by an operator.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub feed: FeedKey,
+    /// Where the position was seen.
+    pub from: Cursor,
+    pub to: Cursor,
+    /// Everything Mimecast had listed by then counts as read; `None`: nobody knows.
+    pub complete: Option<Time>,
+    /// Spans that are skipped.
+    pub gaps: Vec<Gap>,
+}
+
+impl Store {
+    /// Moves a feed's position and ends its sweep or backfill. False when the position has meanwhile left
+    /// `change.from`: nothing was changed then.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn set_position(&self, change: &Change) -> Result<bool, Fault> {
+        let now = self.inner.options.clock.now();
+        let mut tx = self.begin("set a position").await?;
+        let outcome = set_in(tx.conn(), change, now.0).await;
+        tx.finish(outcome).await
+    }
+
+    /// Notes that a feed was found up to date without anything to store.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn note_complete(&self, feed: &FeedKey, at: Time) -> Result<(), Fault> {
+        let sql = "UPDATE feed SET complete = ?3, last_success = max(coalesce(last_success, ?3), ?3) \
+                   WHERE tenant = ?1 AND feed = ?2";
+        let mut tx = self.begin("note that a feed is up to date").await?;
+        let done = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(at.0).execute(tx.conn()).await;
+        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+    }
+
+    /// Marks an open gap as one to be fetched; false when it is closed, unknown or cannot be fetched.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn want_gap(&self, id: i64) -> Result<bool, Fault> {
+        let now = self.inner.options.clock.now();
+        let sql = "UPDATE gap SET wanted = ?2 WHERE id = ?1 AND closed IS NULL AND fetchable = 1";
+        let mut tx = self.begin("mark a gap").await?;
+        let done = sqlx::query(sql).bind(id).bind(now.0).execute(tx.conn()).await;
+        tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
+    }
+
+    /// The oldest open gap of a feed that somebody wants filled.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn wanted_gap(&self, feed: &FeedKey) -> Result<Option<GapRow>, Fault> {
+        let sql = "SELECT g.*, f.tenant, f.feed AS name FROM gap AS g JOIN feed AS f ON f.id = g.feed \
+                   WHERE f.tenant = ?1 AND f.feed = ?2 AND g.closed IS NULL AND g.wanted IS NOT NULL \
+                   ORDER BY g.from_time LIMIT 1";
+        let mut conn = self.inner.status.lock().await;
+        let row = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).fetch_optional(&mut *conn).await?;
+        row.as_ref().map(gap_row).transpose()
+    }
+
+    /// How many gaps of each feed are open.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn gaps_open(&self) -> Result<Vec<(FeedKey, u64)>, Fault> {
+        let sql = "SELECT f.tenant, f.feed, count(*) FROM gap AS g JOIN feed AS f ON f.id = g.feed \
+                   WHERE g.closed IS NULL GROUP BY f.id ORDER BY f.tenant, f.feed";
+        let mut conn = self.inner.status.lock().await;
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+        rows.into_iter().map(|(tenant, feed, open)| Ok((feed_key(tenant, &feed)?, count(open)))).collect()
+    }
+
+    /// Keeps the calls a tenant's quota has counted; the text is the scheduler's.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn save_quota(&self, tenant: &str, text: &str) -> Result<(), Fault> {
+        let sql = "INSERT INTO tenant (name, quota) VALUES (?1, ?2) \
+                   ON CONFLICT (name) DO UPDATE SET quota = excluded.quota";
+        let mut tx = self.begin("count a call").await?;
+        let done = sqlx::query(sql).bind(tenant).bind(text).execute(tx.conn()).await;
+        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+    }
+
+    /// The text last kept by [`Store::save_quota`]; `None` for a tenant without one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn load_quota(&self, tenant: &str) -> Result<Option<String>, Fault> {
+        let sql = "SELECT quota FROM tenant WHERE name = ?1";
+        let mut conn = self.inner.status.lock().await;
+        let found: Option<Option<String>> =
+            sqlx::query_scalar(sql).bind(tenant).fetch_optional(&mut *conn).await?;
+        Ok(found.flatten())
+    }
+}
+
+async fn set_in(conn: &mut SqliteConnection, change: &Change, now: i64) -> Result<bool, Fault> {
+    let sql = "SELECT id, cursor FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let key = &change.feed;
+    let found: Option<(i64, String)> =
+        sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).fetch_optional(&mut *conn).await?;
+    let (feed, cursor) = found.ok_or_else(|| unregistered(key))?;
+    if cursor != change.from.0 {
+        return Ok(false);
+    }
+    // the newest event tells how far reading has come, which is no longer true
+    let sql = "UPDATE feed SET cursor = ?2, cursor_updated = ?3, side = '', complete = ?4, last_event = NULL, \
+               state = NULL WHERE id = ?1";
+    let update = sqlx::query(sql).bind(feed).bind(&change.to.0).bind(now).bind(change.complete.map(|t| t.0));
+    update.execute(&mut *conn).await?;
+    for gap in &change.gaps {
+        insert_gap(conn, feed, gap, now).await?;
+        let sql = "UPDATE feed SET gap = gap + ?2, listed = listed + ?2 WHERE id = ?1";
+        sqlx::query(sql).bind(feed).bind(int(gap.records)).execute(&mut *conn).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn insert_gap(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    gap: &Gap,
+    at: i64,
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO gap (feed, from_time, to_time, cause, detail, records, found, fetchable) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let insert = sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(&gap.cause);
+    let insert = insert.bind(&gap.detail).bind(int(gap.records)).bind(at).bind(gap.fetchable);
+    insert.execute(conn).await?;
+    Ok(())
+}
