@@ -14,6 +14,7 @@ mod crash;
 mod http_sink;
 mod lifecycle;
 mod main_job;
+mod observability;
 mod relp;
 mod rig;
 mod trouble;
