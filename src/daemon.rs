@@ -9,6 +9,7 @@ mod loss;
 mod plan;
 pub mod positions;
 pub mod requests;
+mod shadow;
 mod tellers;
 pub mod transfer;
 mod upkeep;
@@ -98,6 +99,10 @@ impl Daemon {
         let options = Options::new(settings.store.max_size, settings.store.retention, clock.clone());
         let store = Store::open(&settings.state_dir, &options).await?;
         requests::prepare(&settings.state_dir)?;
+        let now = clock.now();
+        shadow::take_up(&store, &settings.state_dir, now)
+            .await
+            .map_err(|fault| SetupError::failed(format!("failed to take up the kept positions: {fault}")))?;
         let board = Board::new(store, clock.clone(), Some(started));
         let stop_upkeep = CancellationToken::new();
         let admin = serve_admin(&settings, &board, &exporter, &stop_upkeep).await?;
@@ -122,6 +127,8 @@ impl Daemon {
         };
         Notice::Process(news).emit();
         fleet.guard("upkeep of the store", upkeep::store(board.clone(), stop_upkeep.clone()));
+        let dir = settings.state_dir.clone();
+        fleet.guard("shadow of the positions", shadow::keep(board.clone(), dir, stop_upkeep.clone()));
         fleet.guard("upkeep of metrics", upkeep::telemetry(exporter.clone(), stop_upkeep.clone()));
         fleet.guard("reminder of ending secrets", upkeep::secrets(board.clone(), stop_upkeep.clone()));
         let heartbeat = tokio::sync::watch::Sender::new(settings.heartbeat);
@@ -299,6 +306,10 @@ impl Daemon {
             .usage()
             .await
             .map_or(0, |usage| usage.sinks.iter().map(|sink| sink.events_waiting).sum());
+        let now = self.board.clock.now();
+        if shadow::write(&self.board.store, &self.settings.state_dir, now).await.is_ok() {
+            let _ = self.board.store.close().await; // else the next start checks the store
+        }
         self.exporter.upkeep();
         let took = self.board.clock.now().since(begun.max(started));
         Notice::Process(Process::Stopped { took, waiting }).emit();

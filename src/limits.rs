@@ -238,6 +238,10 @@ pub const FILES_KEPT: Duration = Duration::from_secs(9 * 86_400);
 pub const MAX_FILES_REMEMBERED: usize = 100_000;
 /// Rows of remembered files deleted in one sweep, and identities forgotten in one statement on request.
 pub const FILES_PER_SWEEP: usize = 5_000;
+/// How long a start may look for damage after a process that did not end well: systemd allows 90 s in all.
+pub const QUICK_CHECK_TIME: Duration = Duration::from_secs(20);
+/// Steps of SQLite between two looks at that time, some milliseconds.
+pub const QUICK_CHECK_STEPS: i32 = 100_000;
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 
@@ -324,6 +328,11 @@ pub const ANSWER_LOOKS: u32 = 240;
 pub const SET_LOOKS: u32 = 5;
 /// What two generations of the API both read when one takes over from the other, at least.
 pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
+/// How often the positions are written beside the store, for the day it is damaged: what was read since is read
+/// again then.
+pub const SHADOW_EVERY: Duration = Duration::from_secs(300);
+/// The file of positions; 300 bytes a feed.
+pub const MAX_SHADOW_BYTES: u64 = 16 << 20;
 /// A request of an operator is one name; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 1024;
 /// How often the daemon looks after its parts, and for what operators ask of it.

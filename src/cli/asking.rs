@@ -28,7 +28,11 @@ async fn carried_out(settings: &Settings, request: &Request) -> Result<Answer, S
     }
     let options = Options::new(settings.store.max_size, settings.store.retention, Clock::System);
     match Store::open(&settings.state_dir, &options).await {
-        Ok(store) => Ok(positions::carry_out(&store, settings, Clock::System.now(), request).await),
+        Ok(store) => {
+            let answer = positions::carry_out(&store, settings, Clock::System.now(), request).await;
+            let _ = store.close().await; // else the next start checks the store
+            Ok(answer)
+        }
         // held by the daemon, or its user's and not ours: either way it is for the daemon to do
         Err(refused) if matches!(refused.exit, ExitCode::TryLater | ExitCode::Failed) => {
             let name = format!("ask-{}-{}", Clock::System.now().0, std::process::id());

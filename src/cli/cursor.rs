@@ -7,7 +7,7 @@ use super::asking::ask;
 use super::{Common, Printed, block_on, done, load};
 use crate::clock::{Clock, Time};
 use crate::config::Settings;
-use crate::daemon::positions::in_scope;
+use crate::daemon::positions::{in_scope, is_read};
 use crate::daemon::requests::Request;
 use crate::mimecast::catalogue;
 use crate::mimecast::position::Position;
@@ -104,7 +104,7 @@ fn standings(settings: &Settings) -> Result<Vec<Standing>, SetupError> {
         let store = Store::open_read_only(&settings.state_dir).await?;
         store.feeds().await.map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
     })??;
-    Ok(rows.into_iter().map(standing).collect())
+    Ok(rows.into_iter().filter(|row| is_read(row) || !row.cursor.is_unset()).map(standing).collect())
 }
 
 fn standing(row: FeedRow) -> Standing {

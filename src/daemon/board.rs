@@ -20,7 +20,7 @@ use crate::fault::{Code, Fault};
 use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
 use crate::mimecast::catalogue;
 use crate::scheduler::live::{CredentialLive, FeedLive};
-use crate::store::{Account, FeedRow, GapRow, Store, Usage};
+use crate::store::{Account, FeedRow, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::spread::UnknownCode;
@@ -152,7 +152,7 @@ impl Board {
         let failures = [usage.as_ref().err(), rows.as_ref().err(), books.as_ref().err()];
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
-        let gaps = self.store.gaps_list(0, GAPS_LOOKED_AT).await.unwrap_or_default();
+        let gaps = self.store.gaps_open().await.unwrap_or_default();
         let told = Told {
             usage: usage.ok(),
             rows: rows.unwrap_or_default(),
@@ -194,15 +194,13 @@ impl Board {
     }
 }
 
-/// Open gaps counted for `status`; more than this are one incident anyway.
-const GAPS_LOOKED_AT: u32 = 1_000;
-
 /// What the store told, at one look.
 struct Told {
     usage: Option<Usage>,
     rows: Vec<FeedRow>,
     books: Vec<Account>,
-    gaps: Vec<GapRow>,
+    /// Open gaps of each feed that has some.
+    gaps: Vec<(FeedKey, u64)>,
 }
 
 fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
@@ -242,7 +240,7 @@ fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
 
 fn feed(view: &TenantView, key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
     let row = told.rows.iter().find(|row| row.key == *key);
-    let open = |gap: &&GapRow| gap.feed == *key && gap.closed.is_none();
+    let open = |(gap, _): &&(FeedKey, u64)| gap == key;
     status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
@@ -253,7 +251,7 @@ fn feed(view: &TenantView, key: &FeedKey, live: &FeedLive, told: &Told) -> statu
         cursor_time: row.and_then(|row| row.last_event_time),
         events_stored: row.map_or(0, |row| row.stored),
         quarantined: row.map_or(0, |row| row.quarantined),
-        gaps_open: told.gaps.iter().filter(open).count() as u64,
+        gaps_open: told.gaps.iter().find(open).map_or(0, |(_, open)| *open),
         poll_interval_seconds: view
             .settings
             .feeds

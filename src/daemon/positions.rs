@@ -71,6 +71,11 @@ pub fn in_scope(scope: &str, key: &FeedKey) -> bool {
     scope.is_empty() || (tenant == key.tenant && catalogue::fits(glob, key.feed))
 }
 
+/// A feed that is read from Mimecast; the daemon's own has no position to move.
+pub fn is_read(row: &FeedRow) -> bool {
+    catalogue::find(row.key.feed).is_some()
+}
+
 async fn set_all(
     store: &Store,
     settings: &Settings,
@@ -79,7 +84,7 @@ async fn set_all(
     target: Target,
 ) -> Result<Answer, Fault> {
     let rows: Vec<FeedRow> =
-        store.feeds().await?.into_iter().filter(|row| in_scope(scope, &row.key)).collect();
+        store.feeds().await?.into_iter().filter(|row| in_scope(scope, &row.key) && is_read(row)).collect();
     if rows.is_empty() || scope.is_empty() {
         return Ok(refused(format!(
             "{scope:?} names no feed of the store; `cursor list` shows them. Nothing was changed"

@@ -96,7 +96,11 @@ impl Account {
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
         let fingerprint = identity.fingerprint(&(identity.secret)()?, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
-        let gate = kept.and_then(|text| Gate::restore(&text, clock.moment(), &pace));
+        let gate = kept.and_then(|saved| {
+            let mut gate = Gate::restore(&saved.text, clock.moment(), &pace)?;
+            gate.set_back(saved.ahead_of(clock.now()));
+            Some(gate)
+        });
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);

@@ -47,6 +47,7 @@ impl Hand {
         let asking =
             Asking { page_size, overlap: self.reach.overlap, server_now: now, until: due.until(self.feed) };
         let at = due.position();
+        self.side_reach = due.reaches_back_to();
         self.side = Some(due);
         if text != row.side {
             let begun = self.intake(Span { from: row.side, to: text.clone() });

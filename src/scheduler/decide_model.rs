@@ -164,7 +164,7 @@ impl World {
             Step::Refresh => Outcome::Refreshed,
             Step::Ask if self.shape == Shape::Files => self.list(),
             Step::Ask => self.store_page(),
-            Step::GiveUp { file: 0 } if self.shape == Shape::Answers => {
+            Step::GiveUp { file: 0 } if self.shape == Shape::Answers && !self.side_file => {
                 self.store_page();
                 Outcome::GaveUp
             }

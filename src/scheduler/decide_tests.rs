@@ -395,3 +395,20 @@ fn a_fault_of_side_work_does_not_keep_the_feed() {
         assert_eq!(feed.waits(), Step::Ask);
     }
 }
+
+/// A wait written down by a clock that was a year ahead ends when it would have ended.
+#[test]
+fn a_wait_does_not_outlast_a_clock_that_was_wrong() {
+    let year = Duration::from_secs(365 * 86_400);
+    let mut feed = Feed::asking();
+    feed.now = Time(0).plus(year);
+    feed.fails(Origin::Api, Kind::Status(429), "");
+    let until = feed.state.next().expect("a wait");
+    assert!(until > Time(0).plus(year));
+    let state = State::restore(&feed.state.to_text()).expect("a state").set_back(year);
+    assert_eq!(state.next(), Some(until.minus(year)));
+    let at = |now| Moment { now, dice: 0 };
+    let early = decide(state.clone(), Outcome::Ready, at(Time(0)), &feed.pace).step;
+    assert!(matches!(early, Step::Wait { .. }), "{early:?}: the wait itself is kept");
+    assert_eq!(decide(state, Outcome::Ready, at(until.minus(year)), &feed.pace).step, Step::Ask);
+}

@@ -1,6 +1,8 @@
 //! What is read twice, and what cannot be read any more: repeats of overlapping windows, positions older than
 //! Mimecast's memory, files given up.
 
+use std::time::Duration;
+
 use super::decide::Outcome;
 use super::steps::Hand;
 use crate::clock::Time;
@@ -18,10 +20,7 @@ impl Hand {
     /// How repeats of an overlapping window are told from new records.
     pub(super) fn dedupe(&self, asked: &Position) -> Dedupe {
         let Some((pass, window)) = asked.window() else { return Dedupe::None };
-        // no later window reaches further back than this one's start, less what the overlap may be set to; no later
-        // sweep further than its span, less the day and more that one under way may take
-        let sweep = self.account.server_now().minus(SWEEP_SPAN * 2);
-        let horizon = window.from.min(sweep).minus(self.reach.overlap);
+        let horizon = horizon(window.from, self.account.server_now(), self.side_reach, self.reach.overlap);
         match self.feed.identity {
             Identity::HasOwnId => Dedupe::Exact { horizon },
             Identity::Bytes => Dedupe::Ids { pass, horizon },
@@ -98,6 +97,14 @@ impl Hand {
             self.noted = Some(now); // a store that fails says so where it matters: at the next commit
         }
     }
+}
+
+/// Identities last seen before this time can be met no more: no later window reaches further back than this one's
+/// start, less what the overlap may be set to, and no sweep further than its span, less the day and more that one
+/// under way may take.
+pub(super) fn horizon(from: Time, now: Time, side: Option<Time>, overlap: Duration) -> Time {
+    let sweep = now.minus(SWEEP_SPAN * 2);
+    from.min(sweep).min(side.unwrap_or(from)).minus(overlap)
 }
 
 /// What the store tells about how far the feed is read.

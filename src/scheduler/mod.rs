@@ -23,3 +23,5 @@ mod decide_faults;
 mod decide_model;
 #[cfg(test)]
 mod decide_tests;
+#[cfg(test)]
+mod history_tests;

@@ -85,7 +85,10 @@ impl Runner {
         store.unstage(&key).await?;
         spool::sweep(store.dir());
         let kept = store.load_feed_state(&key).await?;
-        let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
+        let restored = |saved: crate::store::Saved| {
+            Some(State::restore(&saved.text)?.set_back(saved.ahead_of(clock.now())))
+        };
+        let state = kept.and_then(restored).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);
         let hand = Hand::new(
             key,

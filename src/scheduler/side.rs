@@ -118,7 +118,9 @@ impl Side {
             return None;
         }
         let noted = Side { swept: Some(sight.now), ..self.clone() };
-        let from = sight.now.minus(SWEEP_SPAN).max(self.floor.unwrap_or(*high));
+        // after an outage: what appeared late since the last sweep has been seen by none
+        let from = sight.now.minus(SWEEP_SPAN).min(swept.minus(SWEEP_SPAN / 2));
+        let from = from.max(self.floor.unwrap_or(*high)).max(sight.now.minus(sight.feed.retention));
         let to = high.minus(sight.overlap).minus(SECOND);
         if from >= to {
             return Some(noted);
@@ -203,9 +205,12 @@ impl Side {
         Some((TimeSpan { from: job.from, to: job.to }, job.gap?))
     }
 
-    /// Where the present read-through begins; identities seen since then are still needed.
+    /// Where the present read-through begins, or the next sweep at the latest; identities seen since then are still
+    /// needed.
     pub fn reaches_back_to(&self) -> Option<Time> {
-        self.job.as_ref().map(|job| job.from)
+        let next = self.swept.map(|swept| swept.minus(SWEEP_SPAN / 2));
+        let job = self.job.as_ref().map(|job| job.from);
+        job.into_iter().chain(next).min()
     }
 
     /// The day a listing of files ends with.
@@ -276,7 +281,11 @@ mod tests {
         let third = later.plus(DAY * 2);
         let main = main_at(third, 900);
         let next = done.due(&sight("ttp.url", &main, None, third)).unwrap();
-        assert_eq!(next.reaches_back_to(), Some(third.minus(SWEEP_SPAN)));
+        assert_eq!(
+            next.reaches_back_to(),
+            Some(later.minus(DAY)),
+            "a day before the last sweep: nothing between is unseen"
+        );
         assert_ne!(next.position(), sweep.position(), "another read-through has another number");
     }
 

@@ -1,6 +1,8 @@
 //! The words between [`decide`](super::decide::decide) and the runner: what is to be done, what came of it, and
 //! everything a feed remembers in between.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
@@ -217,6 +219,20 @@ impl State {
     /// `None` when the text is not a state.
     pub fn restore(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(State::restarted)
+    }
+    /// The state as a clock that was ahead by so much should have written it: a wait must not outlast the mistake.
+    #[must_use]
+    pub fn set_back(self, by: Duration) -> Self {
+        let back = |at: Time| at.minus(by);
+        let rest = match self.rest {
+            Rest::Wait { until, why } => Rest::Wait { until: back(until), why },
+            Rest::Held { probe } => Rest::Held { probe: probe.map(back) },
+            Rest::Gate { until } => Rest::Gate { until: until.map(back) },
+            Rest::None => Rest::None,
+        };
+        let trouble = self.trouble.map(|trouble| Trouble { since: back(trouble.since), ..trouble });
+        let (cycle, stumbling) = (self.cycle.map(back), self.stumbling.map(back));
+        State { rest, trouble, cycle, stumbling, ..self }
     }
     /// For the store.
     pub fn to_text(&self) -> String {

@@ -38,6 +38,8 @@ pub struct Hand {
     pub(super) page: Option<(Listing, Cursor)>,
     /// Side work, while that is what is done.
     pub(super) side: Option<Side>,
+    /// How far back the side work will read, whatever lane is being read now.
+    pub(super) side_reach: Option<Time>,
     /// No side work before this time, after a fault.
     pub(super) side_rests: Option<Time>,
     /// The last fault may be about a position inside the side's span.
@@ -111,6 +113,7 @@ impl Hand {
             files,
             page: None,
             side: None,
+            side_reach: None,
             side_rests: None,
             side_refused: false,
             asked: clock_now,
@@ -151,6 +154,7 @@ impl Hand {
         }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
+        self.side_reach = Side::read(&row.side).reaches_back_to();
         let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
         if position.beyond_retention(self.feed, now, known(&row)).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);

@@ -21,6 +21,8 @@ pub struct Account {
     pub quarantined: u64,
     /// Listed records known to be lost.
     pub gap: u64,
+    /// The same, added up over the ledger's rows.
+    pub in_ledger: u64,
     /// Repeats left out; for information.
     pub duplicate: u64,
     /// Events counted in the chunks that are there.
@@ -56,6 +58,7 @@ impl Account {
         let known = self.stored + self.quarantined + self.gap;
         compare("listed = stored + quarantined + gap".into(), self.listed, known);
         compare("stored = kept + swept".into(), self.stored, self.kept + self.swept);
+        compare("gap = records of the ledger's gaps".into(), self.gap, self.in_ledger);
         for sink in &self.sinks {
             let known = sink.base + sink.delivered + sink.waiting + sink.dead_lettered + sink.filtered;
             let what = "stored = before its start + delivered + waiting + dead-lettered + filtered";
@@ -105,6 +108,7 @@ const ACCOUNTS: &str = "
                                         THEN s.idx ELSE 0 END) AS waiting
              FROM sink AS s JOIN chunk AS c ON c.seq > s.seq GROUP BY s.id, c.feed)
     SELECT f.tenant, f.feed, f.listed, f.stored, f.quarantined, f.gap, f.duplicate, f.swept,
+           (SELECT coalesce(sum(records), 0) FROM gap WHERE gap.feed = f.id) AS in_ledger,
            coalesce(live.kept, 0) AS kept, s.name AS sink, coalesce(a.base, 0) AS base,
            coalesce(a.delivered, 0) AS delivered, coalesce(a.dead_lettered, 0) AS dead_lettered,
            coalesce(a.filtered, 0) AS filtered, coalesce(due.waiting, 0) AS waiting
@@ -165,6 +169,7 @@ fn account(row: &SqliteRow, feed: FeedKey) -> Result<Account, Fault> {
         stored: count(row.try_get("stored")?),
         quarantined: count(row.try_get("quarantined")?),
         gap: count(row.try_get("gap")?),
+        in_ledger: count(row.try_get("in_ledger")?),
         duplicate: count(row.try_get("duplicate")?),
         kept: count(row.try_get("kept")?),
         swept: count(row.try_get("swept")?),

@@ -34,6 +34,25 @@ pub struct FeedRow {
     pub complete: Option<Time>,
 }
 
+/// A text somebody keeps here, and when it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    pub text: String,
+    /// By this machine's clock, which may have been wrong.
+    pub at: Time,
+}
+
+impl Saved {
+    fn of(row: Option<(Option<String>, Option<i64>)>) -> Option<Saved> {
+        let (text, at) = row?;
+        Some(Saved { text: text?, at: Time(at.unwrap_or(i64::MIN)) })
+    }
+    /// How far the clock was ahead of `now` when this was written: times in the text are too late by as much.
+    pub fn ahead_of(&self, now: Time) -> std::time::Duration {
+        self.at.since(now)
+    }
+}
+
 impl Store {
     /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor.
     pub async fn register_feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
@@ -78,12 +97,10 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn load_gate(&self, tenant: &str) -> Result<Option<String>, Fault> {
-        let sql = "SELECT gate FROM tenant WHERE name = ?1";
+    pub async fn load_gate(&self, tenant: &str) -> Result<Option<Saved>, Fault> {
+        let sql = "SELECT gate, gate_updated FROM tenant WHERE name = ?1";
         let mut conn = self.inner.status.lock().await;
-        let found: Option<Option<String>> =
-            sqlx::query_scalar(sql).bind(tenant).fetch_optional(&mut *conn).await?;
-        Ok(found.flatten())
+        Ok(Saved::of(sqlx::query_as(sql).bind(tenant).fetch_optional(&mut *conn).await?))
     }
 
     /// Keeps the state of a registered feed's runner; the text is the scheduler's.
@@ -103,12 +120,11 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn load_feed_state(&self, feed: &FeedKey) -> Result<Option<String>, Fault> {
-        let sql = "SELECT state FROM feed WHERE tenant = ?1 AND feed = ?2";
+    pub async fn load_feed_state(&self, feed: &FeedKey) -> Result<Option<Saved>, Fault> {
+        let sql = "SELECT state, state_updated FROM feed WHERE tenant = ?1 AND feed = ?2";
         let mut conn = self.inner.status.lock().await;
-        let query = sqlx::query_scalar(sql).bind(&feed.tenant).bind(feed.feed);
-        let found: Option<Option<String>> = query.fetch_optional(&mut *conn).await?;
-        Ok(found.flatten())
+        let query = sqlx::query_as(sql).bind(&feed.tenant).bind(feed.feed);
+        Ok(Saved::of(query.fetch_optional(&mut *conn).await?))
     }
 }
 

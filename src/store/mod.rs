@@ -15,6 +15,7 @@ mod commit;
 mod dedupe;
 mod feeds;
 mod files;
+mod health;
 mod intake;
 mod ledger;
 mod open;
@@ -57,7 +58,7 @@ use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use alerts::{AlertNews, Aside, DueRow, GapSum};
-pub use feeds::FeedRow;
+pub use feeds::{FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
 pub use open::Options;

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::watch;
 
 use super::writer::Writer;
-use super::{Inner, Live, Store, ballast};
+use super::{Inner, Live, Store, ballast, health};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::limits::{
@@ -54,14 +54,17 @@ impl Store {
     /// program (nothing is touched). Exit 1: anything else.
     pub async fn open(dir: &Path, options: &Options) -> Result<Store, SetupError> {
         create_dir(dir)?;
+        health::refuse_network(dir)?;
         let lock = lock(dir).await?;
         let file = dir.join("store.db");
         create_file(&file)?;
         refuse_newer_schema(&file).await?;
         let mut writer = connect(&file, writing(&file)).await?;
         check_sqlite(&mut writer).await?;
+        health::check_after_crash(&mut writer, &file, &options.clock).await?;
         MIGRATIONS.run(&mut writer).await.map_err(|error| migration_failed(&file, &error))?;
         sweep_staged(&mut writer).await.map_err(|fault| unusable(&file, &fault.detail))?;
+        health::mark_open(&mut writer).await.map_err(|fault| unusable(&file, &fault.detail))?;
         let salt = salt(&mut writer, &file).await?;
         let store = assemble(dir, options, salt, Some(Writer::new(writer)), Some(lock)).await?;
         store.load_live().await.map_err(|fault| unusable(&file, &fault.detail))?;
@@ -217,6 +220,10 @@ async fn connect(file: &Path, options: SqliteConnectOptions) -> Result<SqliteCon
 }
 
 fn unusable(file: &Path, why: &dyn std::fmt::Display) -> SetupError {
+    let said = why.to_string();
+    if said.contains("malformed") || said.contains("not a database") {
+        return health::damaged(file, why);
+    }
     let hint = match fs::metadata(file) {
         Err(_) => "check that the directory exists and belongs to this user",
         Ok(_) => {

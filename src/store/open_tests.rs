@@ -142,9 +142,9 @@ async fn the_salt_and_the_states_of_others_survive_a_restart() {
     drop(store);
     let store = open(dir.path()).await;
     assert_eq!(store.salt(), salt);
-    assert_eq!(store.load_gate("acme").await.unwrap().as_deref(), Some("{\"locked\":1}"));
-    assert_eq!(store.load_gate("unmet").await.unwrap().as_deref(), Some("{}"));
-    assert_eq!(store.load_feed_state(&key("audit")).await.unwrap().as_deref(), Some("{\"halted\":true}"));
+    assert_eq!(store.load_gate("acme").await.unwrap().unwrap().text, "{\"locked\":1}");
+    assert_eq!(store.load_gate("unmet").await.unwrap().unwrap().text, "{}");
+    assert_eq!(store.load_feed_state(&key("audit")).await.unwrap().unwrap().text, "{\"halted\":true}");
 }
 
 #[tokio::test]

@@ -86,6 +86,18 @@ impl Store {
         rows.into_iter().map(|(tenant, feed, open)| Ok((feed_key(tenant, &feed)?, count(open)))).collect()
     }
 
+    /// Feeds with events that some sink has not dealt with, and when the oldest of these was collected.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn waiting_since(&self) -> Result<Vec<(FeedKey, Time)>, Fault> {
+        let sql = "SELECT f.tenant, f.feed, min(c.collected) FROM chunk AS c JOIN feed AS f ON f.id = c.feed \
+                   WHERE c.seq > (SELECT min(seq) FROM sink) GROUP BY f.id";
+        let mut conn = self.inner.status.lock().await;
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+        rows.into_iter().map(|(tenant, feed, at)| Ok((feed_key(tenant, &feed)?, Time(at)))).collect()
+    }
+
     /// Keeps the calls a tenant's quota has counted; the text is the scheduler's.
     ///
     /// # Errors

@@ -135,6 +135,18 @@ impl Gate {
         Some(gate)
     }
 
+    /// The gate was written by a clock that was ahead by so much: a lock must not outlast the mistake.
+    pub fn set_back(&mut self, by: Duration) {
+        let back = |at: &mut Time| *at = at.minus(by);
+        match &mut self.hold {
+            Hold::Until { until, .. } => back(until),
+            Hold::Halted { probe: Some(probe), .. } => back(probe),
+            Hold::Open | Hold::Halted { probe: None, .. } => {}
+        }
+        self.recent.iter_mut().for_each(back);
+        self.in_flight.as_mut().map(back);
+    }
+
     /// For the store.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default() // plain fields and string-keyed: cannot fail

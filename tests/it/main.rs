@@ -12,6 +12,7 @@ mod bad_input;
 mod counterparts;
 mod crash;
 mod http_sink;
+mod ledger;
 mod lifecycle;
 mod main_job;
 mod observability;

@@ -20,7 +20,9 @@ pub const FEEDS: &[&str] = &[
     "ttp.url",
 ];
 
-pub const ALL_FEEDS: &str = "feeds = [\"*\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
+/// Those of [`FEEDS`] and no other: receivers wait for as many events as these feeds have.
+pub const ALL_FEEDS: &str =
+    "feeds = [\"siem.*\", \"ci.*\", \"audit\", \"ttp.url\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
 
 pub fn file_sink(path: &std::path::Path) -> String {
     format!("[sinks.file]\ntype = \"file\"\npath = {path:?}\n")

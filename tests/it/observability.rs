@@ -21,7 +21,11 @@ fn quick_rules() -> String {
         .map(|line| if line.trim_start().starts_with("for: ") { "        for: 0s" } else { line })
         .collect::<Vec<_>>()
         .join("\n");
-    let quick = quick.replace("[1h]", "[8s]").replace("seconds + 60", "seconds + 1").replace("> 3600", "> 2");
+    let quick = quick
+        .replace("[1h]", "[8s]")
+        .replace("offset 1h", "offset 8s")
+        .replace("seconds + 60", "seconds + 1")
+        .replace("> 3600", "> 2");
     assert!(
         !quick.contains("[1h]") && quick.contains("seconds + 1\n") && quick.contains("> 2 and"),
         "{quick}"
