@@ -218,7 +218,7 @@ fn every_alert_rule_fires_and_resolves() {
     simulator.scenario("no_quota;bad-line=1");
     simulator.post("/_sim/publish?feed=siem.receipt&count=500&age=5m");
     fires("MimecastQuarantineRising");
-    // an operator skips an hour: that is a gap too
+    // an operator skips to now: that is a gap too
     assert!(site.output(&["cursor", "set", "acme/audit", "--since", "0s"]).status.success());
     fires("MimecastGapOpened");
     simulator.scenario("no_quota");
