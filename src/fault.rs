@@ -167,6 +167,8 @@ pub struct Fault {
     pub skew_ms: Option<i64>,
     /// The service's own id of the request, for its support.
     pub request_id: Option<String>,
+    /// Our own id of the request, as it was sent; support asks for both.
+    pub sent_id: Option<String>,
     /// For people: what was said or seen. Redacted (no secrets, no URL queries), bounded, on one line.
     pub detail: String,
 }
@@ -183,6 +185,7 @@ impl Fault {
             field: None,
             skew_ms: None,
             request_id: None,
+            sent_id: None,
             detail: one_line(&detail.into()),
         }
     }
@@ -212,7 +215,11 @@ impl fmt::Display for Fault {
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
-        Ok(())
+        match (&self.sent_id, &self.request_id) {
+            (Some(ours), Some(theirs)) => write!(f, " (request {ours}, answered as {theirs})"),
+            (Some(ours), None) => write!(f, " (request {ours})"),
+            (None, Some(_)) | (None, None) => Ok(()),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub const TOKEN_LIFETIME: Duration = Duration::from_secs(1800);
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// A token is renewed this long before it ends, if it lives long enough for that: longer than any one call.
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
+/// Names of members that a message repeats, so that a person can tell what came instead of a list.
+pub const MAX_NAMES_SHOWN: usize = 8;
 /// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
 pub const DOWNLOAD_PIECE_BYTES: usize = 64 << 10;
 /// Events asked for in one page of the stream; Mimecast takes no more.
@@ -59,8 +61,6 @@ pub const STREAM_KEPT: Duration = Duration::from_secs(24 * 3_600 - 1_800);
 /// How much of the stream is read again where it begins, and where its token is lost: events of a file appear
 /// about every 15 minutes, so this is four times the usual lag.
 pub const STREAM_OVERLAP: Duration = Duration::from_secs(3_600);
-/// Longest overlap of a stream; more would leave too little of what it keeps.
-pub const MAX_STREAM_OVERLAP: Duration = Duration::from_secs(12 * 3_600);
 /// How long the contents of events are remembered while files and stream are both read: longer than the day a
 /// listing without token begins with, and the longest overlap.
 pub const STREAM_MEMORY: Duration = Duration::from_secs(3 * 86_400);
@@ -75,6 +75,8 @@ pub const LOGINS_PER_HOUR: usize = 2;
 pub const REQUEST_LEASE: Duration = Duration::from_secs(120);
 /// Life of a token whose answer does not say (recovery row M35).
 pub const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
+/// Keys that sign are read again after this time, so that a changed file is noticed while the old keys still work.
+pub const SIGNING_KEYS_LIFE: Duration = Duration::from_secs(1_800);
 /// In-cycle tries after a fault of transport (reliability.md §2.1 rule 4).
 pub const MAX_QUICK_TRIES: u8 = 2;
 /// Halvings of the page size: 100 files or 500 records end near 10 (recovery row M02).

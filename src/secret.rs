@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -19,6 +21,11 @@ impl Secret {
     }
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+    /// The bytes that this text stands for in padded base64 of the standard alphabet; `None` when it is anything
+    /// else.
+    pub fn base64_bytes(&self) -> Option<Zeroizing<Vec<u8>>> {
+        STANDARD.decode(self.0.as_bytes()).ok().filter(|bytes| !bytes.is_empty()).map(Zeroizing::new)
     }
     /// Tells one secret from another across restarts without storing either: SHA-256 keyed with a random
     /// per-installation `salt`, so that nothing guessable lies on disk.
@@ -46,6 +53,15 @@ impl fmt::Display for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_is_read_strictly() {
+        let bytes = |text: &str| Secret::new(text).base64_bytes().map(|bytes| bytes.to_vec());
+        assert_eq!(bytes("ZGVtbw==").as_deref(), Some(&b"demo"[..]));
+        for not in ["ZGVtbw", "ZGVtbw==\n", " ZGVtbw==", "ZGV-_w==", "demo!", "ZGVtbx==", "", "hunter2"] {
+            assert_eq!(bytes(not), None, "{not:?}");
+        }
+    }
 
     #[test]
     fn never_printed() {

@@ -8,8 +8,9 @@ use crate::setup_error::SetupError;
 pub fn validate(common: &Common) -> Printed {
     let settings = load(common)?;
     let mut text = config::describe(&settings);
-    for (what, secret) in settings.secrets() {
-        match (secret.read(), secret) {
+    for secret in settings.secrets() {
+        let what = &secret.what;
+        match (secret.read(), secret.place) {
             (Ok(_), _) => {}
             (Err(error), SecretRef::File(_) | SecretRef::Literal(_)) => {
                 return Err(SetupError::new(error.exit, format!("{what}: {}", error.message)));

@@ -8,10 +8,11 @@ use humantime::format_duration;
 
 use super::secret_ref::SecretRef;
 use super::settings::{
-    AlertForm, AlertSeverity, AlertTarget, Api, COLLECTOR_FEED, Framing, Http, LogFormat, Preset, Protocol,
-    Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
+    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, Http, LogFormat, Preset,
+    Protocol, Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
 };
 use super::sink::facility_name;
+use crate::mimecast::feed::Endpoint;
 use crate::supervisor::overrides::{Action, Override};
 
 /// One block for the daemon, one per tenant and sink, columns aligned, each line ended.
@@ -87,19 +88,18 @@ fn of_recovery(change: &Override) -> String {
 }
 
 fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
-    let api = match tenant.api {
-        Api::V1 => "1.0",
-        Api::V2 => "2.0",
-    };
     let expires = tenant.secret_expires.map(|at| {
         let date = at.rfc3339();
         format!(", expires {}", date.split('T').next().unwrap_or_default())
     });
     let mut rows = vec![
-        ("api", format!("{api} at {}", shown(&tenant.base_url))),
-        ("secret", format!("from {}{}", tenant.client_secret, expires.unwrap_or_default())),
+        ("api", format!("{} at {}", tenant.api().as_str(), shown(&tenant.base_url))),
+        ("secret", format!("{}{}", keys(&tenant.credential), expires.unwrap_or_default())),
         ("first poll", format!("reaches back {}", format_duration(tenant.lookback))),
     ];
+    if tenant.siem_endpoint == Endpoint::Stream {
+        rows.push(("siem feeds", "from the stream; what is older than a day from files".to_owned()));
+    }
     if tenant.loopback {
         rows.push(("floors", "off, base_url is this machine".to_owned()));
     }
@@ -126,6 +126,18 @@ fn of_tenant(tenant: &Tenant, sinks: &[Sink]) -> Rows {
         rows.push((name, format!("{:width$}  every {every}{again}, for {takers}", feed.name)));
     }
     rows
+}
+
+/// Where the keys come from.
+fn keys(credential: &Credential) -> String {
+    match credential {
+        Credential::OAuth { client_secret, .. } => format!("from {client_secret}"),
+        Credential::Signed { app_key, access_key, secret_key, .. } => {
+            format!(
+                "application key from {app_key}, access key from {access_key}, secret key from {secret_key}"
+            )
+        }
+    }
 }
 
 fn of_sink(sink: &Sink) -> Rows {

@@ -10,7 +10,8 @@ use super::alerts;
 use super::diagnostic::{Book, Problem};
 use super::file::Roots;
 use super::nearest::nearest;
-use super::settings::{Log, LogFormat, Settings, StoreLimits};
+use super::secret_ref::SecretRef;
+use super::settings::{Credential, Log, LogFormat, Settings, StoreLimits};
 use super::value::{Value, quoted};
 use crate::fault::Code;
 use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_LOOPBACK_POLL_INTERVAL, MIN_STORE_BYTES};
@@ -193,12 +194,15 @@ pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
     alerts::warn_of_the_whole(book, settings);
     let mut others = settings.tenants.iter();
     while let Some(tenant) = others.next() {
-        let same =
-            |other: &&super::Tenant| other.client_id == tenant.client_id && other.base_url == tenant.base_url;
+        let same = |other: &&super::Tenant| {
+            other.base_url == tenant.base_url && account(&other.credential) == account(&tenant.credential)
+        };
         if let Some(other) = others.as_slice().iter().find(same) {
             book.warn_in_general(format!(
-                "tenants {} and {} use the same client_id: every event would be collected twice out of one quota",
-                tenant.name, other.name
+                "tenants {} and {} use the same {}: every event would be collected twice out of one quota",
+                tenant.name,
+                other.name,
+                account(&tenant.credential).0
             ));
         }
         let unheard = |feed: &&str| !settings.sinks.iter().any(|sink| sink.wants(&tenant.name, feed));
@@ -206,5 +210,13 @@ pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
         if !unheard.is_empty() {
             book.warn_in_general(format!("no sink takes {} of tenant {}", unheard.join(", "), tenant.name));
         }
+    }
+}
+
+/// What stands for the account at Mimecast: the key's name, and what is written there.
+fn account(credential: &Credential) -> (&'static str, &str, Option<&SecretRef>) {
+    match credential {
+        Credential::OAuth { client_id, .. } => ("client_id", client_id, None),
+        Credential::Signed { app_id, access_key, .. } => ("app_id and access_key", app_id, Some(access_key)),
     }
 }

@@ -82,9 +82,10 @@ fn the_least_configuration_is_the_contract_s_defaults() {
     assert_eq!(settings.store, StoreLimits { max_size: 10 << 30, retention: 24 * 60 * MINUTE });
     assert!(settings.recovery.is_empty() && settings.warnings.is_empty(), "{:?}", settings.warnings);
     let tenant = &settings.tenants[0];
-    assert_eq!((tenant.name.as_str(), tenant.api, tenant.loopback), ("acme", Api::V2, false));
+    assert_eq!((tenant.name.as_str(), tenant.api(), tenant.loopback), ("acme", Api::V2, false));
     assert_eq!(tenant.base_url.as_str(), "https://api.services.mimecast.com/");
-    assert_eq!(tenant.client_secret, SecretRef::Env("SECRET".into()));
+    let client_secret = SecretRef::Env("SECRET".into());
+    assert_eq!(tenant.credential, Credential::OAuth { client_id: "id".into(), client_secret });
     assert_eq!((tenant.lookback, tenant.secret_expires), (24 * 60 * MINUTE, None));
     let feeds: Vec<_> = tenant.feeds.iter().map(|feed| feed.name).collect();
     assert_eq!(
@@ -289,7 +290,58 @@ fn warnings() {
     }
     assert!(!format!("{all} {settings:?} {}", super::describe(&settings)).contains("hunter2"));
     let secrets = settings.secrets();
-    assert_eq!((secrets.len(), secrets[0].0.as_str()), (2, "client secret of tenant a"));
+    assert_eq!((secrets.len(), secrets[0].what.as_str()), (2, "client secret of tenant a"));
+}
+
+const SIGNED: &str = "[tenants.old]\napi = \"1.0\"\nregion = \"eu\"\napp_id = \"app\"\napp_key = { env = \"K\" }\n\
+                      access_key = { file = \"/access\" }\nsecret_key = { credential = \"secret\" }\n";
+
+#[test]
+fn a_tenant_of_api_1() {
+    let settings = good(&format!("{SIGNED}{SINK}"));
+    let tenant = &settings.tenants[0];
+    assert_eq!((tenant.api(), tenant.base_url.as_str()), (Api::V1, "https://eu-api.mimecast.com/"));
+    let signed = Credential::Signed {
+        app_id: "app".into(),
+        app_key: SecretRef::Env("K".into()),
+        access_key: SecretRef::File("/access".into()),
+        secret_key: SecretRef::Credential("secret".into()),
+    };
+    assert_eq!(tenant.credential, signed);
+    let feeds: Vec<_> = tenant.feeds.iter().map(|feed| feed.name).collect();
+    assert_eq!(feeds, ["siem.mta", "audit", "ttp.url", "ttp.attachment"], "the default, as this API has it");
+    let [warning] = &settings.warnings[..] else { panic!("{:?}", settings.warnings) };
+    assert!(warning.contains("mimecollectd.toml:2:7") && warning.contains("cursor migrate"), "{warning}");
+    let secrets: Vec<_> = settings.secrets().into_iter().map(|secret| secret.what).collect();
+    assert_eq!(
+        secrets,
+        ["application key of tenant old", "access key of tenant old", "secret key of tenant old"]
+    );
+    let twice = format!("{SIGNED}{}{SINK}", SIGNED.replace("old", "older"));
+    assert!(good(&twice).warnings.iter().any(|text| text.contains("use the same app_id and access_key")));
+    let other = SIGNED.replace("old", "older").replace("/access", "/other");
+    assert!(!good(&format!("{SIGNED}{other}{SINK}")).warnings.iter().any(|text| text.contains("same")));
+}
+
+#[test]
+fn regions_of_api_1() {
+    for (region, url) in [
+        ("us", "https://us-api.mimecast.com/"),
+        ("usb", "https://usb-api.mimecast.com/"),
+        ("uspcom", "https://uspcom-api.mimecast-pscom-us.com/"),
+        ("uk", "https://eu-api.mimecast.com/"),
+        ("de", "https://de-api.mimecast.com/"),
+        ("ca", "https://ca-api.mimecast.com/"),
+        ("za", "https://za-api.mimecast.com/"),
+        ("au", "https://au-api.mimecast.com/"),
+        ("je", "https://je-api.mimecast.com/"),
+        ("sandbox", "https://sandbox-api.mimecast.com/"),
+    ] {
+        let text = SIGNED.replace("region = \"eu\"", &format!("region = \"{region}\""));
+        assert_eq!(good(&format!("{text}{SINK}")).tenants[0].base_url.as_str(), url);
+    }
+    let own = SIGNED.replace("region = \"eu\"", "base_url = \"http://127.0.0.1:8480\"");
+    assert!(good(&format!("{own}{SINK}")).tenants[0].loopback);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The configuration: files → checked, complete [`Settings`], in one direction. Reading order: [`settings`] is
-//! what everybody else sees; `file` reads and merges the files; `general`, `tenant`, `sink` and `alerts` say what may be
-//! written and check it; `table` and `diagnostic` make sure that every mistake is shown with file, line, the
-//! line itself (secrets masked) and what to do.
+//! what everybody else sees; `file` reads and merges the files; `general`, `tenant` (with `access`), `sink` and `alerts`
+//! say what may be written and check it; `table` and `diagnostic` make sure that every mistake is shown with file,
+//! line, the line itself (secrets masked) and what to do.
 
+mod access;
 mod alerts;
 mod describe;
 mod diagnostic;
@@ -25,6 +26,7 @@ mod load_tests;
 #[cfg(test)]
 mod reference_tests;
 
+pub use access::API_1_RETIRES;
 pub use alerts::url_fits;
 pub use describe::describe;
 pub use file::load;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::access::SECRET_KEY_HELP;
 use crate::limits::MAX_SECRET_BYTES;
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
@@ -32,6 +33,20 @@ impl SecretRef {
     /// others (files of systemd excepted: it grants the read by an ACL, which shows as a group permission).
     pub fn read(&self) -> Result<Secret, SetupError> {
         self.read_with(&|name| std::env::var_os(name))
+    }
+
+    /// Like [`SecretRef::read`], of a secret that is base64; returns its text.
+    ///
+    /// # Errors
+    /// As [`SecretRef::read`]; and it is not base64, so that it must not be used.
+    pub fn read_base64(&self) -> Result<Secret, SetupError> {
+        let secret = self.read()?;
+        if secret.base64_bytes().is_none() {
+            return Err(SetupError::config(format!(
+                "the secret key from {self} is not base64, so nothing was sent with it; {SECRET_KEY_HELP}"
+            )));
+        }
+        Ok(secret)
     }
 
     pub(super) fn read_with(&self, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Secret, SetupError> {
@@ -177,6 +192,17 @@ mod tests {
         assert!(SecretRef::File(dir.path().join("none")).read().is_err());
         assert!(SecretRef::File(dir.path().to_owned()).read().is_err());
         assert!(SecretRef::Literal(Secret::new("")).read().is_err());
+    }
+
+    #[test]
+    fn a_secret_key_has_to_be_base64() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretRef::File(file(&dir, b"ZGVtbw==\n", 0o600));
+        assert_eq!(key.read_base64().unwrap().expose(), "ZGVtbw==");
+        let error = SecretRef::File(file(&dir, b"hunter2", 0o600)).read_base64().unwrap_err();
+        assert_eq!(error.exit, ExitCode::Configuration);
+        assert!(error.message.contains("copy the secret key again"), "{error}");
+        assert!(!error.message.contains("hunter2"), "{error}");
     }
 
     #[test]

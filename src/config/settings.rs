@@ -11,6 +11,9 @@ use url::Url;
 use super::glob::Glob;
 use super::secret_ref::SecretRef;
 use crate::clock::Time;
+use crate::mimecast::feed::Endpoint;
+use crate::secret::Secret;
+use crate::setup_error::SetupError;
 use crate::supervisor::overrides::Override;
 
 /// Name of the daemon's own feed; a sink gets it only where its `feeds` name it without a `*`.
@@ -51,21 +54,65 @@ pub struct Settings {
 impl Settings {
     /// Every secret with what it is for (`client secret of tenant acme`), so that `validate` and `check` can try
     /// to read each.
-    pub fn secrets(&self) -> Vec<(String, &SecretRef)> {
-        let tenants =
-            self.tenants.iter().map(|t| (format!("client secret of tenant {}", t.name), &t.client_secret));
-        let sinks = self.sinks.iter().filter_map(|s| match &s.kind {
+    pub fn secrets(&self) -> Vec<NamedSecret<'_>> {
+        let tenants = self.tenants.iter().flat_map(|tenant| {
+            let named = |what: &str, place, form| NamedSecret {
+                what: format!("{what} of tenant {}", tenant.name),
+                place,
+                form,
+            };
+            match &tenant.credential {
+                Credential::OAuth { client_secret, .. } => {
+                    vec![named("client secret", client_secret, SecretForm::Text)]
+                }
+                Credential::Signed { app_key, access_key, secret_key, .. } => vec![
+                    named("application key", app_key, SecretForm::Text),
+                    named("access key", access_key, SecretForm::Text),
+                    named("secret key", secret_key, SecretForm::Base64),
+                ],
+            }
+        });
+        let text = |what: String, place| NamedSecret { what, place, form: SecretForm::Text };
+        let sinks = self.sinks.iter().filter_map(move |s| match &s.kind {
             SinkKind::Http(http) => {
-                http.token.as_ref().map(|token| (format!("token of sink {}", s.name), token))
+                http.token.as_ref().map(|place| text(format!("token of sink {}", s.name), place))
             }
             _ => None,
         });
-        let alerts = self.alerts.iter().flat_map(|target| {
+        let alerts = self.alerts.iter().flat_map(move |target| {
+            let name = &target.name;
             let token =
-                target.token.iter().map(|token| (format!("token of alert target {}", target.name), token));
-            std::iter::once((format!("address of alert target {}", target.name), &target.url)).chain(token)
+                target.token.iter().map(move |place| text(format!("token of alert target {name}"), place));
+            std::iter::once(text(format!("address of alert target {name}"), &target.url)).chain(token)
         });
         tenants.chain(sinks).chain(alerts).collect()
+    }
+}
+
+/// A secret and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSecret<'s> {
+    pub what: String,
+    pub place: &'s SecretRef,
+    form: SecretForm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SecretForm {
+    Text,
+    Base64,
+}
+
+impl NamedSecret<'_> {
+    /// The secret as it is now, in the form that is due; see [`SecretRef::read`].
+    ///
+    /// # Errors
+    /// It cannot be read, or it is not base64 where that is due.
+    pub fn read(&self) -> Result<Secret, SetupError> {
+        match self.form {
+            SecretForm::Text => self.place.read(),
+            SecretForm::Base64 => self.place.read_base64(),
+        }
     }
 }
 
@@ -102,22 +149,32 @@ pub enum Api {
     V2,
 }
 
+impl Api {
+    /// As written in the configuration: `1.0`, `2.0`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Api::V1 => "1.0",
+            Api::V2 => "2.0",
+        }
+    }
+}
+
 /// One Mimecast account with its credential.
 #[derive(Clone, PartialEq)]
 pub struct Tenant {
     pub name: String,
-    pub api: Api,
     /// Scheme, host and port only; https unless `loopback`.
     pub base_url: Url,
     /// `base_url` is this machine (the simulator): floors on intervals and pauses are off.
     pub loopback: bool,
-    pub client_id: String,
-    pub client_secret: SecretRef,
+    pub credential: Credential,
     pub secret_expires: Option<Time>,
     /// Never empty, in the order of the catalogue.
     pub feeds: Vec<FeedSettings>,
     /// How far back the first poll reaches; the feeds clamp it to what Mimecast keeps. Never zero.
     pub lookback: Duration,
+    /// Which function of API 2.0 the feeds `siem.*` and `ci.*` are read from.
+    pub siem_endpoint: Endpoint,
     /// May hold a user and password: print it only with [`shown`].
     pub proxy: Option<Url>,
     pub ca_file: Option<PathBuf>,
@@ -125,14 +182,49 @@ pub struct Tenant {
     pub download_hosts: Vec<String>,
 }
 
+impl Tenant {
+    /// The generation its credential belongs to.
+    pub fn api(&self) -> Api {
+        match self.credential {
+            Credential::OAuth { .. } => Api::V2,
+            Credential::Signed { .. } => Api::V1,
+        }
+    }
+}
+
+/// Who a tenant is to Mimecast.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// API 2.0.
+    OAuth { client_id: String, client_secret: SecretRef },
+    /// API 1.0; the secret key is base64.
+    Signed { app_id: String, app_key: SecretRef, access_key: SecretRef, secret_key: SecretRef },
+}
+
+/// Shows where the secrets are, and no id.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credential::OAuth { client_secret, .. } => {
+                f.debug_struct("OAuth").field("client_secret", client_secret).finish_non_exhaustive()
+            }
+            Credential::Signed { app_key, access_key, secret_key, .. } => f
+                .debug_struct("Signed")
+                .field("app_key", app_key)
+                .field("access_key", access_key)
+                .field("secret_key", secret_key)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
 /// Shows no client id, no secret and no password of the proxy.
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tenant")
             .field("name", &self.name)
-            .field("api", &self.api)
             .field("base_url", &self.base_url.as_str())
-            .field("client_secret", &self.client_secret)
+            .field("credential", &self.credential)
             .field("feeds", &self.feeds)
             .field("lookback", &self.lookback)
             .field("proxy", &self.proxy.as_ref().map(shown))

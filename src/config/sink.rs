@@ -12,7 +12,7 @@ use super::settings::{
     FormatName, Framing, Http, KnownFeed, Preset, Protocol, Sink, SinkKind, Syslog, TlsFiles, Transport,
 };
 use super::table::Table;
-use super::tenant::{name_fits, optional, read_globs};
+use super::tenant::{Whose, name_fits, optional, read_globs};
 use super::value::{Value, is_loopback, quoted};
 use crate::limits::{
     MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_BATCH_WAIT, MAX_CONCURRENCY, MAX_CONFIRM_EVERY, MAX_SINK_TIMEOUT,
@@ -67,7 +67,7 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
     let formats = FormatName::ALL.map(|(name, format, _)| (name, format));
     let format = table.get("format").map_or(Some(FormatName::Json), |v| v.choice(&formats, &[]));
     let original = read_original(&table, format);
-    let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, true));
+    let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, Whose::Sink));
     let tenants = table.get("tenants").map_or(Some(Vec::new()), |v| read_tenants(&v, tenants));
     let (kind, a_kind) = match kind {
         Type::Syslog => (read_syslog(&table).map(SinkKind::Syslog), "a syslog sink"),

@@ -87,6 +87,16 @@ impl<'b> Table<'b> {
             self.book.report(Problem::new(title).at(value.key_place(), "not available yet").help(help));
         }
     }
+    /// A key that means something elsewhere, and nothing here: refused, never ignored. `but` ends the sentence that
+    /// says where it stands.
+    pub fn foreign(&self, key: &'static str, but: &str, why: &str, help: &str) {
+        self.refused.borrow_mut().push(key);
+        if let Some(value) = self.peek(key) {
+            value.hide_if_secret(key);
+            let title = format!("`{key}` is written {}, {but}", self.within());
+            self.book.report(Problem::new(title).at(value.key_place(), why).help(help));
+        }
+    }
     /// Keys that another value of this table makes meaningless: refused, never ignored.
     pub fn has_no_effect(&self, keys: &[&'static str], why: &str) {
         for value in keys.iter().filter_map(|key| self.peek(key)) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::access;
 use super::diagnostic::{Place, Problem};
 use super::glob::Glob;
 use super::nearest::nearest;
@@ -11,16 +12,10 @@ use super::settings::{Api, COLLECTOR_FEED, FeedSettings, KnownFeed, Tenant};
 use super::table::Table;
 use super::value::{Value, is_loopback, quoted};
 use crate::limits::{MAX_LOOKBACK, MAX_POLL_INTERVAL, MIN_LOOPBACK_POLL_INTERVAL, MIN_POLL_INTERVAL};
+use crate::mimecast::feed::Endpoint;
 
 const LOOKBACK: Duration = Duration::from_secs(24 * 3600);
 const FEEDS: [&str; 4] = ["siem.*", "audit", "ttp.*", "dlp"];
-const REGIONS: [(&str, &str); 3] = [
-    ("global", "https://api.services.mimecast.com"),
-    ("us", "https://us-api.services.mimecast.com"),
-    ("uk", "https://uk-api.services.mimecast.com"),
-];
-/// Regions of API 1.0 (contract §4).
-const REGIONS_OF_API_1: [&str; 8] = ["eu", "usb", "de", "ca", "za", "au", "je", "sandbox"];
 /// Feeds of the documentation, some of which only later versions have.
 const DOCUMENTED_FEEDS: [&str; 25] = [
     "siem.receipt",
@@ -53,42 +48,36 @@ const DOCUMENTED_FEEDS: [&str; 25] = [
 pub(super) fn read(value: &Value<'_>, known: &[KnownFeed]) -> Option<Tenant> {
     let table = value.table(format!("[tenants.{}]", value.name))?;
     let name = name_fits(value, "tenant");
-    let api = table.get("api").map_or(Some(Api::V2), |v| v.choice(&[("2.0", Api::V2)], &["1.0"]));
-    let base_url = read_base_url(&table);
+    let api = access::api(&table);
+    let base_url = access::base_url(&table, api);
     let loopback = base_url.as_ref().is_some_and(is_loopback);
-    // Of API 1.0 they would be missed, too, and nobody is helped by reading it.
-    let require =
-        |key, example: &str| if api.is_some() { table.require(key, example) } else { table.get(key) };
-    let client_id = require("client_id", "client_id = \"…\" of the API 2.0 application");
-    let client_id = client_id.and_then(|v| v.text().map(|text| text.trim().to_owned()));
-    let secret = require("client_secret", "client_secret = { file = \"…\" } or { credential = \"…\" }");
-    let secret = secret.and_then(|v| table.secret(&v, &format!("client secret of tenant `{}`", value.name)));
+    let credential = access::credential(&table, &value.name, api);
     let secret_expires = optional(table.get("secret_expires"), |v| v.date());
     // A base_url that cannot be read may have been meant as a loopback address.
     let unclear = base_url.is_none() && table.get("base_url").is_some();
-    let feeds = read_feeds(&table, known, loopback || unclear);
+    let feeds = read_feeds(&table, (known, api), loopback || unclear);
     let lookback =
         table.get("lookback").map_or(Some(LOOKBACK), |v| v.duration(Duration::from_secs(1), MAX_LOOKBACK));
+    let siem_endpoint = match api {
+        Some(Api::V1) => Some(Endpoint::Batch), // written, it has been reported
+        _ => read_endpoint(&table),
+    };
     let proxy = optional(table.get("proxy"), |v| read_proxy(v));
     let ca_file = optional(table.get("ca_file"), |v| v.path());
-    let download_hosts = table.get("download_hosts").map_or(Some(Vec::new()), |v| read_hosts(&v));
-    for key in ["app_id", "app_key", "access_key", "secret_key"] {
-        table.not_yet(
-            key,
-            "it belongs to API 1.0; create an API 2.0 application and use client_id and client_secret",
-        );
-    }
+    let download_hosts = match api {
+        Some(Api::V1) => Some(Vec::new()), // written, it has been reported
+        _ => table.get("download_hosts").map_or(Some(Vec::new()), |v| read_hosts(&v)),
+    };
     table.finish("a tenant");
     Some(Tenant {
         name: name?,
-        api: api?,
         base_url: base_url?,
         loopback,
-        client_id: client_id?,
-        client_secret: secret?,
+        credential: credential?,
         secret_expires: secret_expires?,
         feeds: feeds?,
         lookback: lookback?,
+        siem_endpoint: siem_endpoint?,
         proxy: proxy?,
         ca_file: ca_file?,
         download_hosts: download_hosts?,
@@ -118,37 +107,10 @@ pub(super) fn name_fits(value: &Value<'_>, kind: &str) -> Option<String> {
     None
 }
 
-fn read_base_url(table: &Table<'_>) -> Option<Url> {
-    let (region, base_url) = (table.get("region"), table.get("base_url"));
-    let Some(value) = base_url else {
-        let region = region.map_or(Some(REGIONS[0].1), |v| v.choice(&REGIONS, &REGIONS_OF_API_1))?;
-        return Url::parse(region).ok();
-    };
-    if let Some(region) = region {
-        let problem = Problem::new(format!("{} has both `region` and `base_url`", table.title));
-        let help = "keep `region` for Mimecast itself, `base_url` for the simulator or another grid";
-        let problem = problem.at(region.key_place(), "one of them").at(value.key_place(), "is too many");
-        table.book.report(problem.help(help));
-    }
-    let example = "https://api.services.mimecast.com";
-    let url = value.url(&["https", "http"], example)?;
-    let refuse = |why: &str, help: &str| {
-        value.refuse(format!("`{}` cannot be used", value.name), why, help);
-        None
-    };
-    if url.scheme() != "https" && !is_loopback(&url) {
-        return refuse(
-            "would send the client secret unencrypted",
-            "write https://, or use a loopback address",
-        );
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("holds a user or password", "remove it; credentials are client_id and client_secret");
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return refuse("holds more than scheme, host and port", &format!("write it like \"{example}\""));
-    }
-    Some(url)
+/// Which function of API 2.0 the SIEM feeds are read from.
+fn read_endpoint(table: &Table<'_>) -> Option<Endpoint> {
+    let choices = [("batch", Endpoint::Batch), ("stream", Endpoint::Stream)];
+    table.get("siem_endpoint").map_or(Some(Endpoint::Batch), |v| v.choice(&choices, &[]))
 }
 
 pub(super) fn read_proxy(value: &Value<'_>) -> Option<Url> {
@@ -193,23 +155,47 @@ fn read_hosts(value: &Value<'_>) -> Option<Vec<String>> {
     Some(hosts)
 }
 
+/// The catalogue, and the API whose part of it is meant.
+type Known<'k> = (&'k [KnownFeed], Option<Api>);
+
+/// Who names feeds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A tenant of that API; `None` when that cannot be read.
+    Tenant(Option<Api>),
+    /// A sink takes any feed, and the daemon's own.
+    Sink,
+}
+
+impl Whose {
+    fn can_have(self, feed: &KnownFeed) -> bool {
+        match self {
+            Whose::Tenant(Some(Api::V1)) => feed.api1,
+            Whose::Tenant(Some(Api::V2)) => feed.api2,
+            Whose::Tenant(None) | Whose::Sink => true,
+        }
+    }
+}
+
 /// The feeds of this tenant in the catalogue's order, each with its own intervals.
-fn read_feeds(table: &Table<'_>, known: &[KnownFeed], no_floor: bool) -> Option<Vec<FeedSettings>> {
+fn read_feeds(table: &Table<'_>, (known, api): Known<'_>, no_floor: bool) -> Option<Vec<FeedSettings>> {
+    let whose = Whose::Tenant(api);
     let wanted = match table.get("feeds") {
-        Some(value) => read_globs(&value, known, false),
+        Some(value) => read_globs(&value, known, whose),
         None => Some(FEEDS.map(Glob::new).to_vec()),
     };
     let interval =
         table.get("poll_interval").map_or(Some(MIN_POLL_INTERVAL), |v| read_interval(&v, no_floor));
     let overrides = table.get("feed").and_then(|v| v.table(format!("{} feed", table.title)));
     let mut overrides: Vec<Override> = overrides.map_or(Vec::new(), |overrides| {
-        let read = |value: &Value<'_>| read_override(value, &table.title, known, no_floor);
+        let read = |value: &Value<'_>| read_override(value, &table.title, (known, api), no_floor);
         overrides.all().iter().filter_map(read).collect()
     });
     // A name beats a pattern, a longer pattern a shorter one: the most special comes last and wins.
     overrides.sort_by_key(|o| (o.glob.is_literal(), o.glob.as_str().len()));
     let (wanted, interval) = (wanted?, interval?);
-    let chosen = known.iter().filter(|feed| feed.api2 && wanted.iter().any(|glob| glob.matches(feed.name)));
+    let chosen =
+        known.iter().filter(|feed| whose.can_have(feed) && wanted.iter().any(|glob| glob.matches(feed.name)));
     let chosen: Vec<&KnownFeed> = chosen.collect();
     for special in overrides.iter().filter(|o| !chosen.iter().any(|feed| o.glob.matches(feed.name))) {
         let title = format!("{} does not collect {}", table.title, quoted(special.glob.as_str()));
@@ -254,10 +240,15 @@ struct Override {
     overlap: Option<Duration>,
 }
 
-fn read_override(value: &Value<'_>, tenant: &str, known: &[KnownFeed], no_floor: bool) -> Option<Override> {
+fn read_override(
+    value: &Value<'_>,
+    tenant: &str,
+    (known, api): Known<'_>,
+    no_floor: bool,
+) -> Option<Override> {
     let title = format!("{}.feed.\"{}\"]", tenant.trim_end_matches(']'), value.name);
     let table = value.table(title)?;
-    let glob = glob_or_report(&value.name, value, &value.key_place(), known, false);
+    let glob = glob_or_report(&value.name, value, &value.key_place(), known, Whose::Tenant(api));
     let poll_interval = table.get("poll_interval").and_then(|v| read_interval(&v, no_floor));
     let overlap = table.get("overlap");
     if let (Some(overlap), Some(glob)) = (&overlap, &glob)
@@ -273,7 +264,7 @@ fn read_override(value: &Value<'_>, tenant: &str, known: &[KnownFeed], no_floor:
 }
 
 /// `feeds = ["siem.*", "audit"]`, of a tenant or (where `collector` may be named, too) of a sink.
-pub(super) fn read_globs(value: &Value<'_>, known: &[KnownFeed], of_sink: bool) -> Option<Vec<Glob>> {
+pub(super) fn read_globs(value: &Value<'_>, known: &[KnownFeed], whose: Whose) -> Option<Vec<Glob>> {
     let items = value.list()?;
     if items.iter().map(|item| item.peek_text()).eq(FEEDS.map(Some)) {
         return Some(FEEDS.map(Glob::new).to_vec()); // the default, written out: means what the default means
@@ -284,7 +275,7 @@ pub(super) fn read_globs(value: &Value<'_>, known: &[KnownFeed], of_sink: bool) 
     }
     let globs: Vec<Option<Glob>> = items
         .iter()
-        .map(|item| item.text().and_then(|text| glob_or_report(text, item, &item.place(), known, of_sink)))
+        .map(|item| item.text().and_then(|text| glob_or_report(text, item, &item.place(), known, whose)))
         .collect();
     globs.into_iter().collect::<Option<Vec<_>>>().filter(|globs| !globs.is_empty())
 }
@@ -295,11 +286,11 @@ fn glob_or_report(
     at: &Value<'_>,
     place: &Place,
     known: &[KnownFeed],
-    of_sink: bool,
+    whose: Whose,
 ) -> Option<Glob> {
     let glob = Glob::new(text);
-    if known.iter().any(|feed| (feed.api2 || of_sink) && glob.matches(feed.name))
-        || of_sink && text == COLLECTOR_FEED
+    if known.iter().any(|feed| whose.can_have(feed) && glob.matches(feed.name))
+        || whose == Whose::Sink && text == COLLECTOR_FEED
     {
         return Some(glob);
     }
@@ -308,8 +299,11 @@ fn glob_or_report(
         let help = "remove it here; a sink may name it";
         (format!("{} is not a feed of Mimecast", quoted(text)), "the daemon's own feed", help.to_owned())
     } else if known.iter().any(|feed| glob.matches(feed.name)) {
-        let help = "remove it; API 2.0 has the same events in siem.*";
-        (format!("{} is a feed of API 1.0 only", quoted(text)), "not served by API 2.0", help.to_owned())
+        let (theirs, ours) =
+            if whose == Whose::Tenant(Some(Api::V1)) { ("2.0", "1.0") } else { ("1.0", "2.0") };
+        let title = format!("{} is a feed of API {theirs} only", quoted(text));
+        let help = format!("remove it; API {ours} has the gateway's events in siem.*");
+        (title, "not served by this tenant's API", help)
     } else if DOCUMENTED_FEEDS.iter().any(matching) {
         let title = format!("feed {} is not available in this version", quoted(text));
         (title, "not available yet", "remove it; `mimecollectd feeds` lists what there is".to_owned())

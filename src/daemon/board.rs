@@ -13,7 +13,6 @@ use crate::alerting::outbox::Outbox;
 use crate::alerting::teller::TargetState;
 use crate::clock::{Clock, Time};
 use crate::config;
-use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
@@ -208,11 +207,7 @@ fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
     let feeds = view.feeds.iter().map(|(key, live)| feed(view, key, &live.borrow(), told)).collect();
     status::Tenant {
         name: name.clone(),
-        api: match view.settings.api {
-            Api::V1 => "1.0",
-            Api::V2 => "2.0",
-        }
-        .to_owned(),
+        api: view.settings.api().as_str().to_owned(),
         credential: Credential {
             state: credential.state,
             until: credential.until,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::board::{Parts, SinkView, TenantView};
 use crate::alerting::outbox;
 use crate::clock::Time;
+use crate::config::API_1_RETIRES;
+use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::limits::{
     ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
@@ -139,6 +141,9 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
     if view.feeds.iter().any(|(_, live)| unknown(&live.borrow())) {
         found.unsettled.insert(name.to_owned());
     }
+    if view.settings.api() == Api::V1 {
+        found.findings.push(retires(name));
+    }
     if let Some(ends) = view.settings.secret_expires {
         found.findings.extend(secret_ends(name, ends, now));
     }
@@ -196,6 +201,12 @@ fn silence(
     let remedy = ("Look at its line in `status`, and at the log.", "the next good answer");
     let key = key(&feed.tenant, &feed.to_string(), "no_success");
     Some(Finding { since: Some(last), ..by_word(key, Severity::Error, words, remedy) })
+}
+
+fn retires(tenant: &str) -> Finding {
+    let (words, remedy) = API_1_RETIRES.split_once(". ").unwrap_or((API_1_RETIRES, ""));
+    let remedy = (remedy, "a tenant of API 2.0");
+    by_word(key(tenant, tenant, "api_1_retires"), Severity::Warn, words.to_owned(), remedy)
 }
 
 fn secret_ends(tenant: &str, ends: Time, now: Time) -> Option<Finding> {

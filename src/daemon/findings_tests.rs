@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::*;
-use crate::config::settings::{Api, FeedSettings};
+use crate::config::settings::{Credential, FeedSettings};
 use crate::config::{self, SecretRef};
 use crate::delivery::SinkState;
 use crate::scheduler::live::CredentialLive;
@@ -22,13 +22,15 @@ fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> Ten
     TenantView {
         settings: config::Tenant {
             name: "acme".into(),
-            api: Api::V2,
             base_url: "https://api.example.com".parse().unwrap(),
             loopback: false,
-            client_id: "id".into(),
-            client_secret: SecretRef::Literal(Secret::new("s")),
+            credential: Credential::OAuth {
+                client_id: "id".into(),
+                client_secret: SecretRef::Literal(Secret::new("s")),
+            },
             secret_expires: None,
             feeds: settings.collect(),
+            siem_endpoint: crate::mimecast::feed::Endpoint::Batch,
             lookback: interval,
             proxy: None,
             ca_file: None,

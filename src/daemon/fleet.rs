@@ -202,7 +202,7 @@ impl Fleet {
                 files: self.files.clone(),
                 once: self.once,
             };
-            let window = (feed.overlap, ready.settings.lookback);
+            let window = (feed.overlap, ready.settings.lookback, ready.settings.siem_endpoint);
             let runner = Runner::open(
                 (key, row),
                 window,

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::settings::{FormatName, Framing, Http, Protocol, SinkKind, Syslog, Transport, shown};
+use crate::config::settings::{
+    Credential, FormatName, Framing, Http, Protocol, SinkKind, Syslog, Transport, shown,
+};
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
+use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use crate::mimecast::feed::{Api, Ask};
+use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -33,13 +37,13 @@ pub fn overrides(settings: &Settings) -> Overrides {
     Overrides::new(settings.recovery.clone())
 }
 
-/// Who a tenant is to Mimecast; reads its secret once, so that a missing one is found at start.
+/// Who a tenant is to Mimecast; reads its secrets once, so that a missing one is found at start.
 ///
 /// # Errors
 /// A secret, certificate or proxy that cannot be used.
 pub fn identity(tenant: &config::Tenant, clock: &Clock) -> Result<Identity, SetupError> {
-    let secret = tenant.client_secret.clone();
-    secret.read()?;
+    let credential = tenant.credential.clone();
+    keys(&credential)?;
     let outlet = Outlet {
         base_url: tenant.base_url.clone(),
         proxy: tenant.proxy.clone(),
@@ -50,14 +54,28 @@ pub fn identity(tenant: &config::Tenant, clock: &Clock) -> Result<Identity, Setu
     };
     Ok(Identity {
         tenant: tenant.name.clone(),
-        client_id: tenant.client_id.clone(),
-        secret: Arc::new(move || secret.read()),
+        keys: Arc::new(move || keys(&credential)),
         base_url: tenant.base_url.to_string(),
         api: ApiClient::new(&outlet)?,
         downloads: DownloadClient::new(&outlet)?,
         feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
         loopback: tenant.loopback,
     })
+}
+
+/// The keys as they are now.
+fn keys(credential: &Credential) -> Result<Keys, SetupError> {
+    match credential {
+        Credential::OAuth { client_id, client_secret } => {
+            Ok(Keys::Client { id: client_id.clone(), secret: client_secret.read()? })
+        }
+        Credential::Signed { app_id, app_key, access_key, secret_key } => {
+            let secret = secret_key.read_base64()?;
+            let keys = SigningKeys::new(app_id, app_key.read()?, access_key.read()?, &secret);
+            let unusable = |_| SetupError::config("the secret key of API 1.0 is not base64");
+            Ok(Keys::Signing(Arc::new(keys.map_err(unusable)?)))
+        }
+    }
 }
 
 /// The sink itself; reads its secrets and certificates.

@@ -49,10 +49,16 @@ use said::{Form, Said};
 /// A 2xx answer comes here when it was not what was due: it is searched for a failure it may carry, else it is
 /// [`Kind::Html`] or [`Kind::Malformed`].
 pub fn read(origin: Origin, status: u16, headers: &[(String, String)], body: &[u8], now: Time) -> Fault {
-    let mut fault = match status {
+    let fault = match status {
         200..=299 => read_success(origin, status, headers, body),
         _ => fault_of(origin, status, said(headers, cut(body))),
     };
+    with_headers(fault, headers, now)
+}
+
+/// A fault that was found in an answer's body, with what the answer's headers add: how long to wait, the other
+/// side's clock, its id of the request.
+pub fn with_headers(mut fault: Fault, headers: &[(String, String)], now: Time) -> Fault {
     fault.retry_after = wait::asked_for(headers, fault.status() == Some(429), now);
     fault.skew_ms = wait::skew_ms(headers, now);
     if let Some(id) = said::request_id(headers) {

@@ -1,5 +1,7 @@
-//! The OAuth token of API 2.0: what is sent for one, and what the answer says.
+//! Proving who we are: the OAuth token of API 2.0 (what is sent for one, what the answer says), and what a call of
+//! either generation carries. How API 1.0 signs is in [`super::signature`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::failure::believable;
 use super::feed::Method;
 use super::request::{Body, Request, percent};
+use super::signature::SigningKeys;
 use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{MAX_TOKEN_LIFETIME, TOKEN_LIFETIME, TOKEN_MARGIN};
@@ -15,6 +18,36 @@ use crate::secret::Secret;
 
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
+
+/// A credential as the configuration keeps it.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// API 2.0: exchanged for a token.
+    Client { id: String, secret: Secret },
+    /// API 1.0: they sign each call, and there is nothing to exchange them for.
+    Signing(Arc<SigningKeys>),
+}
+
+impl Keys {
+    /// Everything about the credential that makes another one of it when it changes.
+    pub fn identity(&self) -> Secret {
+        match self {
+            Keys::Client { id, secret } => Secret::new(format!("{id}\n{}", secret.expose())),
+            Keys::Signing(keys) => keys.identity(),
+        }
+    }
+}
+
+/// What one call carries to prove who we are.
+#[derive(Clone, Debug)]
+pub enum Pass {
+    Bearer(Token),
+    /// Signed anew for each call, with the server's time.
+    Signed {
+        keys: Arc<SigningKeys>,
+        date: Time,
+    },
+}
 
 /// An access token. One serves all feeds of a credential.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::feed::{Api, Ask, Feed, Identity, Quota, Records, SeverityRule, SeverityTest, TimeField};
+use super::feed::{
+    Also, Api, Ask, FOREVER, Feed, Identity, Quota, Records, SeverityRule, SeverityTest, TimeField,
+};
 use crate::event::Severity::{Informational, Notice, Warning};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -70,20 +72,74 @@ pub static FEEDS: &[Feed] = &[
         ..batch("ci.urlclick", CLOUD_INTEGRATED, "urlclick")
     },
     Feed {
-        retention: Duration::from_secs(60 * 86_400), // 60 days documented; rows 44 days old were seen, none of 89
-        records: Records::Data,
+        retention: days(60), // documented; rows 44 days old were seen, none of 89
         identity: Identity::HasOwnId,
         permission: "Account | Logs | Read",
         contains: "what administrators and users did in the console, including log-ons",
         ..window("audit", "/api/audit/get-audit-events", ("startDateTime", "endDateTime"), "eventTime")
     },
     Feed {
-        ask: Ask::Window { from_field: "from", to_field: "to", oldest_first: true },
-        records: Records::List("clickLogs"),
         permission: "Monitoring | URL Protection | Read",
         severity: SeverityRule { otherwise: Informational, tests: SCAN_MALICIOUS },
         contains: "links users clicked, with verdict, overrides and user awareness answers",
-        ..window("ttp.url", "/api/ttp/url/get-logs", ("from", "to"), "date")
+        ..oldest_first("ttp.url", "/api/ttp/url/get-logs", "clickLogs", "date")
+    },
+    Feed {
+        permission: "Monitoring | Attachment Protection | Read",
+        severity: SeverityRule { otherwise: Informational, tests: FILE_UNSAFE },
+        contains: "attachments that were opened in the sandbox, with verdict and file hash",
+        ..oldest_first("ttp.attachment", "/api/ttp/attachment/get-logs", "attachmentLogs", "date")
+    },
+    Feed {
+        permission: "Monitoring | Impersonation Protection | Read",
+        severity: SeverityRule::always(Warning),
+        identity: Identity::HasOwnId,
+        contains: "messages that look like somebody else's, with each indicator that was hit and what was done",
+        ..oldest_first(
+            "ttp.impersonation",
+            "/api/ttp/impersonation/get-logs",
+            "impersonationLogs",
+            "eventTime",
+        )
+    },
+    Feed {
+        retention: days(60), // Mimecast's own connector asks for as much
+        permission: "Monitoring | Data Leak Prevention | Read",
+        severity: SeverityRule { otherwise: Informational, tests: LEAK_STOPPED },
+        contains: "messages that met a content policy, and whether they were held, bounced or let through",
+        ..oldest_first("dlp", "/api/dlp/get-logs", "dlpLogs", "eventTime")
+    },
+    Feed {
+        retention: days(92),
+        records: Records::List("heldReleaseLogs"),
+        identity: Identity::HasOwnId,
+        permission: "Monitoring | Held | Read",
+        contains: "held messages that somebody released or rejected, and who did it",
+        ..window("held-release", "/api/gateway/get-held-release-logs", ("start", "end"), "released")
+    },
+    Feed {
+        ask: Ask::Window { from_field: "start", to_field: "end", also: &[Also::Admin] },
+        retention: days(7),
+        records: Records::AnyList,
+        identity: Identity::HasOwnId,
+        permission: "Monitoring | Rejections | Read",
+        severity: SeverityRule::always(Notice),
+        contains: "messages refused at the gateway, with the reason and the remote server",
+        ..window("rejections", "/api/gateway/get-rejections", ("start", "end"), "created")
+    },
+    Feed {
+        // API 2.0 documents only `query` here, API 1.0 the dates too; both get them
+        retention: FOREVER,
+        records: Records::List("logs"),
+        permission: "Archive | Search Logs | Read",
+        contains: "searches in the archive: who looked for what, and the reason given",
+        ..window("archive.search", "/api/archive/get-archive-search-logs", ("start", "end"), "createTime")
+    },
+    Feed {
+        retention: FOREVER,
+        permission: "Archive | View Logs | Read",
+        contains: "archived messages that somebody opened, and whether the content was shown",
+        ..window("archive.view", "/api/archive/get-view-logs", ("start", "end"), "viewed")
     },
     MTA,
     Feed {
@@ -125,6 +181,18 @@ const THREAT_CONFIRMED: &[SeverityTest] =
     &[SeverityTest { field: "threatState", values: &["CONFIRMED"], severity: Warning }];
 const SCAN_MALICIOUS: &[SeverityTest] =
     &[SeverityTest { field: "scanResult", values: &["malicious"], severity: Warning }];
+const FILE_UNSAFE: &[SeverityTest] =
+    &[SeverityTest { field: "result", values: &["malicious", "unsafe"], severity: Warning }];
+/// "bouce" is how the documentation spells it.
+const LEAK_STOPPED: &[SeverityTest] = &[SeverityTest {
+    field: "action",
+    values: &["hold", "bounce", "bouce", "delete", "block"],
+    severity: Notice,
+}];
+
+const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * DAY.as_secs())
+}
 
 const fn batch(name: &'static str, path: &'static str, kind: &'static str) -> Feed {
     Feed {
@@ -135,7 +203,7 @@ const fn batch(name: &'static str, path: &'static str, kind: &'static str) -> Fe
         records: Records::Lines,
         time: TimeField("timestamp"),
         kind,
-        retention: Duration::from_secs(7 * DAY.as_secs()),
+        retention: days(7),
         settle: Duration::ZERO,
         overlap: Duration::ZERO,
         permission: "Security Events and Data Retrieval | Threat and Security Events (SIEM) | Read",
@@ -183,14 +251,14 @@ const fn window(
 ) -> Feed {
     Feed {
         name,
-        // API 1.0 serves the same functions; its signing is not in this version.
-        apis: &[Api::V2],
+        // the same functions under the same paths in both generations
+        apis: &[Api::V1, Api::V2],
         path,
-        ask: Ask::Window { from_field, to_field, oldest_first: false },
+        ask: Ask::Window { from_field, to_field, also: &[] },
         records: Records::Data,
         time: TimeField(time),
         kind: name,
-        retention: Duration::from_secs(30 * DAY.as_secs()), // the console's figure; the API documents none
+        retention: days(30), // the console's figure; the API documents none
         settle: Duration::from_secs(60),
         overlap: Duration::from_secs(15 * 60), // Mimecast's own connector asks for no less than 15 minutes
         permission: "",
@@ -198,6 +266,20 @@ const fn window(
         severity: SeverityRule::always(Informational),
         identity: Identity::Bytes,
         contains: "",
+    }
+}
+
+/// A window function that can list its rows oldest first, in one named list.
+const fn oldest_first(
+    name: &'static str,
+    path: &'static str,
+    list: &'static str,
+    time: &'static str,
+) -> Feed {
+    Feed {
+        ask: Ask::Window { from_field: "from", to_field: "to", also: &[Also::OldestFirst] },
+        records: Records::List(list),
+        ..window(name, path, ("from", "to"), time)
     }
 }
 
@@ -244,7 +326,7 @@ mod tests {
                 feed.name
             );
         }
-        assert_eq!(FEEDS.len(), 18);
+        assert_eq!(FEEDS.len(), 25);
     }
 
     #[test]
@@ -252,13 +334,15 @@ mod tests {
         let names = |glob: &str| matching(glob, &Api::V2).iter().map(|feed| feed.name).collect::<Vec<_>>();
         assert_eq!(names("siem.*").len(), 10);
         assert_eq!(names("*").len(), FEEDS.len() - 1);
+        assert_eq!(names("ttp.*"), ["ttp.url", "ttp.attachment", "ttp.impersonation"]);
         assert_eq!(names("ci.*"), ["ci.entities", "ci.mailflow", "ci.urlclick"]);
         assert_eq!(names("*.url"), ["ttp.url"]);
         assert_eq!(names("*.*-email-*"), ["siem.internal-email-protect"]);
         assert_eq!(names("audit"), ["audit"]);
         assert!(names("siem").is_empty());
-        let of_1: Vec<_> = matching("*", &Api::V1).iter().map(|feed| feed.name).collect();
-        assert_eq!(of_1, ["siem.mta", "threat-feed.customer", "threat-feed.grid"]);
+        let of_1 = matching("*", &Api::V1);
+        assert!(of_1.iter().all(|feed| feed.path.starts_with("/api/")));
+        assert_eq!(of_1.len(), 12, "nine windows, the mail log, two threat feeds");
         assert!(!fits("a*a", "a"));
         assert!(fits("a*a", "aa"));
         assert_eq!(find("siem.av").map(|feed| feed.kind), Some("av"));

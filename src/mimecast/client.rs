@@ -1,5 +1,5 @@
-//! The two ways out: [`ApiClient`] talks to Mimecast's API with a token, [`DownloadClient`] fetches files and has
-//! no way to send one. One attempt each, bounded reads, faults out; nothing here waits or logs.
+//! The two ways out: [`ApiClient`] talks to Mimecast's API with a token or a signature, [`DownloadClient`] fetches
+//! files and has no way to send either. One attempt each, bounded reads, faults out; nothing here waits or logs.
 
 mod failed;
 mod incoming;
@@ -9,18 +9,19 @@ mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::Url;
 
 use self::failed::fault;
 pub use self::incoming::Incoming;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
-use super::auth::{self, Token};
+use super::auth::{self, Pass, Token};
 use super::feed::Method;
 use super::links::{FileLink, LinkPolicy, is_loopback};
 use super::request::{Body, Request};
-use crate::clock::Clock;
+use super::signature;
+use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
@@ -75,6 +76,17 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// At most [`MAX_ANSWER_BYTES`].
     pub body: Bytes,
+    /// Our own id of the request.
+    pub sent_id: String,
+}
+
+impl Answer {
+    /// A fault that was found inside this answer at `now`, with what the headers add to it and the ids that
+    /// Mimecast's support asks for.
+    pub fn blame(&self, fault: Fault, now: Time) -> Fault {
+        let fault = dialect::with_headers(fault, &self.headers, now);
+        Fault { sent_id: Some(self.sent_id.clone()), ..fault }
+    }
 }
 
 /// Calls functions of the API of one tenant.
@@ -98,18 +110,18 @@ impl ApiClient {
     /// One call of a function.
     ///
     /// Faults: what the answer says if it is none of 2xx; else of the connection; [`Kind::TooLarge`].
-    pub async fn send(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
-        self.call(Origin::Api, request, Some(bearer(token)?)).await
+    pub async fn send(&self, request: &Request, pass: &Pass) -> Result<Answer, Fault> {
+        self.call(Origin::Api, request, Some(pass)).await
     }
 
     /// One call of a function whose answer is a file of any size. `accept` as for every other function: an answer
     /// that is no file is JSON.
     ///
     /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
-    pub async fn open(&self, request: &Request, token: &Token) -> Result<Incoming, Fault> {
-        let response =
-            self.respond(Origin::Api, request, Some(bearer(token)?), Some(ARCHIVE_TIMEOUT)).await?;
-        Ok(Incoming::new(plain(response.headers()), response, self.silence))
+    pub async fn open(&self, request: &Request, pass: &Pass) -> Result<Incoming, Fault> {
+        let (response, sent_id) =
+            self.respond(Origin::Api, request, Some(pass), Some(ARCHIVE_TIMEOUT)).await?;
+        Ok(Incoming::new((plain(response.headers()), sent_id), response, self.silence))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -125,24 +137,62 @@ impl ApiClient {
         auth::answer(&answer.body, now).map(|token| (token, dialect::skew_ms(&answer.headers, now)))
     }
 
-    async fn call(
-        &self,
-        origin: Origin,
-        request: &Request,
-        bearer: Option<HeaderValue>,
-    ) -> Result<Answer, Fault> {
-        let response = self.respond(origin, request, bearer, None).await?;
+    async fn call(&self, origin: Origin, request: &Request, pass: Option<&Pass>) -> Result<Answer, Fault> {
+        let (response, sent_id) = self.respond(origin, request, pass, None).await?;
         let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        let body = read_bounded(origin, response).await?;
-        Ok(Answer { status, headers, body })
+        let ours = Some(sent_id.clone());
+        let body = read_bounded(origin, response).await.map_err(|fault| Fault { sent_id: ours, ..fault })?;
+        Ok(Answer { status, headers, body, sent_id })
     }
 
-    /// `limit`: for the whole exchange, instead of the usual one.
+    /// The answer's beginning, and our id of the request. `limit`: for the whole exchange, instead of the usual one.
     async fn respond(
         &self,
         origin: Origin,
         request: &Request,
-        bearer: Option<HeaderValue>,
+        pass: Option<&Pass>,
+        limit: Option<Duration>,
+    ) -> Result<(reqwest::Response, String), Fault> {
+        let sent_id = uuid::Uuid::new_v4().to_string();
+        let proof = self.proof(pass, request, &sent_id)?;
+        match self.exchange(origin, request, proof, limit).await {
+            Ok(response) => Ok((response, sent_id)),
+            Err(fault) => Err(Fault { sent_id: Some(sent_id), ..fault }),
+        }
+    }
+
+    /// The headers that say who asks, and under which id.
+    fn proof(
+        &self,
+        pass: Option<&Pass>,
+        request: &Request,
+        sent_id: &str,
+    ) -> Result<Vec<(&'static str, HeaderValue)>, Fault> {
+        Ok(match pass {
+            None => vec![("x-request-id", header(sent_id)?)],
+            Some(Pass::Bearer(token)) => {
+                let bearer = Secret::new(format!("Bearer {}", token.secret.expose()));
+                vec![("x-request-id", header(sent_id)?), ("authorization", header(bearer.expose())?)]
+            }
+            Some(Pass::Signed { keys, date }) => {
+                let date = signature::date_text(*date);
+                let path = request.path_and_query.split('?').next().unwrap_or_default();
+                let signed = keys.authorization(path, &date, sent_id);
+                vec![
+                    ("x-mc-req-id", header(sent_id)?),
+                    ("x-mc-app-id", header(keys.app_id())?),
+                    ("x-mc-date", header(&date)?),
+                    ("authorization", header(signed.expose())?),
+                ]
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        origin: Origin,
+        request: &Request,
+        proof: Vec<(&'static str, HeaderValue)>,
         limit: Option<Duration>,
     ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
@@ -152,8 +202,7 @@ impl ApiClient {
             Method::Get => self.http.get(url),
             Method::Post => self.http.post(url),
         };
-        call =
-            call.header(ACCEPT, "application/json").header("x-request-id", uuid::Uuid::new_v4().to_string());
+        call = call.header(ACCEPT, "application/json");
         call = match &request.body {
             Some(Body::Json(json)) => call.header(CONTENT_TYPE, "application/json").body(json.clone()),
             Some(Body::Form(form)) => {
@@ -161,8 +210,8 @@ impl ApiClient {
             }
             None => call,
         };
-        if let Some(bearer) = bearer {
-            call = call.header(AUTHORIZATION, bearer);
+        for (name, value) in proof {
+            call = call.header(name, value);
         }
         if let Some(limit) = limit {
             call = call.timeout(limit);
@@ -172,11 +221,17 @@ impl ApiClient {
     }
 }
 
-fn bearer(token: &Token) -> Result<HeaderValue, Fault> {
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret.expose()))
-        .map_err(|_| Fault::new(Origin::Api, Kind::Malformed, "the token does not fit into a header"))?;
-    bearer.set_sensitive(true);
-    Ok(bearer)
+/// A header's value that no log of the HTTP library shows. What does not fit into one is a secret that was
+/// copied badly, as a rule.
+fn header(text: &str) -> Result<HeaderValue, Fault> {
+    let unfit = |_| {
+        let words =
+            "a key or token holds characters that no HTTP header can carry; copy it again, on one line";
+        Fault::new(Origin::Local, Kind::SecretUnreadable, words)
+    };
+    let mut value = HeaderValue::try_from(text).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Fetches files behind pre-signed links. There is no way to hand it a token, so none can reach a file host.

@@ -16,12 +16,13 @@ use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::auth::Token;
+use super::auth::{Pass, Token};
 use super::catalogue::find;
 use super::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use super::links::{FileKey, FileLink};
 use super::position::Position;
 use super::request::{Asking, Request, build, page_size};
+use super::signature::SigningKeys;
 use crate::clock::{Clock, Time};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{DOWNLOAD_PIECE_BYTES, MAX_ANSWER_BYTES};
@@ -95,8 +96,9 @@ fn api(base: &str) -> ApiClient {
     ApiClient::new(&outlet(base)).unwrap()
 }
 
-fn token() -> Token {
-    Token { secret: Secret::new("t0k3n"), issued: NOW, expires: NOW.plus(Duration::from_secs(1800)) }
+fn pass() -> Pass {
+    let expires = NOW.plus(Duration::from_secs(1800));
+    Pass::Bearer(Token { secret: Secret::new("t0k3n"), issued: NOW, expires })
 }
 
 fn listing_request(name: &str) -> Request {
@@ -106,7 +108,7 @@ fn listing_request(name: &str) -> Request {
 }
 
 async fn call(base: &str) -> Result<super::client::Answer, Fault> {
-    api(base).send(&listing_request("siem.url-protect"), &token()).await
+    api(base).send(&listing_request("siem.url-protect"), &pass()).await
 }
 
 fn link(url: &str) -> FileLink {
@@ -144,7 +146,7 @@ async fn a_call_carries_token_request_id_and_our_name() {
     call(&server.url()).await.unwrap();
     assert_ne!(id(&headers), id(&server.last().1), "each request has its own id");
     assert!(!headers.contains_key("cookie") && !headers.contains_key("referer"));
-    api(&server.url()).send(&listing_request("audit"), &token()).await.unwrap();
+    api(&server.url()).send(&listing_request("audit"), &pass()).await.unwrap();
     let (line, headers, body) = server.last();
     assert_eq!(
         (line.as_str(), &headers["content-type"]),
@@ -173,6 +175,63 @@ async fn a_token_is_asked_for_with_a_form_and_no_bearer() {
         (fault.origin, fault.status(), fault.code_str()),
         (Origin::Token, Some(401), "InvalidClientIdentifier")
     );
+}
+
+/// The header and the signed text have to agree, so the server computes the same from what it got.
+#[tokio::test]
+async fn a_signed_call_carries_what_its_signature_covers() {
+    let server = Server::start(|_| "{}".into_response()).await;
+    let keys = || {
+        let (app_key, access) = (Secret::new("app-key"), Secret::new("access"));
+        Arc::new(SigningKeys::new("app-id", app_key, access, &Secret::new("ZGVtbw==")).unwrap())
+    };
+    let pass = Pass::Signed { keys: keys(), date: NOW };
+    let answer = api(&server.url()).send(&listing_request("audit"), &pass).await.unwrap();
+    let (line, headers, _) = server.last();
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(line, "POST /api/audit/get-audit-events");
+    assert_eq!(
+        (header("x-mc-date").as_str(), header("x-mc-app-id").as_str()),
+        ("Thu, 01 Jan 2026 09:30:00 UTC", "app-id")
+    );
+    assert_eq!(header("content-type"), "application/json");
+    assert_eq!(header("x-mc-req-id"), answer.sent_id);
+    assert!(header("x-mc-req-id").parse::<uuid::Uuid>().is_ok());
+    let same =
+        keys().authorization("/api/audit/get-audit-events", &header("x-mc-date"), &header("x-mc-req-id"));
+    assert_eq!(header("authorization"), same.expose());
+    api(&server.url()).send(&listing_request("siem.av"), &pass).await.unwrap();
+    let (line, headers, _) = server.last();
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert!(line.contains('?'), "{line}");
+    let same = keys().authorization("/siem/v1/batch/events/cg", &header("x-mc-date"), &header("x-mc-req-id"));
+    assert_eq!(header("authorization"), same.expose(), "the path alone is signed");
+    assert_ne!(header("x-mc-req-id"), answer.sent_id, "each request has its own id");
+}
+
+#[tokio::test]
+async fn support_gets_both_ids_of_a_refused_request() {
+    let server = Server::start(|_| {
+        let body = include_str!("../../tests/fixtures/mimecast/v1-401-invalid-signature.json");
+        (StatusCode::UNAUTHORIZED, [("x-mc-req-id", "theirs-1")], body).into_response()
+    })
+    .await;
+    let fault = call(&server.url()).await.unwrap_err();
+    let sent = server.last().1["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!((fault.sent_id.as_ref(), fault.request_id.as_deref()), (Some(&sent), Some("theirs-1")));
+    assert!(fault.to_string().ends_with(&format!("(request {sent}, answered as theirs-1)")), "{fault}");
+    let silent = call("http://127.0.0.1:1").await.unwrap_err();
+    assert!(silent.sent_id.is_some(), "an id even where no answer came");
+}
+
+#[tokio::test]
+async fn a_key_that_no_header_can_carry_is_not_sent() {
+    let server = Server::start(|_| "{}".into_response()).await;
+    let keys = SigningKeys::new("app\nid", Secret::new("k"), Secret::new("a"), &Secret::new("ZGVtbw=="));
+    let pass = Pass::Signed { keys: Arc::new(keys.unwrap()), date: NOW };
+    let fault = api(&server.url()).send(&listing_request("audit"), &pass).await.unwrap_err();
+    assert_eq!((fault.origin, fault.kind), (Origin::Local, Kind::SecretUnreadable));
+    assert!(server.seen.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -258,7 +317,7 @@ async fn an_answer_beyond_its_bound_is_refused() {
     .await;
     let mut outlet = outlet(&endless.url());
     outlet.timeouts = Timeouts::default();
-    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &token()).await.unwrap_err();
+    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap_err();
     assert_eq!(fault.kind, Kind::TooLarge);
 }
 
@@ -339,7 +398,7 @@ async fn h05_a_proxy_that_wants_credentials_is_named() {
         raw_server(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", false).await;
     let mut outlet = outlet("https://api.services.mimecast.com");
     outlet.proxy = Some(proxy.parse().unwrap());
-    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &token()).await.unwrap_err();
+    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap_err();
     assert_eq!(fault.status(), Some(407), "{fault}");
 }
 
@@ -348,7 +407,7 @@ async fn a_loopback_call_goes_through_the_proxy_if_one_is_set() {
     let proxy = Server::start(|_| "{}".into_response()).await;
     let mut outlet = outlet("http://api.example.invalid");
     outlet.proxy = Some(proxy.url().parse().unwrap());
-    ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &token()).await.unwrap();
+    ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap();
     assert!(proxy.last().0.starts_with("POST http://api.example.invalid/api/audit"), "{}", proxy.last().0);
 }
 
@@ -389,7 +448,7 @@ async fn x04_x05_certificates_are_verified_and_an_own_authority_helps() {
     let mut trusting = outlet(&url);
     trusting.tls = Tls::new(Some(file.path()), false).unwrap();
     let client = ApiClient::new(&trusting).unwrap();
-    assert_eq!(client.send(&listing_request("audit"), &token()).await.unwrap().body, "{}");
+    assert_eq!(client.send(&listing_request("audit"), &pass()).await.unwrap().body, "{}");
     let plain = raw_server(b"HTTP/1.1 400 Bad Request\r\n\r\n", false).await.replace("http:", "https:");
     let fault = call(&plain).await.unwrap_err();
     assert_eq!(fault.kind, Kind::TlsHandshake, "{fault}");

@@ -23,6 +23,9 @@ impl Api {
     }
 }
 
+/// The retention of a log that Mimecast says it keeps for ever: 100 years.
+pub const FOREVER: Duration = Duration::from_secs(36_525 * 86_400);
+
 /// One log that Mimecast offers and that has its own cursor. A row of [`super::catalogue::FEEDS`].
 #[derive(Debug)]
 pub struct Feed {
@@ -69,6 +72,13 @@ impl Feed {
             Ask::Window { .. } | Ask::Archive | Ask::Intel { .. } => Method::Post,
         }
     }
+    /// For people: how long Mimecast keeps it.
+    pub fn kept(&self) -> String {
+        match self.retention {
+            FOREVER => "without end".to_owned(),
+            kept => format!("{} days", kept.as_secs() / 86_400),
+        }
+    }
     /// For people: method and path.
     pub fn endpoint(&self) -> String {
         format!("{} {}", self.method().as_str(), self.path)
@@ -113,8 +123,8 @@ pub enum Ask {
     Window {
         from_field: &'static str,
         to_field: &'static str,
-        /// The function has a switch `oldestFirst`.
-        oldest_first: bool,
+        /// What the function has to be told besides.
+        also: &'static [Also],
     },
     /// Log files of all types, zipped, in the answer itself; resumed by a token in the answer's header.
     Archive,
@@ -135,6 +145,25 @@ pub enum Endpoint {
     Stream,
 }
 
+/// A switch of a function that has to be on, or events are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Also {
+    /// Oldest first: rows that appear while we read come at the end, and shift no page.
+    OldestFirst,
+    /// Everybody's rows; without it the function shows our own mailbox, which is empty.
+    Admin,
+}
+
+impl Also {
+    /// The field that is set to `true`.
+    pub fn field(self) -> &'static str {
+        match self {
+            Also::OldestFirst => "oldestFirst",
+            Also::Admin => "admin",
+        }
+    }
+}
+
 /// Where the records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Records {
@@ -144,6 +173,8 @@ pub enum Records {
     Data,
     /// The named list in the objects of `data[]`.
     List(&'static str),
+    /// The one list in each object of `data[]`, whatever its name: Mimecast's documents do not agree on it.
+    AnyList,
     /// The files of an answer: `data[]` of JSON objects, or lines of `key=value`.
     Files,
     /// `objects[]` of a STIX bundle.

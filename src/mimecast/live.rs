@@ -73,6 +73,10 @@ impl Seam {
     pub fn pass(self) -> u64 {
         self.pass
     }
+    /// How far the stream was read, if it was.
+    pub fn high(self) -> Option<Time> {
+        (self.high > 0).then_some(Time(self.high))
+    }
 }
 
 /// Where a reader stands in the stream.
@@ -175,6 +179,11 @@ impl Position {
             }
             Endpoint::Batch => (now >= Time(seam.high).plus(overlap)).then(|| place.position(None)),
         }
+    }
+
+    /// The function that goes on reading here, for a feed that has two.
+    pub fn endpoint(&self) -> Endpoint {
+        if let Position::Stream(_) = self { Endpoint::Stream } else { Endpoint::Batch }
     }
 
     /// While files are read beside the stream: the number of the file being read.

@@ -24,6 +24,7 @@ pub mod reach;
 mod record;
 pub mod request;
 mod scan;
+pub mod signature;
 pub mod stream;
 mod unreadable;
 
@@ -37,3 +38,7 @@ mod page_tests;
 mod payload_tests;
 #[cfg(test)]
 mod position_tests;
+#[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
+mod window_tests;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::failure::believable;
+use super::failure::{believable, within};
 use super::feed::{Feed, Records};
 use super::lines::{Kinds, gzip};
 use super::links::{FileKey, FileLink, public_url};
@@ -18,7 +18,7 @@ use crate::clock::Time;
 use crate::cursor::Cursor;
 use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_FILES_PER_LISTING, MAX_LINE_BYTES, MAX_LINK_BYTES};
+use crate::limits::{MAX_FILES_PER_LISTING, MAX_LINE_BYTES, MAX_LINK_BYTES, MAX_NAMES_SHOWN};
 use crate::secret::Secret;
 
 /// What an answer holds.
@@ -26,6 +26,21 @@ use crate::secret::Secret;
 pub enum Page {
     Files(Listing),
     Records(RecordPage),
+    /// Records with a failure beside them (recovery row M30): they are worth keeping, and they are not all there
+    /// is.
+    Partial(RecordPage, Fault),
+    Live(super::stream::LivePage),
+}
+
+impl Page {
+    /// The same, with the fault told as `full` tells it.
+    #[must_use]
+    pub fn told(self, full: impl Fn(Fault) -> Fault) -> Self {
+        match self {
+            Page::Partial(records, fault) => Page::Partial(records, full(fault)),
+            Page::Files(_) | Page::Records(_) | Page::Live(_) => self,
+        }
+    }
 }
 
 /// Where a page leads, once everything on it is stored.
@@ -62,7 +77,7 @@ pub struct RecordPage {
     /// Readable and unreadable records.
     pub listed: u64,
     pub newest: Option<Time>,
-    /// Always forward: to the next page, or past the window.
+    /// Always forward: to the next page, or past the window; after a failure, to reading the window once more.
     pub leads: Leads,
     /// The window is read to its end.
     pub caught_up: bool,
@@ -74,12 +89,31 @@ pub struct RecordPage {
 /// a failure under the 200 says.
 pub fn read(feed: &Feed, tenant: &str, position: &Position, body: &[u8], now: Time) -> Result<Page, Fault> {
     let text = same_length_text(body);
-    believable(Origin::Api, text.as_bytes())?;
     match feed.records {
-        Records::Lines => listing(position, &text, now).map(Page::Files),
-        Records::Data | Records::List(_) | Records::Files | Records::Objects => {
-            records(feed, tenant, position, Body { exact: body, text: &text }).map(Page::Records)
+        Records::Lines => {
+            believable(Origin::Api, text.as_bytes())?;
+            listing(position, &text, now).map(Page::Files)
         }
+        _ => {
+            let failure = within(Origin::Api, text.as_bytes())?;
+            let page = records(feed, tenant, position, Body { exact: body, text: &text });
+            match failure {
+                None => page.map(Page::Records),
+                Some(failure) => beside(failure, page, position),
+            }
+        }
+    }
+}
+
+/// What is left of a page whose answer tells of a failure: its records, if it has any. The window is read again
+/// from its beginning and counted as another reading, so that what came with the failure is known by then.
+fn beside(failure: Fault, page: Result<RecordPage, Fault>, position: &Position) -> Result<Page, Fault> {
+    match page {
+        Ok(page) if page.listed > 0 => {
+            let leads = Leads::Forward(position.without_token().cursor());
+            Ok(Page::Partial(RecordPage { leads, caught_up: false, ..page }, failure))
+        }
+        Ok(_) | Err(_) => Err(failure),
     }
 }
 
@@ -197,8 +231,9 @@ fn link(item: Item<'_>) -> Result<FileLink, Fault> {
 
 #[derive(Deserialize)]
 struct RecordAnswer<'a> {
+    /// A list; one document shows the object that holds the records by itself.
     #[serde(borrow)]
-    data: Vec<&'a RawValue>,
+    data: &'a RawValue,
     #[serde(borrow, default)]
     meta: Option<Meta<'a>>,
 }
@@ -218,9 +253,15 @@ struct Pagination<'a> {
 fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Result<RecordPage, Fault> {
     let answer: RecordAnswer<'_> = serde_json::from_str(body.text)
         .map_err(|error| malformed(format!("not a page of records: {error}")))?;
+    let data = match feed.records {
+        Records::List(_) | Records::AnyList if answer.data.get().starts_with('{') => vec![answer.data],
+        _ => serde_json::from_str(answer.data.get())
+            .map_err(|error| malformed(format!("`data` is not a list: {error}")))?,
+    };
     let found = match feed.records {
-        Records::List(name) => lists(&answer.data, name)?,
-        _ => answer.data,
+        Records::List(name) => lists(&data, name)?,
+        Records::AnyList => only_lists(feed, &data)?,
+        _ => data,
     };
     let next = answer.meta.and_then(|meta| meta.pagination).and_then(|paging| paging.next);
     let next = next.and_then(|next| token(next.get())).map(bounded_token).transpose()?;
@@ -264,6 +305,30 @@ fn lists<'a>(data: &[&'a RawValue], name: &str) -> Result<Vec<&'a RawValue>, Fau
         let list = fields.get(name).ok_or_else(|| malformed(format!("`data` holds no `{name}`")))?;
         let records: Vec<&'a RawValue> = serde_json::from_str(list.get())
             .map_err(|error| malformed(format!("`{name}` is not a list: {error}")))?;
+        out.extend(records);
+    }
+    Ok(out)
+}
+
+/// The records of the only list in each object, whatever its name. An object that carries the feed's time is a
+/// record itself.
+fn only_lists<'a>(feed: &Feed, data: &[&'a RawValue]) -> Result<Vec<&'a RawValue>, Fault> {
+    let mut out = Vec::new();
+    for holder in data {
+        let fields: std::collections::HashMap<String, &'a RawValue> = serde_json::from_str(holder.get())
+            .map_err(|error| malformed(format!("`data` holds something else than an object: {error}")))?;
+        if fields.contains_key(feed.time.0) {
+            out.push(*holder);
+            continue;
+        }
+        let mut lists = fields.values().filter(|value| value.get().starts_with('['));
+        let (Some(list), None) = (lists.next(), lists.next()) else {
+            let names: Vec<&str> = fields.keys().map(String::as_str).take(MAX_NAMES_SHOWN).collect();
+            let names = names.join(", ");
+            return Err(malformed(format!("an object of `data` holds no list, or more than one: {names}")));
+        };
+        let records: Vec<&'a RawValue> = serde_json::from_str(list.get())
+            .map_err(|error| malformed(format!("the list in `data` cannot be read: {error}")))?;
         out.extend(records);
     }
     Ok(out)

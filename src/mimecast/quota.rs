@@ -1,13 +1,17 @@
 //! The budget of calls of one credential: 50 listing calls in a fixed window of 15 minutes for all batch feeds
 //! together, shared so that a feed with a backlog never takes what the others need for today's events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::feed::{Feed, Quota as Rule};
 use crate::clock::Time;
-use crate::limits::{BATCH_QUOTA_CALLS, BATCH_QUOTA_FOLLOW_UPS, BATCH_QUOTA_OPEN_AFTER, BATCH_QUOTA_WINDOW};
+use crate::limits::{
+    BATCH_QUOTA_CALLS, BATCH_QUOTA_FOLLOW_UPS, BATCH_QUOTA_OPEN_AFTER, BATCH_QUOTA_WINDOW, MIN_POLL_INTERVAL,
+    STREAM_QUOTA_CALLS, STREAM_QUOTA_WINDOW,
+};
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +31,10 @@ pub enum May {
     Wait(Time),
 }
 
-/// Whose blockade: all batch feeds share one, other functions have their own.
+/// Whose blockade: all batch feeds share one, and so do all that are read from the stream; other functions have
+/// their own.
 type Scope = Option<&'static str>;
+const STREAM: Scope = Some("the stream");
 
 /// What outlives the process.
 #[derive(Serialize, Deserialize)]
@@ -56,6 +62,8 @@ pub struct Quota {
     wanting: BTreeSet<&'static str>,
     wanted: BTreeSet<&'static str>,
     blocked: BTreeMap<Scope, Time>,
+    /// Calls of the stream in the last hour: when, and whether it was the first of a poll.
+    streamed: VecDeque<(Time, Call)>,
 }
 
 impl Quota {
@@ -72,7 +80,39 @@ impl Quota {
             wanting: BTreeSet::new(),
             wanted: BTreeSet::new(),
             blocked: BTreeMap::new(),
+            streamed: VecDeque::new(),
         }
+    }
+
+    /// May a feed call the stream at `now`? All feeds of the credential share 300 calls in an hour. Further pages
+    /// leave room for a first one of every feed every 5 minutes. `Go` counts the call.
+    pub fn may_stream(&mut self, call: Call, now: Time) -> May {
+        if let Some(until) = self.blocked.get(&STREAM).filter(|until| **until > now) {
+            return May::Wait(*until);
+        }
+        if !self.counting {
+            return May::Go;
+        }
+        let hour_ago = now.minus(STREAM_QUOTA_WINDOW);
+        self.streamed.retain(|(at, _)| *at > hour_ago && *at <= now); // a clock set back forgets
+        let first = self.streamed.iter().filter(|(_, call)| *call == Call::Live).count();
+        let polls = (STREAM_QUOTA_WINDOW.as_secs() / MIN_POLL_INTERVAL.as_secs()) as usize;
+        let reserved = match call {
+            Call::Live => 0,
+            Call::CatchUp => self.batch_feeds.len().saturating_mul(polls).saturating_sub(first),
+        };
+        if self.streamed.len() + reserved.min(STREAM_QUOTA_CALLS - 1) >= STREAM_QUOTA_CALLS {
+            let frees = self.streamed.front().map_or(now, |(at, _)| at.plus(STREAM_QUOTA_WINDOW));
+            return May::Wait(frees.max(now.plus(Duration::from_secs(1))));
+        }
+        self.streamed.push_back((now, call));
+        May::Go
+    }
+
+    /// The server says that the stream's budget is used up until `reset` (without a time: for 15 minutes).
+    pub fn stream_exhausted(&mut self, reset: Option<Time>, now: Time) {
+        let until = reset.filter(|reset| *reset > now).unwrap_or_else(|| now.plus(BATCH_QUOTA_WINDOW));
+        self.blocked.insert(STREAM, until.min(now.plus(STREAM_QUOTA_WINDOW)));
     }
 
     /// May `feed` call at `now`? `Go` counts the call, whatever comes of it.
@@ -209,8 +249,6 @@ fn window_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::super::catalogue::{FEEDS, find};
@@ -274,6 +312,22 @@ mod tests {
             quota.exhausted(audit, Some(minute(1000)), minute(5)); // absurd
             assert_eq!(quota.may(audit, Call::Live, minute(20)), May::Go);
         }
+    }
+
+    #[test]
+    fn the_stream_has_an_hour_s_budget_of_its_own_and_leaves_room_for_every_poll() {
+        let mut quota = Quota::new(&all(), true);
+        let mut taken = |call, at| (0..400).filter(|_| quota.may_stream(call, at) == May::Go).count();
+        assert_eq!(taken(Call::CatchUp, minute(0)), 144, "13 feeds are polled 12 times an hour");
+        assert_eq!(taken(Call::Live, minute(1)), 156);
+        assert_eq!(quota.may_stream(Call::Live, minute(59)), May::Wait(minute(60)));
+        assert_eq!(quota.may_stream(Call::Live, minute(60)), May::Go);
+        assert_eq!(quota.may(find("siem.av").unwrap(), Call::Live, minute(1)), May::Go, "not its matter");
+        quota.stream_exhausted(Some(minute(70)), minute(61));
+        assert_eq!(quota.may_stream(Call::Live, minute(69)), May::Wait(minute(70)));
+        assert_eq!(quota.may(find("siem.av").unwrap(), Call::Live, minute(69)), May::Go);
+        let mut free = Quota::new(&all(), false);
+        assert!((0..1000).all(|_| free.may_stream(Call::CatchUp, minute(0)) == May::Go));
     }
 
     #[test]

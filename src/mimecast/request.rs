@@ -152,16 +152,12 @@ fn window_body(feed: &Feed, position: &Position, asking: &Asking) -> String {
     let mut data = Map::new();
     let mut paging = Map::new();
     paging.insert("pageSize".to_owned(), Value::from(asking.page_size));
-    if let (
-        Ask::Window { from_field, to_field, oldest_first },
-        Position::Window { reading: Some(reading), .. },
-    ) = (feed.ask, position)
+    if let (Ask::Window { from_field, to_field, also }, Position::Window { reading: Some(reading), .. }) =
+        (feed.ask, position)
     {
         data.insert(from_field.to_owned(), Value::from(api_date(reading.from)));
         data.insert(to_field.to_owned(), Value::from(api_date(reading.to)));
-        if oldest_first {
-            data.insert("oldestFirst".to_owned(), Value::from(true));
-        }
+        data.extend(also.iter().map(|also| (also.field().to_owned(), Value::from(true))));
         if let Some(page) = &reading.page {
             // What a page gave us as JSON text is sent back as the same JSON value.
             let token = serde_json::from_str(page).unwrap_or_else(|_| Value::from(page.as_str()));

@@ -29,6 +29,8 @@ pub struct LivePage {
     /// Readable and unreadable records.
     pub listed: u64,
     pub newest: Option<Time>,
+    /// Number of this page.
+    pub pass: u64,
     /// Where the feed stands when the page is stored.
     pub to: Cursor,
     /// The server's token is another one than that which was sent.
@@ -91,6 +93,7 @@ pub fn read(
         unreadable,
         listed,
         newest,
+        pass: live.pass,
         to: Position::Stream(live.after_page(next, caught_up, overlap, now)).cursor(),
         forward,
         caught_up,

@@ -1,20 +1,25 @@
 //! What all feeds of one tenant share: the credential behind its gate, the token, the quota, the two clients.
-//! Token requests are single-flight (the lock is held across them), and the gate is written down before each.
+//! Token requests are single-flight (the lock is held across them), and the gate is written down before each. Keys
+//! that sign have no login: there the first call goes alone, and the others wait for what comes of it.
+
+mod time;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::live::CredentialLive;
+use super::server_clock::ServerClock;
 use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{BATCH_QUOTA_CALLS, CLOCK_SKEW_SAMPLES, CLOCK_SKEW_TOLERATED};
-use crate::mimecast::auth::Token;
+use crate::limits::{BATCH_QUOTA_CALLS, SIGNING_KEYS_LIFE};
+use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
-use crate::mimecast::feed::Feed;
+use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::quota::{Call, May, Quota};
+use crate::mimecast::signature::SigningKeys;
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::Store;
@@ -23,16 +28,15 @@ use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::rule::Rule;
 use crate::supervisor::spread::Spread;
 use crate::telemetry::label::CredentialState;
-use crate::telemetry::notice::{Incident, Notice, Process, Tenant as News};
+use crate::telemetry::notice::{Incident, Notice, Tenant as News};
 
-/// Reads the secret from where the configuration keeps it; again and again, because its file may change.
-pub type SecretReader = Arc<dyn Fn() -> Result<Secret, SetupError> + Send + Sync>;
+/// Reads the keys from where the configuration keeps them; again and again, because their files may change.
+pub type KeyReader = Arc<dyn Fn() -> Result<Keys, SetupError> + Send + Sync>;
 
 /// Who we are to Mimecast.
 pub struct Identity {
     pub tenant: String,
-    pub client_id: String,
-    pub secret: SecretReader,
+    pub keys: KeyReader,
     /// Whom we talk to.
     pub base_url: String,
     pub api: ApiClient,
@@ -44,9 +48,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Tells whether anything about who we are has changed: the secret, the client id, or whom we talk to.
-    fn fingerprint(&self, secret: &Secret, store: &Store) -> String {
-        let all = format!("{}\n{}\n{}", self.base_url, self.client_id, secret.expose());
+    /// Tells whether anything about who we are has changed: a key, an id, or whom we talk to.
+    fn fingerprint(&self, keys: &Keys, store: &Store) -> String {
+        let all = format!("{}\n{}", self.base_url, keys.identity().expose());
         Secret::new(all).fingerprint(store.salt())
     }
 }
@@ -62,8 +66,11 @@ pub struct Account {
     credential: tokio::sync::Mutex<Credential>,
     quota: Mutex<Quota>,
     spread: Mutex<Spread>,
-    /// Mimecast's clock minus ours, milliseconds, sorted; of the last few answers.
-    skews: Mutex<Vec<i64>>,
+    server_clock: Mutex<ServerClock>,
+    /// Held by the first call of keys that sign, until its outcome is known.
+    first_call: Arc<tokio::sync::Mutex<()>>,
+    /// There is no login.
+    signs: bool,
     live: watch::Sender<CredentialLive>,
     /// Bumped whenever the gate may have opened.
     changed: watch::Sender<u64>,
@@ -71,14 +78,32 @@ pub struct Account {
 
 struct Credential {
     gate: Gate,
-    token: Option<Token>,
+    proof: Option<Proof>,
     closed_since: Option<Time>,
+}
+
+/// What calls are made with while the gate is open.
+#[derive(Clone)]
+enum Proof {
+    Token(Token),
+    Keys(Arc<SigningKeys>),
 }
 
 /// Whether a request may go out, and with what.
 pub enum Access {
-    Go { token: Token, generation: u64 },
+    /// Report what comes of the call: [`Account::call_ok`], [`Account::call_fault`].
+    Go {
+        pass: Pass,
+        slip: Slip,
+    },
     Shut(Closed),
+}
+
+/// Which call an outcome belongs to.
+pub struct Slip {
+    generation: u64,
+    /// It is the first call of keys that sign; while this is held, no other goes out.
+    first: Option<OwnedMutexGuard<()>>,
 }
 
 impl Account {
@@ -94,7 +119,8 @@ impl Account {
     ) -> Result<Self, SetupError> {
         let startup =
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
-        let fingerprint = identity.fingerprint(&(identity.secret)()?, &store);
+        let keys = (identity.keys)()?;
+        let fingerprint = identity.fingerprint(&keys, &store);
         let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
         let gate = kept.and_then(|saved| {
             let mut gate = Gate::restore(&saved.text, clock.moment(), &pace)?;
@@ -102,6 +128,8 @@ impl Account {
             Some(gate)
         });
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
+        let signs = matches!(keys, Keys::Signing(_));
+        let gate = if signs { gate.of_signing() } else { gate };
         let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
         quota.restore(&counted.unwrap_or_default(), clock.now());
@@ -110,12 +138,14 @@ impl Account {
             downloads: identity.downloads.clone(),
             quota: Mutex::new(quota),
             spread: Mutex::default(),
-            skews: Mutex::default(),
+            server_clock: Mutex::default(),
+            first_call: Arc::default(),
+            signs,
             identity,
             store,
             clock,
             pace,
-            credential: tokio::sync::Mutex::new(Credential { gate, token: None, closed_since: None }),
+            credential: tokio::sync::Mutex::new(Credential { gate, proof: None, closed_since: None }),
             live: watch::Sender::new(CredentialLive::default()),
             changed: watch::Sender::new(0),
         };
@@ -136,7 +166,14 @@ impl Account {
     ///
     /// # Errors
     /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
-    pub async fn quota(&self, feed: &Feed, call: Call) -> Result<Option<Time>, Fault> {
+    pub async fn quota(&self, feed: &Feed, endpoint: Endpoint, call: Call) -> Result<Option<Time>, Fault> {
+        if endpoint == Endpoint::Stream {
+            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(match quota.may_stream(call, self.clock.now()) {
+                May::Go => None,
+                May::Wait(until) => Some(until),
+            });
+        }
         let counted = {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.may(feed, call, self.clock.now()) {
@@ -154,56 +191,19 @@ impl Account {
         Ok(None)
     }
 
-    /// Mimecast's time, as far as its answers tell: windows follow its clock, not this machine's.
-    pub fn server_now(&self) -> Time {
-        let now = self.clock.now();
-        let skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
-        let median = skews.get(skews.len() / 2).copied().unwrap_or(0);
-        if median.unsigned_abs() < CLOCK_SKEW_TOLERATED.as_millis() as u64 {
-            now
-        } else {
-            Time(now.0.saturating_add(median))
-        }
-    }
-
-    /// Whether any answer has told Mimecast's time yet.
-    pub fn knows_time(&self) -> bool {
-        !self.skews.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn note_skew(&self, skew: i64) {
-        let mut skews = self.skews.lock().unwrap_or_else(PoisonError::into_inner);
-        let large = |skew: i64| skew.unsigned_abs() >= CLOCK_SKEW_TOLERATED.as_millis() as u64;
-        let known = skews.get(skews.len() / 2).copied().is_some_and(large);
-        if skews.len() >= CLOCK_SKEW_SAMPLES {
-            // the sample furthest from the new one makes room
-            let far = skews.iter().enumerate().max_by_key(|(_, old)| old.abs_diff(skew)).map(|(at, _)| at);
-            far.map(|at| skews.remove(at));
-        }
-        let at = skews.partition_point(|old| *old < skew);
-        skews.insert(at, skew);
-        let now = skews.get(skews.len() / 2).copied().is_some_and(large);
-        if now && !known {
-            let news = Process::ClockSkew { tenant: &self.identity.tenant, millis: skew };
-            Notice::Process(news).emit();
-        }
-        let skew = now.then(|| skews.get(skews.len() / 2).copied()).flatten();
-        drop(skews);
-        if self.live.borrow().skew_ms.is_some() || skew.is_some() {
-            self.live.send_modify(|live| live.skew_ms = skew);
-        }
-    }
-
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
     /// the refusal comes.
-    pub fn note_headers(&self, feed: &Feed, headers: &[(String, String)]) {
+    pub fn note_headers(&self, feed: &Feed, endpoint: Endpoint, headers: &[(String, String)]) {
         let now = self.clock.now();
         if let Some(skew) = dialect::skew_ms(headers, now) {
             self.note_skew(skew);
         }
         if let Some(wait) = dialect::quota_pause(headers, now) {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            quota.exhausted(feed, Some(now.plus(wait)), now);
+            match endpoint {
+                Endpoint::Batch => quota.exhausted(feed, Some(now.plus(wait)), now),
+                Endpoint::Stream => quota.stream_exhausted(Some(now.plus(wait)), now),
+            }
         }
     }
 
@@ -230,7 +230,8 @@ impl Account {
         Ok(())
     }
 
-    /// The token to use now, after a login if one is due and allowed.
+    /// What a request may carry now, after a login if one is due and allowed. Where keys sign, waits for the
+    /// outcome of the first call if another feed is making it.
     ///
     /// # Errors
     /// The token endpoint's fault (the gate has counted it), or the store's.
@@ -239,44 +240,79 @@ impl Account {
         if credential.gate.holding().is_some() {
             self.offer_secret(&mut credential).await?;
         }
-        match credential.gate.permit(self.clock.now()) {
-            Permit::Closed(closed) => return Ok(Access::Shut(closed)),
-            Permit::Go { generation } => {
-                if let Some(token) = credential.token.clone() {
-                    return Ok(Access::Go { token, generation });
-                }
-            }
-            Permit::Login => {}
+        if let Some(access) = self.permitted(&mut credential) {
+            return Ok(access);
+        }
+        if self.signs {
+            drop(credential);
+            return self.knock().await;
         }
         if let Some(closed) = self.log_in(&mut credential).await? {
             return Ok(Access::Shut(closed));
         }
-        match (credential.gate.permit(self.clock.now()), credential.token.clone()) {
-            (Permit::Go { generation }, Some(token)) => Ok(Access::Go { token, generation }),
-            (Permit::Closed(closed), _) => Ok(Access::Shut(closed)),
-            _ => Ok(Access::Shut(Closed {
-                until: Some(self.clock.now().plus(Duration::from_secs(1))),
-                rule: None,
-            })),
+        let later = Closed { until: Some(self.clock.now().plus(Duration::from_secs(1))), rule: None };
+        Ok(self.permitted(&mut credential).unwrap_or(Access::Shut(later)))
+    }
+
+    /// What the gate says; `None` when a login is due.
+    fn permitted(&self, credential: &mut Credential) -> Option<Access> {
+        match credential.gate.permit(self.clock.now()) {
+            Permit::Closed(closed) => Some(Access::Shut(closed)),
+            Permit::Go { generation } => {
+                let pass = self.pass(credential.proof.clone()?);
+                Some(Access::Go { pass, slip: Slip { generation, first: None } })
+            }
+            Permit::Login => None,
         }
+    }
+
+    fn pass(&self, proof: Proof) -> Pass {
+        match proof {
+            Proof::Token(token) => Pass::Bearer(token),
+            Proof::Keys(keys) => Pass::Signed { keys, date: self.server_now() },
+        }
+    }
+
+    /// The first call of keys that sign: one goes, counted and written down before; who comes meanwhile waits for
+    /// its outcome. Keys that work already are only read again.
+    async fn knock(&self) -> Result<Access, Fault> {
+        let first = self.first_call.clone().lock_owned().await;
+        let mut credential = self.credential.lock().await;
+        if let Some(access) = self.permitted(&mut credential) {
+            return Ok(access);
+        }
+        let keys = self.read_keys()?;
+        let fingerprint = self.identity.fingerprint(&keys, &self.store);
+        let Keys::Signing(signing) = keys else {
+            return Err(Fault::new(Origin::Local, Kind::Conflict, "the keys became others while being read"));
+        };
+        if credential.gate.go_on(&fingerprint, self.clock.now(), SIGNING_KEYS_LIFE)
+            && let Some(access) = self.permitted(&mut credential)
+        {
+            return Ok(access);
+        }
+        if let Some(closed) = self.begin(&mut credential, &fingerprint).await? {
+            return Ok(Access::Shut(closed));
+        }
+        credential.proof = Some(Proof::Keys(signing.clone()));
+        let pass = self.pass(Proof::Keys(signing));
+        Ok(Access::Go { pass, slip: Slip { generation: 0, first: Some(first) } })
     }
 
     /// A changed secret file opens a gate that its old content closed.
     async fn offer_secret(&self, credential: &mut Credential) -> Result<(), Fault> {
-        let Ok(secret) = (self.identity.secret)() else { return Ok(()) }; // the old fault still says it all
-        if credential.gate.offer(&self.identity.fingerprint(&secret, &self.store)) {
+        let Ok(keys) = (self.identity.keys)() else { return Ok(()) }; // the old fault still says it all
+        if credential.gate.offer(&self.identity.fingerprint(&keys, &self.store)) {
             self.keep(credential).await?;
             self.publish_as(credential, None, false);
         }
         Ok(())
     }
 
-    /// One login, counted and written down before it is made. `Some` when none may be made now.
-    async fn log_in(&self, credential: &mut Credential) -> Result<Option<Closed>, Fault> {
-        let secret = self.read_secret()?;
-        let fingerprint = self.identity.fingerprint(&secret, &self.store);
+    /// Counts an attempt and writes it down before it is made. `Some` when none may be made now.
+    async fn begin(&self, credential: &mut Credential, fingerprint: &str) -> Result<Option<Closed>, Fault> {
         let before = credential.gate.clone();
-        let began = credential.gate.begin_login(self.clock.moment(), &fingerprint, &self.pace);
+        let began = credential.gate.begin_login(self.clock.moment(), fingerprint, &self.pace);
         if let Err(fault) = self.keep(credential).await {
             credential.gate = before; // nothing was sent, so nothing counts
             return Err(fault);
@@ -285,8 +321,19 @@ impl Account {
             return Ok(Some(closed));
         }
         self.live.send_modify(|live| live.state = CredentialState::Refreshing);
+        Ok(None)
+    }
+
+    /// One login. `Some` when none may be made now.
+    async fn log_in(&self, credential: &mut Credential) -> Result<Option<Closed>, Fault> {
+        let keys = self.read_keys()?;
+        let fingerprint = self.identity.fingerprint(&keys, &self.store);
+        let Keys::Client { id, secret } = keys else { return Ok(None) }; // keys that sign have no login
+        if let Some(closed) = self.begin(credential, &fingerprint).await? {
+            return Ok(Some(closed));
+        }
         let start = tokio::time::Instant::now();
-        let answer = self.api.token(&self.identity.client_id, &secret).await;
+        let answer = self.api.token(&id, &secret).await;
         let took = start.elapsed();
         match answer {
             Ok((token, skew)) => {
@@ -297,7 +344,7 @@ impl Account {
                 Notice::Tenant(&self.identity.tenant, news).emit();
                 Notice::Tenant(&self.identity.tenant, News::TokenObtained { expires: token.expires }).emit();
                 credential.gate.login_ok(self.clock.now(), token.expires.since(self.clock.now()));
-                credential.token = Some(token);
+                credential.proof = Some(Proof::Token(token));
                 self.keep(credential).await?;
                 self.publish(credential, None);
                 Ok(None)
@@ -306,7 +353,7 @@ impl Account {
                 let news = News::Answered { status: fault.status(), code: fault.code_str(), took };
                 Notice::Tenant(&self.identity.tenant, news).emit();
                 let rule = credential.gate.login_fault(&fault, self.clock.moment(), &self.pace);
-                credential.token = None;
+                credential.proof = None;
                 self.keep(credential).await?;
                 self.publish(credential, Some((&fault, rule)));
                 Err(fault)
@@ -314,50 +361,53 @@ impl Account {
         }
     }
 
-    fn read_secret(&self) -> Result<Secret, Fault> {
+    fn read_keys(&self) -> Result<Keys, Fault> {
         let unreadable = |error: SetupError| Fault::new(Origin::Local, Kind::SecretUnreadable, error.message);
-        (self.identity.secret)().map_err(unreadable)
-    }
-
-    /// Makes a login if one is due and allowed, and nothing else: its answer tells Mimecast's time.
-    ///
-    /// # Errors
-    /// As [`Account::access`].
-    pub async fn learn_time(&self) -> Result<(), Fault> {
-        if let Access::Go { .. } = self.access().await? {
-            self.credential.lock().await.gate.not_sent();
-        }
-        Ok(())
+        (self.identity.keys)().map_err(unreadable)
     }
 
     /// An API function answered well.
     ///
     /// # Errors
     /// The store's.
-    pub async fn call_ok(&self, generation: u64) -> Result<(), Fault> {
+    pub async fn call_ok(&self, slip: Slip) -> Result<(), Fault> {
         let mut credential = self.credential.lock().await;
-        if credential.gate.call_ok(generation) {
-            self.keep(&mut credential).await?;
-            self.publish(&mut credential, None);
+        if slip.first.is_some() {
+            credential.gate.knock_ok(self.clock.now(), SIGNING_KEYS_LIFE);
+        } else if !credential.gate.call_ok(slip.generation) {
+            return Ok(());
         }
+        self.keep(&mut credential).await?;
+        self.publish(&mut credential, None);
         Ok(())
     }
 
-    /// An API function failed; what that says about the credential is counted once per token.
+    /// An API function failed; what that says about the credential is counted once per token, or per key.
     ///
     /// # Errors
     /// The store's.
-    pub async fn call_fault(&self, fault: &Fault, generation: u64) -> Result<(), Fault> {
-        let mut credential = self.credential.lock().await;
-        let before = credential.gate.clone();
-        let rule = credential.gate.call_fault(fault, generation, self.clock.moment(), &self.pace);
-        if credential.gate != before {
-            if rule.is_for_gate(fault.origin) {
-                credential.token = None;
-            }
-            self.keep(&mut credential).await?;
-            self.publish(&mut credential, Some((fault, rule)));
+    pub async fn call_fault(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+        if let Some(skew) = fault.skew_ms.filter(|_| fault.attributed) {
+            self.note_skew(skew);
         }
+        let mut credential = self.credential.lock().await;
+        let (before, now) = (credential.gate.clone(), self.clock.moment());
+        let rule = match slip.first {
+            Some(_) => credential.gate.knock_fault(fault, SIGNING_KEYS_LIFE, now, &self.pace),
+            None => credential.gate.call_fault(fault, slip.generation, now, &self.pace),
+        };
+        if credential.gate == before {
+            return Ok(());
+        }
+        if rule.is_for_gate(fault.origin) {
+            credential.proof = None;
+            if let Some(skew) = fault.skew_ms.filter(|_| before.can_be_renewed(fault)) {
+                let first = self.server_clock().believe(skew);
+                self.tell_skew(first, skew);
+            }
+        }
+        self.keep(&mut credential).await?;
+        self.publish(&mut credential, Some((fault, rule)));
         Ok(())
     }
 
@@ -425,7 +475,10 @@ impl Account {
             live.since = credential.closed_since;
             live.words =
                 cause.map(|(fault, _)| fault.to_string()).or(live.words.take().filter(|_| holding.is_some()));
-            live.token_expires = credential.token.as_ref().map(|token| token.expires);
+            live.token_expires = match &credential.proof {
+                Some(Proof::Token(token)) => Some(token.expires),
+                Some(Proof::Keys(_)) | None => None,
+            };
         });
         self.changed.send_modify(|count| *count += 1);
     }

@@ -10,14 +10,15 @@ use tokio::time::Instant;
 use super::decide::{Leads, Outcome};
 use super::found::Found;
 use super::spool::{Body, Spool};
-use super::steps::{Hand, Pass, Ready};
+use super::steps::{Going, Hand, Ready};
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::{Cursor, Span};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{MAX_ERROR_BODY_BYTES, TOKEN_MEMORY};
 use crate::mimecast::archive::{self, ArchiveEnd, Reading};
-use crate::mimecast::feed::{Ask, Identity};
+use crate::mimecast::auth::Pass;
+use crate::mimecast::feed::{Ask, Endpoint, Identity};
 use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
 use crate::mimecast::quota::Call;
@@ -48,11 +49,11 @@ impl Hand {
     pub(super) async fn ask_for_file(
         &mut self,
         (cursor, old): (Cursor, &Place),
-        pass: Pass,
+        going: Going,
         request: &Request,
     ) -> Result<Outcome, Fault> {
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        match self.converse(&pass, request).await? {
+        match self.converse(going, request).await? {
             Received::Nothing(head) => {
                 let leads = leads(&head, old);
                 let to = match leads {
@@ -83,10 +84,10 @@ impl Hand {
         self.room()?;
         let now = self.account.server_now();
         let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = Position::open(self.feed, &cursor, now, self.reach.lookback)?;
+        let position = self.stand(&cursor, now)?;
         let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
-        let pass = match self.may_ask(Call::CatchUp, now).await? {
-            Ready::Go(pass) => pass,
+        let going = match self.may_ask(Endpoint::Batch, Call::CatchUp, now).await? {
+            Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),
         };
         let _one_of_few = self.files.clone().acquire_owned().await;
@@ -98,7 +99,7 @@ impl Hand {
                 request::build(self.feed, &position, &asking).request
             }
         };
-        if let Received::File(head, body) = self.converse(&pass, &request).await? {
+        if let Received::File(head, body) = self.converse(going, &request).await? {
             let (_, lost) = self.store_answer(&cursor, old, (head, body), Reading::Salvage).await?;
             if let Some(gap) = lost {
                 let why = "an answer could not be read as a whole";
@@ -109,26 +110,25 @@ impl Hand {
         Ok(Outcome::GaveUp)
     }
 
-    async fn converse(&mut self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
+    async fn converse(&mut self, Going { pass, slip }: Going, request: &Request) -> Result<Received, Fault> {
         let start = Instant::now();
-        let received = self.receive(pass, request).await;
+        let received = self.receive(&pass, request).await;
         self.tell_answer(received.as_ref().err(), start.elapsed());
         match received {
             Err(fault) => {
-                self.account.call_fault(&fault, pass.generation).await?;
-                self.account.met(self.key.feed, &fault).await?;
+                self.failed(&fault, slip).await?;
                 Err(fault)
             }
             Ok(received) => {
-                self.account.call_ok(pass.generation).await?;
+                self.account.call_ok(slip).await?;
                 Ok(received)
             }
         }
     }
 
     async fn receive(&self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
-        let mut incoming = self.account.api.open(request, &pass.token).await?;
-        self.account.note_headers(self.feed, incoming.headers());
+        let mut incoming = self.account.api.open(request, pass).await?;
+        self.account.note_headers(self.feed, Endpoint::Batch, incoming.headers());
         let archive = self.feed.ask == Ask::Archive;
         let head =
             Head::read(incoming.headers(), if archive { mta::TOKEN_HEADER } else { mta::INTEL_TOKEN_HEADER });
@@ -137,14 +137,15 @@ impl Hand {
             spool.push(&piece).await?;
         }
         let body = spool.finish().await?;
+        let full = |fault| incoming.blame(fault, self.clock.now());
         // what says that something went wrong is never large
         if let Some(bytes) = body.held() {
             if archive && head.json {
-                if !mta::holds_records(bytes)? {
+                if !mta::holds_records(bytes).map_err(full)? {
                     return Ok(Received::Nothing(head));
                 }
             } else if bytes.len() <= MAX_ERROR_BODY_BYTES && bytes.trim_ascii_start().starts_with(b"{") {
-                mta::believe(bytes)?;
+                mta::believe(bytes).map_err(full)?;
             }
         }
         Ok(Received::File(head, body))

@@ -33,6 +33,10 @@ impl Hand {
         self.room()?;
         let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
         self.store.let_courier_take().await;
+        if self.beside() {
+            self.take_beside(&link, false).await?;
+            return Ok(Outcome::Took);
+        }
         let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
         self.store_file(&link, read, Vec::new()).await?;
         Ok(Outcome::Took)
@@ -48,6 +52,9 @@ impl Hand {
         }
         let link = self.link(file)?;
         let _one_of_few = self.files.clone().acquire_owned().await;
+        if self.beside() {
+            return self.give_up_beside(&link).await;
+        }
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
         let read = match self.read_file(&link, salvaging).await {
             Ok(read) => read,
@@ -170,7 +177,8 @@ impl Hand {
         if let Some((listing, cursor)) = self.page.take()
             && let PageLeads::Forward(to) = &listing.leads
         {
-            let mut intake = self.intake(Span { from: cursor.clone(), to: to.clone() });
+            let to = self.across(&listing, to)?;
+            let mut intake = self.intake(Span { from: cursor.clone(), to });
             intake.complete = Some(self.asked).filter(|_| listing.caught_up && self.side.is_none());
             let intake = if listing.caught_up { self.ending(intake) } else { intake };
             if let Err(fault) = self.store.commit(intake).await {

@@ -55,7 +55,7 @@ impl Hand {
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
         let (from, known) = (row.cursor.clone(), known(&row));
-        let position = Position::open(self.feed, &from, now, self.reach.lookback)?;
+        let position = self.stand(&from, now)?;
         let without = if position.beyond_retention(self.feed, now, known).is_some() {
             position
         } else {

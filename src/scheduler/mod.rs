@@ -10,11 +10,15 @@ mod found;
 pub mod live;
 mod lost;
 pub mod runner;
+mod seam;
+mod server_clock;
 pub mod side;
 mod spool;
 pub mod state;
 mod steps;
 
+#[cfg(test)]
+mod account_tests;
 #[cfg(test)]
 mod decide_day;
 #[cfg(test)]

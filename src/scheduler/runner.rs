@@ -16,7 +16,7 @@ use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
 use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT, SIDE_WAIT, WINDOW_SWEEP_EVERY};
-use crate::mimecast::feed::Feed;
+use crate::mimecast::feed::{Endpoint, Feed};
 use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::rule::{Rule, Verdict};
@@ -75,7 +75,7 @@ impl Runner {
     /// The store's.
     pub async fn open(
         (key, feed): (FeedKey, &'static Feed),
-        (overlap, lookback): (Duration, Duration),
+        (overlap, lookback, endpoint): (Duration, Duration, Endpoint),
         account: Arc<Account>,
         store: Store,
         (clock, pace): (Clock, Pace),
@@ -93,7 +93,7 @@ impl Runner {
         let hand = Hand::new(
             key,
             feed,
-            Reach { overlap, lookback, sweep_every: pace.scaled(WINDOW_SWEEP_EVERY) },
+            Reach { overlap, lookback, endpoint, sweep_every: pace.scaled(WINDOW_SWEEP_EVERY) },
             account.clone(),
             (store.clone(), clock.clone()),
             wires.files.clone(),

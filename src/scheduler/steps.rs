@@ -8,16 +8,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::account::{Access, Account};
+use super::account::{Access, Account, Slip};
 use super::decide::{By, Leads, Outcome};
 use super::found::{Damage, Found};
 use super::lost::{known, mark};
 use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
+use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
-use crate::mimecast::auth::Token;
-use crate::mimecast::feed::Feed;
+use crate::mimecast::auth::Pass;
+use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
@@ -36,6 +37,8 @@ pub struct Hand {
     pub(super) files: Arc<Semaphore>,
     /// The listing being worked through, and the cursor the store holds now.
     pub(super) page: Option<(Listing, Cursor)>,
+    /// Where the files end for now, when that is where a feed crosses to or from the stream.
+    pub(super) crossing: Option<Position>,
     /// Side work, while that is what is done.
     pub(super) side: Option<Side>,
     /// How far back the side work will read, whatever lane is being read now.
@@ -54,15 +57,15 @@ pub struct Hand {
     last_success: Option<Time>,
 }
 
-/// What one request goes out with.
-pub(super) struct Pass {
-    pub token: Token,
-    pub generation: u64,
+/// What one request goes out with, and what its outcome is reported with.
+pub(super) struct Going {
+    pub pass: Pass,
+    pub slip: Slip,
 }
 
 /// Whether one may go out.
 pub(super) enum Ready {
-    Go(Pass),
+    Go(Going),
     Shut(Outcome),
 }
 
@@ -73,6 +76,8 @@ pub struct Reach {
     pub overlap: Duration,
     /// The very first poll.
     pub lookback: Duration,
+    /// Which of its two functions a SIEM feed is read from.
+    pub endpoint: Endpoint,
     /// How often the last 48 hours are read again.
     pub sweep_every: Duration,
 }
@@ -112,6 +117,7 @@ impl Hand {
             clock,
             files,
             page: None,
+            crossing: None,
             side: None,
             side_reach: None,
             side_rests: None,
@@ -136,7 +142,7 @@ impl Hand {
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {
-        (self.page, self.side) = (None, None);
+        (self.page, self.side, self.crossing) = (None, None, None);
         self.first = true;
     }
 
@@ -148,21 +154,20 @@ impl Hand {
     /// Any fault on the way; nothing was stored then.
     pub async fn ask(&mut self, page_size: u32) -> Result<Outcome, Fault> {
         self.room()?;
-        (self.page, self.side) = (None, None);
-        if !self.account.knows_time() && self.account.closed().await.is_none() {
-            self.account.learn_time().await?; // a login tells the time that the first window is made of
-        }
+        (self.page, self.side, self.crossing) = (None, None, None);
+        self.account.learn_time().await?; // which the first window is made of
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
         self.side_reach = Side::read(&row.side).reaches_back_to();
-        let position = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
+        let position = self.stand(&row.cursor, now)?;
         if position.beyond_retention(self.feed, now, known(&row)).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
         }
         let call = if self.first { Call::Live } else { Call::CatchUp };
         let asking = Asking { page_size, overlap: self.reach.overlap, server_now: now, until: None };
-        self.exchange(position, row.cursor, &asking, call).await
+        let cursor = self.keep_stand(&position, row.cursor).await?;
+        self.exchange(position, cursor, &asking, call).await
     }
 
     /// One request for a page at `position`, and what is stored of its answer. `cursor` is what the store holds.
@@ -176,59 +181,81 @@ impl Hand {
         asking: &Asking,
         call: Call,
     ) -> Result<Outcome, Fault> {
-        let Pass { token, generation } = match self.may_ask(call, asking.server_now).await? {
-            Ready::Go(pass) => pass,
+        let going = match self.may_ask(position.endpoint(), call, asking.server_now).await? {
+            Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),
         };
         let now = asking.server_now;
         let asked = request::build(self.feed, &position, asking);
         if let Position::Token(place) = &asked.position {
-            return self.ask_for_file((cursor, place), Pass { token, generation }, &asked.request).await;
+            return self.ask_for_file((cursor, place), going, &asked.request).await;
         }
         let start = Instant::now();
-        let answer = self.account.api.send(&asked.request, &token).await;
+        let answer = self.account.api.send(&asked.request, &going.pass).await;
         let page = answer.and_then(|answer| {
-            self.account.note_headers(self.feed, &answer.headers);
-            page::read(self.feed, &self.key.tenant, &asked.position, &answer.body, now)
+            self.account.note_headers(self.feed, asked.position.endpoint(), &answer.headers);
+            let full = |fault| answer.blame(fault, self.clock.now());
+            let page = match &asked.position {
+                Position::Stream(live) => self.read_live(live, &answer.body, now),
+                position => page::read(self.feed, &self.key.tenant, position, &answer.body, now),
+            };
+            page.map(|page| page.told(full)).map_err(full)
         });
-        self.tell_answer(page.as_ref().err(), start.elapsed());
-        match page {
-            Err(fault) => {
-                self.account.call_fault(&fault, generation).await?;
-                self.account.met(self.key.feed, &fault).await?;
+        let said = match &page {
+            Err(fault) | Ok(Page::Partial(_, fault)) => Some(fault),
+            Ok(Page::Files(_) | Page::Records(_) | Page::Live(_)) => None,
+        };
+        self.tell_answer(said, start.elapsed());
+        match said {
+            Some(fault) => self.failed(fault, going.slip).await?,
+            None => self.account.call_ok(going.slip).await?,
+        }
+        if said.is_none() && self.account.was_ahead(now) {
+            return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
+        }
+        match page? {
+            Page::Files(listing) => self.listed(listing, cursor).await,
+            Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
+            Page::Live(page) => self.store_live(page, cursor).await,
+            Page::Partial(records, fault) => {
+                self.store_records(records, cursor, &asked.position).await?;
                 Err(fault)
-            }
-            Ok(page) => {
-                self.account.call_ok(generation).await?;
-                match page {
-                    Page::Files(listing) => self.listed(listing, cursor).await,
-                    Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
-                }
             }
         }
     }
 
     /// Whether a request may go out now, and with what; it is counted then.
-    pub(super) async fn may_ask(&mut self, call: Call, now: Time) -> Result<Ready, Fault> {
+    pub(super) async fn may_ask(
+        &mut self,
+        endpoint: Endpoint,
+        call: Call,
+        now: Time,
+    ) -> Result<Ready, Fault> {
         let shut = |until, by| Ok(Ready::Shut(Outcome::Shut { until, by }));
         if let Some(closed) = self.account.closed().await {
             return shut(closed.until, By::Gate); // costs nothing of the quota
         }
-        if let Some(until) = self.account.quota(self.feed, call).await? {
+        if let Some(until) = self.account.quota(self.feed, endpoint, call).await? {
             return shut(Some(until), By::Quota);
         }
         let access = self.account.access().await;
         if let Err(fault) = &access {
             self.account.met(self.key.feed, fault).await?;
         }
-        let (token, generation) = match access? {
-            Access::Go { token, generation } => (token, generation),
+        let going = match access? {
+            Access::Go { pass, slip } => Going { pass, slip },
             Access::Shut(closed) => return shut(closed.until, By::Gate),
         };
         self.first = false;
         self.asked = now;
         self.tally = PageTally::new();
-        Ok(Ready::Go(Pass { token, generation }))
+        Ok(Ready::Go(going))
+    }
+
+    /// Tells the account what a call met.
+    pub(super) async fn failed(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+        self.account.call_fault(fault, slip).await?;
+        self.account.met(self.key.feed, fault).await
     }
 
     pub(super) fn room(&self) -> Result<(), Fault> {
@@ -250,8 +277,11 @@ impl Hand {
         listing.files.retain(|link| !known.contains(&mark(link)));
         if let Some(side) = &self.side {
             listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
-        } else if listing.caught_up && listing.files.is_empty() {
-            self.note_complete().await;
+        } else {
+            self.look_across(&mut listing)?;
+            if listing.caught_up && listing.files.is_empty() {
+                self.note_complete().await;
+            }
         }
         let outcome = Outcome::Listed {
             files: u16::try_from(listing.files.len()).unwrap_or(u16::MAX), // MAX_FILES_PER_LISTING is far below
@@ -326,8 +356,19 @@ impl Hand {
         bytes: u64,
         found: &[Damage],
     ) -> Result<(), Fault> {
+        self.commit_keyed((intake, &[]), source, bytes, found).await
+    }
+
+    /// The same, with what each record says; see [`Store::commit_keyed`].
+    pub(super) async fn commit_keyed(
+        &mut self,
+        (intake, keys): (Intake, &[Vec<EventId>]),
+        source: &str,
+        bytes: u64,
+        found: &[Damage],
+    ) -> Result<(), Fault> {
         let (start, newest) = (Instant::now(), intake.newest);
-        let committed = self.store.commit(intake).await?;
+        let committed = self.store.commit_keyed(intake, keys).await?;
         self.last_success = Some(self.clock.now());
         self.tally.events += committed.stored;
         self.tally.duplicate += committed.duplicate;

@@ -85,7 +85,7 @@ impl Store {
             write_book(tx.conn(), &book).await?;
             write_due(tx.conn(), &due).await?;
             match events {
-                Some(intake) => Ok(commit_in(tx.conn(), intake).await?.1),
+                Some(intake) => Ok(commit_in(tx.conn(), intake, &[]).await?.1),
                 None => Ok(Vec::new()),
             }
         }

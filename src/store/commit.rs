@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
-use super::intake::{Facts, check, check_chunk, facts};
+use super::intake::{Facts, check, check_chunk, check_keys, facts};
 use super::read::StoredChunk;
 use super::sql::{int, local};
 use super::{Committed, Intake, Lane, StagedChunk, Store, dedupe, files, positions};
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey, Span};
+use crate::event::EventId;
 use crate::fault::{Fault, Kind};
 use crate::limits::MAX_QUARANTINE_BYTES;
 
@@ -58,11 +59,22 @@ impl Store {
     /// `Conflict`: the feed's cursor stands neither at `span.from` nor at `span.to`. `DiskFull`, `DiskIo`,
     /// `Corrupt`, `Busy`: nothing was written (after `DiskIo`: perhaps).
     pub async fn commit(&self, intake: Intake) -> Result<Committed, Fault> {
+        self.commit_keyed(intake, &[]).await
+    }
+
+    /// The same for records that may come again in other bytes: `keys` has, for each record of each chunk, what is
+    /// equal when they say the same. Repeats are told by it instead of by the bytes. Without keys as
+    /// [`Store::commit`].
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; `Conflict` as well when there are keys, but not one for each record.
+    pub async fn commit_keyed(&self, intake: Intake, keys: &[Vec<EventId>]) -> Result<Committed, Fault> {
         check(&intake)?;
+        check_keys(&intake, keys)?;
         self.refuse_while_full("store a page")?;
         let (feed, collected) = (intake.feed.clone(), intake.collected);
         let mut tx = self.begin("store a page").await?;
-        let outcome = commit_in(tx.conn(), intake).await;
+        let outcome = commit_in(tx.conn(), intake, keys).await;
         let (committed, fresh) = tx.finish(outcome).await?;
         self.publish(&feed, collected, fresh); // the transaction's lock is still held: in order
         drop(tx);
@@ -110,6 +122,7 @@ fn unknown(feed: &FeedKey) -> Fault {
 pub(super) async fn commit_in(
     conn: &mut SqliteConnection,
     mut intake: Intake,
+    keys: &[Vec<EventId>],
 ) -> Result<(Committed, Vec<Fresh>), Fault> {
     let key = &intake.feed;
     let sql = "SELECT id, CASE WHEN ?3 THEN side ELSE cursor END FROM feed WHERE tenant = ?1 AND feed = ?2";
@@ -134,9 +147,10 @@ pub(super) async fn commit_in(
             committed.stored += staged.events();
         }
     }
-    for mut chunk in chunks {
+    for (n, mut chunk) in chunks.into_iter().enumerate() {
+        let known_by = (&dedupe, keys.get(n).map(Vec::as_slice));
         committed.duplicate +=
-            dedupe::drop_repeats(conn, feed, &intake.feed, &dedupe, collected, &mut chunk).await?;
+            dedupe::drop_repeats(conn, feed, &intake.feed, known_by, collected, &mut chunk).await?;
         if !chunk.records.is_empty() {
             committed.stored += chunk.records.len() as u64;
             fresh.push(insert_visible(conn, feed, collected, chunk).await?);

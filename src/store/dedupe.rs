@@ -54,7 +54,7 @@ pub(super) async fn drop_repeats(
     conn: &mut SqliteConnection,
     feed: i64,
     key: &FeedKey,
-    dedupe: &Dedupe,
+    (dedupe, given): (&Dedupe, Option<&[EventId]>),
     collected: Time,
     chunk: &mut Chunk,
 ) -> Result<u64, Fault> {
@@ -64,9 +64,14 @@ pub(super) async fn drop_repeats(
     let records = std::mem::take(&mut chunk.records);
     let before = records.len();
     let mut kept = Vec::with_capacity(before);
-    for slice in records.chunks(SEEN_ROWS) {
-        let keys =
-            slice.iter().map(|record| identity(record, key, dedupe, chunk)).collect::<Result<Vec<_>, _>>()?;
+    for (n, slice) in records.chunks(SEEN_ROWS).enumerate() {
+        let keys = match given.and_then(|given| given.get(n * SEEN_ROWS..n * SEEN_ROWS + slice.len())) {
+            Some(given) => given.to_vec(),
+            None => slice
+                .iter()
+                .map(|record| identity(record, key, dedupe, chunk))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
         let mut seen = load(conn, feed, &keys).await?;
         for (record, id) in slice.iter().zip(keys) {
             if let Some(id) = judge(&mut seen, id, record, key, dedupe, chunk)? {
@@ -108,7 +113,8 @@ fn judge(
         let ordinal = entry.or_default().sighted(pass.cast_signed());
         return ordinal
             .map(|ordinal| match ordinal {
-                0 => Ok(base),
+                // its own id, which is the key unless that was given
+                0 => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, 0)),
                 twin => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, twin)),
             })
             .transpose();

@@ -96,6 +96,31 @@ async fn records_with_an_id_of_their_own_are_stored_once_for_ever() {
     assert_balanced(&reader.store).await;
 }
 
+/// The stream and the files of a feed write the same event differently; what it says is told by a key.
+#[tokio::test]
+async fn an_event_in_other_bytes_is_known_by_its_key_and_keeps_the_id_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ready(dir.path()).await;
+    let key_of = |text: &str| EventId::of("", "", text.as_bytes(), 0);
+    let page = |n: u64, lines: &[&str]| {
+        let name = |n: u64| if n == 0 { String::new() } else { format!("c{n}") };
+        Intake { dedupe: ids(n), ..intake(&key("ttp.url"), &name(n), &name(n + 1), lines) }
+    };
+    let keys = |texts: &[&str]| vec![texts.iter().map(|text| key_of(text)).collect::<Vec<_>>()];
+    let done = store.commit_keyed(page(0, &["a", "b", "a"]), &keys(&["A", "B", "A"])).await.unwrap();
+    assert_eq!((done.stored, done.duplicate), (3, 0), "twins of one page are both kept");
+    let done = store.commit_keyed(page(1, &["a ", "c", "a"]), &keys(&["A", "C", "A"])).await.unwrap();
+    assert_eq!((done.stored, done.duplicate), (1, 2));
+    let seen = deliver(&store, "siem", usize::MAX >> 1).await;
+    let expected = [("a", 0), ("b", 0), ("a", 1), ("c", 0)]
+        .map(|(text, ordinal)| (text.to_owned(), EventId::of("acme", "ttp.url", text.as_bytes(), ordinal)));
+    assert_eq!(seen, expected);
+    store.commit_keyed(page(2, &["d", "e"]), &keys(&["D"])).await.unwrap_err();
+    let none = Intake { dedupe: Dedupe::None, ..page(2, &["d"]) };
+    store.commit_keyed(none, &keys(&["D"])).await.unwrap_err();
+    assert_balanced(&store).await;
+}
+
 #[tokio::test]
 async fn a_conflicting_page_leaves_no_trace_among_the_seen() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use super::sql::{int, local};
 use crate::chunk::{Chunk, Record, encode_index};
 use crate::clock::Time;
 use crate::cursor::{FeedKey, Span, TimeSpan};
+use crate::event::EventId;
 use crate::fault::{Fault, Kind};
 use crate::limits::{MAX_QUARANTINE_BYTES, STORE_MAX_CHUNK_BYTES};
 
@@ -205,6 +206,16 @@ pub(super) fn fits(record: &Record, chunk: &Chunk) -> bool {
     let end = u64::from(record.offset) + u64::from(record.len);
     let kind = usize::from(record.kind) < chunk.kinds.len() || (record.kind == 0 && chunk.kinds.is_empty());
     end <= chunk.raw.len() as u64 && kind
+}
+
+/// One key for each record, or none at all.
+pub(super) fn check_keys(intake: &Intake, keys: &[Vec<EventId>]) -> Result<(), Fault> {
+    let fit = keys.len() == intake.chunks.len()
+        && intake.chunks.iter().zip(keys).all(|(chunk, keys)| chunk.records.len() == keys.len());
+    if keys.is_empty() || (fit && matches!(intake.dedupe, Dedupe::Ids { .. })) {
+        return Ok(());
+    }
+    Err(local(Kind::Conflict, "the keys of a page do not fit its records"))
 }
 
 pub(super) fn check(intake: &Intake) -> Result<(), Fault> {

@@ -8,6 +8,8 @@
 //! After a restart a login without an answer counts as locked if the account was locked, as refused if the
 //! secret never worked yet, and against the hour's two logins in any case.
 
+mod knock;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,9 +42,13 @@ pub struct Gate {
     /// The gate was closed, and no call has shown since that it may stay open.
     #[serde(default)]
     on_probe: bool,
-    /// When the token in use should be replaced; tokens do not survive a restart.
+    /// When the token in use should be replaced; tokens do not survive a restart. Of a key that signs: when it
+    /// is read again.
     #[serde(skip)]
     token_until: Option<Time>,
+    /// The secret signs each call (API 1.0); there are no tokens.
+    #[serde(skip)]
+    signs: bool,
     /// The one call on trial.
     #[serde(skip)]
     trial: Option<Time>,
@@ -63,9 +69,9 @@ type Row = Option<&'static Rule>;
 /// Whether a request may go out now.
 #[derive(Clone, Debug)]
 pub enum Permit {
-    /// Yes, with the token of this generation. Report what came of it: [`Gate::call_ok`], [`Gate::call_fault`].
+    /// Yes, with the token (or the key) of this generation. Report what came of it: [`Gate::call_ok`], [`Gate::call_fault`].
     Go { generation: u64 },
-    /// Only after a login; see [`Gate::begin_login`].
+    /// Only after a login, or as the first call of a key that signs; see [`Gate::begin_login`].
     Login,
     /// No.
     Closed(Closed),
@@ -159,7 +165,7 @@ impl Gate {
             return false;
         }
         let lock = (self.lockouts, self.hold.clone());
-        *self = Gate { generation: self.generation, ..Gate::new(fingerprint) };
+        *self = Gate { generation: self.generation, signs: self.signs, ..Gate::new(fingerprint) };
         if lock.0 > 0 {
             (self.lockouts, self.hold) = lock;
         }
@@ -174,6 +180,7 @@ impl Gate {
             generation: self.generation,
             in_flight: self.in_flight,
             token_until: self.token_until,
+            signs: self.signs,
             ..Gate::default()
         };
     }
@@ -308,6 +315,9 @@ impl Gate {
             Hold::Until { rule, .. } | Hold::Halted { rule, .. } if rule.starts_with("M10/") => {
                 return CredentialState::LockedOut;
             }
+            Hold::Until { rule, .. } if rule.starts_with("M26/") || rule.starts_with("M27/") => {
+                return CredentialState::Expired;
+            }
             Hold::Until { .. } => return CredentialState::Suspended,
             Hold::Halted { rule, .. } => rule.as_str(),
         };
@@ -359,6 +369,10 @@ impl Gate {
             Verdict::Lockout { .. } => {
                 let chosen = pace.overrides.pause(fault, pace.loopback);
                 self.lock(Some(rule), fault.retry_after.unwrap_or_default(), chosen, at, pace);
+            }
+            Verdict::Refresh { .. } if !self.can_be_renewed(fault) => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.wait_to_confirm(Some(rule), None, at, pace);
             }
             Verdict::Refresh { wait, generations } => {
                 self.refuse_token(rule, fault, (wait, generations), at, pace)

@@ -22,6 +22,8 @@ mod rows_wire;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod knock_tests;
+#[cfg(test)]
 mod overrides_tests;
 #[cfg(test)]
 mod policy_tests;

@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod answers;
 mod bad_input;
 mod counterparts;
 mod crash;
@@ -18,4 +19,5 @@ mod main_job;
 mod observability;
 mod relp;
 mod rig;
+mod signed;
 mod trouble;

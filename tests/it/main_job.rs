@@ -18,11 +18,25 @@ pub const FEEDS: &[&str] = &[
     "ci.urlclick",
     "audit",
     "ttp.url",
+    "ttp.attachment",
+    "ttp.impersonation",
+    "dlp",
+    "held-release",
+    "rejections",
+    "archive.search",
+    "archive.view",
+    "threat-feed.customer",
+    "threat-feed.grid",
 ];
 
+/// The logs that are asked for by time.
+pub fn window_feeds() -> &'static [&'static str] {
+    let of = |name: &str| FEEDS.iter().position(|feed| *feed == name).expect("one of the feeds");
+    &FEEDS[of("audit")..=of("archive.view")]
+}
+
 /// Those of [`FEEDS`] and no other: receivers wait for as many events as these feeds have.
-pub const ALL_FEEDS: &str =
-    "feeds = [\"siem.*\", \"ci.*\", \"audit\", \"ttp.url\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
+pub const ALL_FEEDS: &str = "feeds = [\"*\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
 
 pub fn file_sink(path: &std::path::Path) -> String {
     format!("[sinks.file]\ntype = \"file\"\npath = {path:?}\n")

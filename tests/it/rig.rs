@@ -157,6 +157,22 @@ impl Site {
         );
         std::fs::write(&self.config, text).expect("the configuration is written");
     }
+    /// The same tenant on API 1.0, with the simulator's keys.
+    pub fn write_signed(&self, url: &str, tenant: &str, sinks: &str) {
+        self.write_key("ZGVtbw==");
+        let text = format!(
+            "state_dir = {state:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n[tenants.acme]\napi = \"1.0\"\nbase_url = \"{url}\"\n\
+             app_id = \"demo\"\napp_key = \"demo\"\naccess_key = \"demo\"\nsecret_key = {{ file = {key:?} }}\n{tenant}\n{sinks}\n",
+            state = self.path("state"),
+            key = self.path("secret-key"),
+        );
+        std::fs::write(&self.config, text).expect("the configuration is written");
+    }
+    pub fn write_key(&self, text: &str) {
+        let key = self.path("secret-key");
+        std::fs::write(&key, text).expect("the secret key is written");
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+    }
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

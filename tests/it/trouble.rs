@@ -1,6 +1,6 @@
 //! Mimecast in trouble: lockout, expired password, throttling, token expiry, expired links, outages.
 
-use crate::main_job::{ALL_FEEDS, FEEDS, file_sink};
+use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, window_feeds};
 use crate::rig::{Arrived, Simulator, Site, assert_complete, eventually, text};
 
 fn site_with_file(simulator: &Simulator) -> (Site, std::path::PathBuf) {
@@ -66,7 +66,7 @@ fn late_rows_are_found_by_the_overlap() {
         site.run_once();
     }
     let arrived = Arrived::from_file(&file);
-    assert_complete(&simulator, &arrived, &["audit", "ttp.url"]);
+    assert_complete(&simulator, &arrived, window_feeds());
     assert_eq!(arrived.repeats(), 0);
     site.reconcile();
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::failed::fault;
+use crate::clock::Time;
+use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::DOWNLOAD_PIECE_BYTES;
 
@@ -12,6 +14,7 @@ use crate::limits::DOWNLOAD_PIECE_BYTES;
 #[derive(Debug)]
 pub struct Incoming {
     headers: Vec<(String, String)>,
+    sent_id: String,
     response: reqwest::Response,
     held: Bytes,
     silence: Duration,
@@ -19,11 +22,17 @@ pub struct Incoming {
 
 impl Incoming {
     pub(super) fn new(
-        headers: Vec<(String, String)>,
+        (headers, sent_id): (Vec<(String, String)>, String),
         response: reqwest::Response,
         silence: Duration,
     ) -> Self {
-        Incoming { headers, response, held: Bytes::new(), silence }
+        Incoming { headers, sent_id, response, held: Bytes::new(), silence }
+    }
+
+    /// A fault that was found in this answer at `now`; as [`super::Answer::blame`].
+    pub fn blame(&self, fault: Fault, now: Time) -> Fault {
+        let fault = dialect::with_headers(fault, &self.headers, now);
+        Fault { sent_id: Some(self.sent_id.clone()), ..fault }
     }
 
     /// Name (lower case) and value.

@@ -1,0 +1,193 @@
+//! Keys that sign, against a server that counts: however many feeds want in, one call shows whether the keys work.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request as Incoming, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+
+use super::account::{Access, Account, Identity};
+use crate::clock::{Clock, Time};
+use crate::fault::Fault;
+use crate::mimecast::auth::Keys;
+use crate::mimecast::catalogue::find;
+use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use crate::mimecast::position::Position;
+use crate::mimecast::request::{Asking, build};
+use crate::mimecast::signature::SigningKeys;
+use crate::secret::Secret;
+use crate::store::{Options, Store};
+use crate::supervisor::backoff::{Overrides, Pace};
+
+const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
+const MINUTE: Duration = Duration::from_secs(60);
+const EMPTY: &str = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
+const REFUSED: &str = r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"code":"err_xdk_invalid_signature","message":"0004 Invalid Signature"}]}]}"#;
+
+type Seen = Arc<Mutex<Vec<HeaderMap>>>;
+type Answering = fn(&HeaderMap, usize) -> Response;
+
+/// A Mimecast that answers as it is told, and a directory with a store.
+struct World {
+    base: String,
+    seen: Seen,
+    dir: tempfile::TempDir,
+    clock: Clock,
+}
+
+impl World {
+    async fn new(answer: Answering) -> World {
+        let seen = Seen::default();
+        let app = Router::new().fallback(move |State(seen): State<Seen>, request: Incoming| async move {
+            let number = {
+                let mut seen = seen.lock().unwrap();
+                seen.push(request.headers().clone());
+                seen.len()
+            };
+            answer(request.headers(), number)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = app.with_state(Arc::clone(&seen));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        World { base, seen, dir: tempfile::tempdir().unwrap(), clock: Clock::manual(NOW) }
+    }
+
+    /// The daemon starts: everything it knew is what the store holds.
+    async fn account(&self, secret: &'static str) -> Arc<Account> {
+        let outlet = Outlet {
+            base_url: self.base.parse().unwrap(),
+            proxy: None,
+            tls: Tls::new(None, false).unwrap(),
+            download_hosts: Vec::new(),
+            timeouts: Timeouts::default(),
+            clock: self.clock.clone(),
+        };
+        let identity = Identity {
+            tenant: "acme".into(),
+            keys: Arc::new(move || {
+                let keys =
+                    SigningKeys::new("app", Secret::new("key"), Secret::new("access"), &Secret::new(secret));
+                Ok(Keys::Signing(Arc::new(keys.unwrap())))
+            }),
+            base_url: self.base.clone(),
+            api: ApiClient::new(&outlet).unwrap(),
+            downloads: DownloadClient::new(&outlet).unwrap(),
+            feeds: vec![find("audit").unwrap()],
+            loopback: false,
+        };
+        let options = Options { ballast: 128 << 10, ..Options::new(1 << 30, MINUTE, self.clock.clone()) };
+        let store = Store::open(self.dir.path(), &options).await.unwrap();
+        let pace = Pace::new(MINUTE * 5, false, Overrides::default());
+        Arc::new(Account::open(identity, store, self.clock.clone(), pace).await.unwrap())
+    }
+
+    fn calls(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    fn last(&self, header: &str) -> String {
+        self.seen.lock().unwrap().last().unwrap()[header].to_str().unwrap().to_owned()
+    }
+}
+
+/// What a feed's runner does with the account. `None`: it may not call now.
+async fn call(account: &Account) -> Option<Result<(), Fault>> {
+    let feed = find("audit").unwrap();
+    let asking = Asking { page_size: 500, overlap: feed.overlap, server_now: NOW, until: None };
+    let asked = build(feed, &Position::first(feed, NOW, MINUTE), &asking);
+    let Access::Go { pass, slip } = account.access().await.unwrap() else { return None };
+    Some(match account.api.send(&asked.request, &pass).await {
+        Ok(_) => {
+            account.call_ok(slip).await.unwrap();
+            Ok(())
+        }
+        Err(fault) => {
+            account.call_fault(&fault, slip).await.unwrap();
+            Err(fault)
+        }
+    })
+}
+
+/// Twenty feeds at once; how many of them got an answer.
+async fn twenty(account: &Arc<Account>) -> usize {
+    let feeds: Vec<_> = (0..20)
+        .map(|_| {
+            let account = account.clone();
+            tokio::spawn(async move { call(&account).await.is_some() })
+        })
+        .collect();
+    let mut answered = 0;
+    for feed in feeds {
+        answered += usize::from(feed.await.unwrap());
+    }
+    answered
+}
+
+#[tokio::test]
+async fn twenty_feeds_with_bad_keys_call_once_and_so_does_a_restart_not() {
+    // the clocks agree: it is the keys
+    let refusing = |_: &HeaderMap, _| {
+        let date = [("date", "Thu, 01 Jan 2026 09:30:02 GMT")];
+        (StatusCode::UNAUTHORIZED, date, REFUSED).into_response()
+    };
+    let world = World::new(refusing).await;
+    for _ in 0..3 {
+        let account = world.account("ZGVtbw==").await;
+        twenty(&account).await;
+        assert_eq!(world.calls(), 1, "the state outlives the process");
+    }
+    let account = world.account("b3RoZXI=").await;
+    twenty(&account).await;
+    assert_eq!(world.calls(), 2, "other keys get a call of their own");
+}
+
+#[tokio::test]
+async fn twenty_feeds_with_good_keys_wait_for_the_first_and_all_go() {
+    let world = World::new(|_, _| EMPTY.into_response()).await;
+    let account = world.account("ZGVtbw==").await;
+    assert_eq!(twenty(&account).await, 20);
+    assert_eq!(world.calls(), 20);
+    let ids: std::collections::HashSet<_> =
+        world.seen.lock().unwrap().iter().map(|headers| headers["x-mc-req-id"].clone()).collect();
+    assert_eq!(ids.len(), 20, "a fresh id for each");
+    world.clock.advance(MINUTE * 31);
+    assert_eq!(twenty(&account).await, 20, "keys that work are only read again");
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_no_verdict_on_the_keys() {
+    let world = World::new(|_, number| match number {
+        1 | 2 => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        _ => EMPTY.into_response(),
+    })
+    .await;
+    let account = world.account("ZGVtbw==").await;
+    assert!(call(&account).await.is_some_and(|answer| answer.is_err()));
+    assert!(call(&account).await.is_some_and(|answer| answer.is_err()));
+    assert_eq!(twenty(&account).await, 20);
+}
+
+/// This machine's clock is ten minutes behind: the next call carries Mimecast's date.
+#[tokio::test]
+async fn a_signature_refused_for_its_date_is_made_anew_with_the_servers() {
+    fn answer(headers: &HeaderMap, _: usize) -> Response {
+        let date = [("date", "Thu, 01 Jan 2026 09:40:00 GMT")];
+        match headers["x-mc-date"].to_str().unwrap() {
+            "Thu, 01 Jan 2026 09:40:00 UTC" => (date, EMPTY).into_response(),
+            _ => (StatusCode::UNAUTHORIZED, date, REFUSED).into_response(),
+        }
+    }
+    let world = World::new(answer).await;
+    let account = world.account("ZGVtbw==").await;
+    let refused = call(&account).await.unwrap().unwrap_err();
+    assert_eq!(world.last("x-mc-date"), "Thu, 01 Jan 2026 09:30:00 UTC");
+    assert!(call(&account).await.unwrap().is_ok());
+    assert_eq!(account.server_now(), NOW.plus(MINUTE * 10));
+    assert_eq!(twenty(&account).await, 20);
+    let words = refused.to_string();
+    assert!(words.contains("0004") && words.contains("(request "), "support asks for the id: {words}");
+}

@@ -1,0 +1,200 @@
+//! What the gate promises of keys that sign: the first call goes alone, and its outcome is everybody's.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::backoff::{Overrides, Pace};
+use super::gate::{CredentialState, Gate, Permit};
+use crate::clock::{Moment, Time};
+use crate::fault::{Code, Fault, Kind, Origin};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+const LIFE: Duration = Duration::from_secs(1_800);
+
+fn pace() -> Pace {
+    Pace::new(Duration::from_secs(300), false, Overrides::default())
+}
+fn at(ms: i64) -> Moment {
+    Moment { now: Time(ms), dice: 0 }
+}
+fn said(status: u16, code: &str) -> Fault {
+    let mut fault = Fault::new(Origin::Api, Kind::Status(status), "");
+    fault.code = Code::new(code);
+    fault.attributed = true;
+    fault
+}
+fn gate() -> Gate {
+    Gate::new("f").of_signing()
+}
+fn knock(gate: &mut Gate, ms: i64) {
+    gate.begin_login(at(ms), "f", &pace()).unwrap();
+}
+fn refused(gate: &mut Gate, ms: i64, fault: &Fault) {
+    knock(gate, ms);
+    gate.knock_fault(fault, LIFE, at(ms), &pace());
+}
+fn working() -> Gate {
+    let mut gate = gate();
+    knock(&mut gate, 0);
+    gate.knock_ok(Time(0), LIFE);
+    gate
+}
+fn until(gate: &mut Gate, ms: i64) -> Option<i64> {
+    match gate.permit(Time(ms)) {
+        Permit::Closed(closed) => Some(closed.until.map_or(i64::MAX, |until| until.0)),
+        Permit::Go { .. } | Permit::Login => None,
+    }
+}
+
+#[test]
+fn a_good_key_goes_on_and_is_read_again() {
+    let mut gate = working();
+    assert!(matches!(gate.permit(Time(30 * MINUTE - 1)), Permit::Go { generation: 1 }));
+    assert!(matches!(gate.permit(Time(30 * MINUTE)), Permit::Login));
+    assert!(!gate.go_on("another key", Time(30 * MINUTE), LIFE));
+    assert!(gate.go_on("f", Time(30 * MINUTE), LIFE));
+    assert!(matches!(gate.permit(Time(59 * MINUTE)), Permit::Go { generation: 1 }), "the same key");
+    let mut restarted = Gate::restore(&gate.to_text(), at(HOUR), &pace()).unwrap().of_signing();
+    assert!(!restarted.go_on("f", Time(HOUR), LIFE), "after a restart one call goes first");
+}
+
+#[test]
+fn a_bad_signature_waits_and_a_new_key_opens() {
+    let mut gate = gate();
+    refused(&mut gate, 0, &said(401, "0004"));
+    assert_eq!((until(&mut gate, 0), gate.state(Time(1))), (Some(15 * MINUTE), CredentialState::Suspended));
+    assert!(gate.clone().offer("another key"));
+    assert!(gate.begin_login(at(MINUTE), "f", &pace()).is_err());
+    gate.begin_login(at(MINUTE), "another key", &pace()).unwrap();
+    gate.knock_ok(Time(MINUTE), LIFE);
+    assert_eq!(until(&mut gate, MINUTE), None);
+}
+
+#[test]
+fn a_clock_that_is_off_gets_one_corrected_attempt() {
+    let mut skewed = said(401, "0004");
+    skewed.skew_ms = Some(-600_000);
+    let mut gate = gate();
+    refused(&mut gate, 0, &skewed);
+    assert!(matches!(gate.permit(Time(0)), Permit::Login), "at the next request, with the server's date");
+    refused(&mut gate, 1, &skewed);
+    assert_eq!(until(&mut gate, 2), Some(1 + 15 * MINUTE), "it was not the clock");
+}
+
+#[test]
+fn a_dead_key_cannot_be_refreshed() {
+    for code in ["0001", ""] {
+        let mut gate = working();
+        gate.call_fault(&said(418, code), 1, at(MINUTE), &pace());
+        assert_eq!(until(&mut gate, MINUTE), Some(16 * MINUTE), "no second attempt with the same key");
+        assert_eq!(gate.state(Time(MINUTE)), CredentialState::Expired);
+    }
+}
+
+#[test]
+fn rights_and_fields_show_that_the_signature_was_good() {
+    for fault in
+        [said(403, "0002"), said(400, "validation_error"), said(404, ""), said(200, "err_validation_null")]
+    {
+        let mut gate = gate();
+        refused(&mut gate, 0, &fault);
+        assert!(matches!(gate.permit(Time(0)), Permit::Go { .. }), "{fault}");
+    }
+}
+
+#[test]
+fn nothing_is_learned_from_a_server_in_trouble() {
+    for (fault, closed) in [
+        (said(500, ""), false),
+        (said(429, ""), false),
+        (Fault::new(Origin::Api, Kind::Malformed, ""), false),
+        (Fault::new(Origin::Api, Kind::Connect, ""), true),
+        (Fault::new(Origin::Api, Kind::Timeout, ""), true),
+        (Fault::new(Origin::Api, Kind::Html, ""), true),
+    ] {
+        let mut gate = gate();
+        refused(&mut gate, 0, &fault);
+        assert_eq!(until(&mut gate, 0).is_some(), closed, "{fault}");
+        let later = until(&mut gate, 0).unwrap_or(0);
+        assert!(matches!(gate.permit(Time(later)), Permit::Login), "{fault}: one call goes first, still");
+        assert_eq!(
+            gate.state(Time(later)),
+            if closed { CredentialState::Suspended } else { CredentialState::Ok }
+        );
+    }
+}
+
+/// What happens next: feeds want to call, time passes, the process restarts or dies in a call.
+#[derive(Clone, Debug)]
+enum Event {
+    Feed,
+    Pass(i64),
+    Restart,
+    DieInCall,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        8 => Just(Event::Feed),
+        4 => (0..2 * HOUR).prop_map(Event::Pass),
+        2 => Just(Event::Restart),
+        1 => Just(Event::DieInCall),
+    ];
+    prop::collection::vec(event, 1..200)
+}
+
+/// When a server that answers every call with `answer` was called.
+fn calls(events: &[Event], answer: &Fault, dice: u64) -> Vec<i64> {
+    let (pace, mut now, mut calls) = (pace(), 0, Vec::new());
+    let mut gate = gate();
+    for event in events {
+        let at = Moment { now: Time(now), dice };
+        match event {
+            Event::Pass(by) => now += by,
+            Event::Restart => gate = Gate::restore(&gate.to_text(), at, &pace).unwrap().of_signing(),
+            Event::Feed | Event::DieInCall => {
+                assert!(!matches!(gate.permit(Time(now)), Permit::Go { .. }), "no key is known to work");
+                if gate.begin_login(at, "f", &pace).is_err() {
+                    continue;
+                }
+                calls.push(now);
+                if matches!(event, Event::Feed) {
+                    gate.knock_fault(answer, LIFE, at, &pace);
+                } else {
+                    gate = Gate::restore(&gate.to_text(), at, &pace).unwrap().of_signing();
+                }
+            }
+        }
+    }
+    calls
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bad_password_is_sent_twice_in_a_day(events in events(), dice: u64) {
+        let calls = calls(&events, &said(401, "0003"), dice);
+        prop_assert!(calls.iter().filter(|&&at| at < calls[0] + DAY).count() <= 2, "{calls:?}");
+        prop_assert!(calls.len() <= 3, "three in all: {calls:?}");
+    }
+
+    #[test]
+    fn a_bad_signature_is_sent_no_more_often(events in events(), dice: u64) {
+        let calls = calls(&events, &said(401, "0004"), dice);
+        prop_assert!(calls.iter().filter(|&&at| at < calls[0] + DAY).count() <= 2, "{calls:?}");
+        prop_assert!(calls.len() <= 3, "three in all: {calls:?}");
+    }
+
+    #[test]
+    fn a_locked_account_is_called_once_per_lock_period(events in events(), dice: u64) {
+        let calls = calls(&events, &said(401, "0010"), dice);
+        for pair in calls.windows(2).skip(1) {
+            prop_assert!(pair[1] - pair[0] >= 15 * MINUTE, "{calls:?}");
+        }
+        prop_assert!(calls.len() <= 6, "{calls:?}");
+    }
+}
