@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::counterparts::{Server, free_port, listens, start};
 use crate::main_job::file_sink;
-use crate::rig::{Receiver, Simulator, Site, eventually, http};
+use crate::rig::{Daemon, Receiver, Simulator, Site, eventually, http};
 
 const RULES: &str = include_str!("../../packaging/prometheus/mimecollectd.rules.yml");
 const DASHBOARD: &str = include_str!("../../packaging/grafana/mimecollectd.json");
@@ -152,101 +152,135 @@ fn every_panel_of_the_dashboard_has_data() {
     }
 }
 
+/// What only promtool's tests make fire: these need a full store, a refusing receiver, a damaged ledger.
+const ONLY_IN_THE_RULES_OWN_TESTS: &[&str] = &[
+    "MimecollectdDeadLetters",
+    "MimecollectdStoreFilling",
+    "MimecollectdDataLossNear",
+    "MimecollectdAccountsUnbalanced",
+];
+
+/// A daemon, its simulated Mimecast, and Prometheus with the quick rules.
+struct Scene {
+    simulator: Simulator,
+    port: u16,
+    site: Site,
+    prometheus: Prometheus,
+    seen: BTreeSet<&'static str>,
+}
+
+impl Scene {
+    fn new(scenario: &str) -> Self {
+        let simulator = Simulator::start(&["--events", "3000", "--seed", "62", "--scenario", scenario]);
+        let port = free_port();
+        let site = Site::new(&simulator.url, "", "");
+        let prometheus = Prometheus::start(&site, port);
+        Scene { simulator, port, site, prometheus, seen: BTreeSet::new() }
+    }
+
+    fn configure(&self, secret_expires: &str, sink: &str) {
+        let tenant = format!(
+            "feeds = [\"siem.receipt\", \"siem.spam\", \"audit\"]\npoll_interval = \"1s\"\nlookback = \"7d\"\n\
+             secret_expires = {secret_expires}\n"
+        );
+        let file = file_sink(&self.site.path("events.ndjson"));
+        rewrite(&self.site, self.port, &self.simulator.url, &tenant, &(sink.to_owned() + &file));
+    }
+
+    fn fires(&mut self, alert: &'static str) {
+        self.prometheus.fires(alert);
+        self.seen.insert(alert);
+    }
+
+    fn resolves(&self, alert: &str) {
+        self.prometheus.resolves(alert);
+    }
+
+    fn does(&self, args: &[&str]) {
+        let out = self.site.output(args);
+        assert!(out.status.success(), "{args:?}: {}", crate::rig::text(&out.stderr));
+    }
+}
+
 #[test]
 fn every_alert_rule_fires_and_resolves() {
-    // nothing answers at first
-    let simulator =
-        Simulator::start(&["--events", "3000", "--seed", "62", "--scenario", "no_quota;outage=2m"]);
-    let (port, nobody) = (free_port(), Receiver::nobody());
-    let feeds = |expires: &str| {
-        format!(
-            "feeds = [\"siem.receipt\", \"siem.spam\", \"audit\"]\npoll_interval = \"1s\"\nlookback = \"7d\"\nsecret_expires = {expires}\n"
-        )
-    };
-    let soon = {
-        let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(5 * 24);
-        day.strftime("%Y-%m-%d").to_string()
-    };
-    let file = |site: &Site| file_sink(&site.path("events.ndjson"));
-    let site = site_on(port, &simulator.url, &feeds(&soon), "");
-    rewrite(&site, port, &simulator.url, &feeds(&soon), &file(&site));
-    let daemon = site.spawn();
-    let prometheus = Prometheus::start(&site, port);
-    let mut seen = BTreeSet::new();
-    let mut fires = |alert: &'static str| {
-        prometheus.fires(alert);
-        seen.insert(alert);
-    };
-
-    fires("MimecastFeedNeverAnswered");
-    fires("MimecastSecretExpiring");
-    fires("MimecollectdAttention");
-    simulator.scenario("no_quota");
-    prometheus.resolves("MimecastFeedNeverAnswered");
+    // nothing answers at first, and the secret ends in five days
+    let mut scene = Scene::new("no_quota,outage=2m");
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(5 * 24);
+    scene.configure(&soon.strftime("%Y-%m-%d").to_string(), "");
+    let daemon = scene.site.spawn();
+    scene.fires("MimecastFeedNeverAnswered");
+    scene.fires("MimecastSecretExpiring");
+    scene.fires("MimecollectdAttention");
+    scene.simulator.scenario("no_quota");
+    scene.resolves("MimecastFeedNeverAnswered");
 
     // a broken file, then a good one with a secret that lasts
-    fs::write(&site.config, "nonsense = 1\n").expect("written");
+    fs::write(&scene.site.config, "nonsense = 1\n").expect("written");
     daemon.signal("HUP");
-    fires("MimecollectdReloadFailed");
-    rewrite(&site, port, &simulator.url, &feeds("2099-01-01"), &file(&site));
+    scene.fires("MimecollectdReloadFailed");
+    scene.configure("2099-01-01", "");
     daemon.signal("HUP");
-    prometheus.resolves("MimecollectdReloadFailed");
-    prometheus.resolves("MimecastSecretExpiring");
-    prometheus.resolves("MimecollectdAttention");
+    scene.resolves("MimecollectdReloadFailed");
+    scene.resolves("MimecastSecretExpiring");
+    scene.resolves("MimecollectdAttention");
 
-    // a new receiver that is down: events wait, and grow old
-    let tcp = format!("[sinks.late]\ntype = \"syslog\"\naddress = \"{nobody}\"\ntransport = \"tcp\"\n");
-    rewrite(&site, port, &simulator.url, &feeds("2099-01-01"), &(tcp + &file(&site)));
-    daemon.signal("HUP");
-    fires("MimecollectdSinkDown");
-    fires("MimecollectdDeliveryLate");
-    let receiver = Receiver::on(nobody);
-    prometheus.resolves("MimecollectdSinkDown");
-    prometheus.resolves("MimecollectdDeliveryLate");
+    a_receiver_that_is_down(&mut scene, &daemon);
+    feeds_in_trouble(&mut scene);
+    a_locked_account_and_no_daemon(&mut scene, daemon);
 
-    simulator.scenario("no_quota;forbidden-feed=siem.spam");
-    fires("MimecastFeedHalted");
-    simulator.scenario("no_quota");
-    assert!(site.output(&["resume", "acme/siem.spam"]).status.success());
-    prometheus.resolves("MimecastFeedHalted");
-
-    simulator.scenario("no_quota;outage=10m");
-    fires("MimecastFeedSilent");
-    simulator.scenario("no_quota");
-    prometheus.resolves("MimecastFeedSilent");
-
-    simulator.scenario("no_quota;bad-line=1");
-    simulator.post("/_sim/publish?feed=siem.receipt&count=500&age=5m");
-    fires("MimecastQuarantineRising");
-    // an operator skips to now: that is a gap too
-    assert!(site.output(&["cursor", "set", "acme/audit", "--since", "0s"]).status.success());
-    fires("MimecastGapOpened");
-    simulator.scenario("no_quota");
-    prometheus.resolves("MimecastQuarantineRising");
-    prometheus.resolves("MimecastGapOpened");
-
-    simulator.scenario("no_quota;lockout=1h");
-    simulator.post("/_sim/publish?feed=siem.receipt&count=1&age=5m");
-    fires("MimecastCredentialClosed");
-    drop((daemon, receiver));
-    fires("MimecollectdDown");
-    simulator.scenario("no_quota");
-    let _daemon = site.spawn();
-    prometheus.resolves("MimecollectdDown");
-    assert!(site.output(&["resume", "acme"]).status.success());
-    prometheus.resolves("MimecastCredentialClosed");
-
-    // these need a full store, a refusing receiver, a damaged ledger: their unit tests are promtool's
-    let elsewhere = [
-        "MimecollectdDeadLetters",
-        "MimecollectdStoreFilling",
-        "MimecollectdDataLossNear",
-        "MimecollectdAccountsUnbalanced",
-    ];
     let shipped: BTreeSet<&str> =
         RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    let covered: BTreeSet<&str> = seen.into_iter().chain(elsewhere).collect();
+    let covered: BTreeSet<&str> = scene.seen.iter().chain(ONLY_IN_THE_RULES_OWN_TESTS).copied().collect();
     assert_eq!(shipped, covered);
+}
+
+/// A new receiver that is down: events wait, and grow old.
+fn a_receiver_that_is_down(scene: &mut Scene, daemon: &Daemon) {
+    let nobody = Receiver::nobody();
+    let tcp = format!("[sinks.late]\ntype = \"syslog\"\naddress = \"{nobody}\"\ntransport = \"tcp\"\n");
+    scene.configure("2099-01-01", &tcp);
+    daemon.signal("HUP");
+    scene.fires("MimecollectdSinkDown");
+    scene.fires("MimecollectdDeliveryLate");
+    let _receiver = Receiver::on(nobody);
+    scene.resolves("MimecollectdSinkDown");
+    scene.resolves("MimecollectdDeliveryLate");
+}
+
+fn feeds_in_trouble(scene: &mut Scene) {
+    scene.simulator.scenario("no_quota,forbidden-feed=siem.spam");
+    scene.fires("MimecastFeedHalted");
+    scene.simulator.scenario("no_quota");
+    scene.does(&["resume", "acme/siem.spam"]);
+    scene.resolves("MimecastFeedHalted");
+
+    scene.simulator.scenario("no_quota,outage=10m");
+    scene.fires("MimecastFeedSilent");
+    scene.simulator.scenario("no_quota");
+    scene.resolves("MimecastFeedSilent");
+
+    scene.simulator.scenario("no_quota,bad-line=1");
+    scene.simulator.post("/_sim/publish?feed=siem.receipt&count=500&age=5m");
+    scene.fires("MimecastQuarantineRising");
+    // an operator skips to now: that is a gap too
+    scene.does(&["cursor", "set", "acme/audit", "--since", "0s"]);
+    scene.fires("MimecastGapOpened");
+    scene.simulator.scenario("no_quota");
+    scene.resolves("MimecastQuarantineRising");
+    scene.resolves("MimecastGapOpened");
+}
+
+fn a_locked_account_and_no_daemon(scene: &mut Scene, daemon: Daemon) {
+    scene.simulator.scenario("no_quota,lockout=1h");
+    scene.fires("MimecastCredentialClosed");
+    drop(daemon);
+    scene.fires("MimecollectdDown");
+    scene.simulator.scenario("no_quota");
+    let _daemon = scene.site.spawn();
+    scene.resolves("MimecollectdDown");
+    scene.does(&["resume", "acme"]);
+    scene.resolves("MimecastCredentialClosed");
 }
 
 #[test]
