@@ -10,6 +10,8 @@
 mod alerts;
 mod answers;
 mod bad_input;
+mod check;
+
 mod counterparts;
 mod crash;
 mod http_sink;
