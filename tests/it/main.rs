@@ -19,6 +19,7 @@ mod ledger;
 mod lifecycle;
 mod mail_log;
 mod main_job;
+mod observability;
 mod relp;
 mod rig;
 mod signed;
