@@ -6,7 +6,7 @@ mod findings;
 mod fleet;
 mod heartbeat;
 mod loss;
-mod plan;
+pub mod plan;
 pub mod positions;
 pub mod requests;
 mod shadow;
@@ -350,7 +350,7 @@ fn fleet_words(settings: &Settings) -> String {
 }
 
 /// What this host calls itself, for syslog headers.
-fn host_name() -> String {
+pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -306,6 +306,8 @@ pub const MAX_OTHER_FIELDS: usize = 256;
 pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
 /// A clock that differs from Mimecast's by less than this is a good clock (recovery row L06).
 pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);
+/// A counterpart's certificate that ends within this is worth a word of `check`.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(21 * 86_400);
 /// Answers whose clock is remembered; the median counts, so that one odd answer moves nothing.
 pub const CLOCK_SKEW_SAMPLES: usize = 5;
 /// Files downloaded and inflated at once, over all tenants: bounds memory at about 8 MiB each.

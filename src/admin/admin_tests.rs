@@ -32,6 +32,7 @@ fn feed(name: &str, state: FeedState, why: Option<&str>) -> Feed {
         events_stored: 48_211 + 977 * name.len() as u64 * name.len() as u64,
         quarantined: u64::from(name == "siem.url-protect") * 4,
         gaps_open: u64::from(name == "siem.receipt"),
+        poll_interval_seconds: 300.0,
         caught_up: state == FeedState::CaughtUp,
     }
 }
@@ -169,6 +170,7 @@ fn sample() -> Status {
             bytes: 6_912 << 20,
             limit_bytes: 10 << 30,
             time_to_data_loss_seconds: None,
+            unbalanced: Vec::new(),
             paused: None,
         },
     }

@@ -10,6 +10,7 @@ pub(super) fn publish(status: &Status) {
     metrics::build_info(&status.version);
     metrics::config_last_reload(status.config_ok);
     metrics::store_size(status.store.bytes, status.store.limit_bytes);
+    metrics::accounts_unbalanced(status.store.unbalanced.len() as u64);
     metrics::time_to_data_loss(status.store.time_to_data_loss_seconds.map(Duration::from_secs));
     // several scopes can share a series: what is active has the last word
     for active in [false, true] {
@@ -35,6 +36,7 @@ fn tenant(tenant: &Tenant) {
         metrics::feed_state(name, &feed.name, feed.state);
         metrics::feed_last_success(name, &feed.name, feed.last_success);
         metrics::feed_cursor(name, &feed.name, feed.cursor_time);
+        metrics::feed_poll_interval(name, &feed.name, Duration::from_secs_f64(feed.poll_interval_seconds));
         metrics::feed_next_poll(name, &feed.name, feed.next_attempt);
         metrics::feed_caught_up(name, &feed.name, feed.caught_up);
         metrics::gaps_open(name, &feed.name, feed.gaps_open);

@@ -147,6 +147,8 @@ pub struct Feed {
     /// Items in quarantine now.
     pub quarantined: u64,
     pub gaps_open: u64,
+    /// Time between two polls.
+    pub poll_interval_seconds: f64,
     pub caught_up: bool,
 }
 
@@ -187,6 +189,8 @@ pub struct Store {
     pub limit_bytes: u64,
     /// How long undelivered events can still pile up before any is lost; `None` when nothing piles up.
     pub time_to_data_loss_seconds: Option<u64>,
+    /// Equations of the books that do not hold, as sentences.
+    pub unbalanced: Vec<String>,
     /// Collection pauses, and why.
     pub paused: Option<String>,
 }

@@ -39,7 +39,7 @@ pub fn status(common: &Common) -> Printed {
 }
 
 /// The running daemon's own answer; `None` when none runs or its admin listener is off.
-fn ask(settings: &Settings) -> Option<Status> {
+pub(super) fn ask(settings: &Settings) -> Option<Status> {
     let noted = std::fs::read_to_string(settings.state_dir.join(ADMIN_ADDRESS_FILE)).ok();
     let address: SocketAddr = noted.and_then(|text| text.trim().parse().ok()).or(settings.admin)?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;

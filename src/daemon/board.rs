@@ -220,7 +220,7 @@ struct Told {
 
 fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
     let (name, credential) = (&view.settings.name, view.credential.borrow().clone());
-    let feeds = view.feeds.iter().map(|(key, live)| feed(key, &live.borrow(), told)).collect();
+    let feeds = view.feeds.iter().map(|(key, live)| feed(view, key, &live.borrow(), told)).collect();
     status::Tenant {
         name: name.clone(),
         api: view.settings.api().as_str().to_owned(),
@@ -249,7 +249,7 @@ fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
     status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
 }
 
-fn feed(key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
+fn feed(view: &TenantView, key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
     let row = told.rows.iter().find(|row| row.key == *key);
     let open = |(gap, _): &&(FeedKey, u64)| gap == key;
     status::Feed {
@@ -263,6 +263,12 @@ fn feed(key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
         events_stored: row.map_or(0, |row| row.stored),
         quarantined: row.map_or(0, |row| row.quarantined),
         gaps_open: told.gaps.iter().find(open).map_or(0, |(_, open)| *open),
+        poll_interval_seconds: view
+            .settings
+            .feeds
+            .iter()
+            .find(|feed| feed.name == key.feed)
+            .map_or(0.0, |feed| feed.poll_interval.as_secs_f64()),
         caught_up: live.caught_up,
     }
 }
@@ -297,6 +303,7 @@ fn store(usage: &Usage, told: &Told) -> status::Store {
         bytes: usage.bytes_used,
         limit_bytes: usage.limit,
         time_to_data_loss_seconds: None,
+        unbalanced: told.books.iter().flat_map(Account::differences).collect(),
         paused: if usage.disk_full {
             Some(full.to_owned())
         } else {

@@ -70,6 +70,7 @@ mod tests {
             events_stored: 1,
             quarantined: 0,
             gaps_open: 1,
+            poll_interval_seconds: 300.0,
             caught_up: true,
         };
         let tenant = Tenant {

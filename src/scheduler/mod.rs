@@ -29,3 +29,5 @@ mod decide_model;
 mod decide_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod simulation;

@@ -72,6 +72,7 @@ table! {
     FEED_STATE = Gauge "feed_state" "state" ["tenant", "feed", "state"] "1 for the state the feed is in, 0 for the others.";
     FEED_LAST_SUCCESS = Gauge "feed_last_success_timestamp_seconds" "seconds" ["tenant", "feed"] "When the feed last answered a poll; absent until it does.";
     FEED_CURSOR = Gauge "feed_cursor_timestamp_seconds" "seconds" ["tenant", "feed"] "Event time up to which the feed is stored; absent until known.";
+    FEED_POLL_INTERVAL = Gauge "feed_poll_interval_seconds" "seconds" ["tenant", "feed"] "Time between two polls of the feed, as configured.";
     FEED_NEXT_POLL = Gauge "feed_next_poll_timestamp_seconds" "seconds" ["tenant", "feed"] "When the feed is asked next; absent when it is halted.";
     FEED_CAUGHT_UP = Gauge "feed_caught_up" "state" ["tenant", "feed"] "1 when the last page said there is no more.";
     CREDENTIAL_STATE = Gauge "credential_state" "state" ["tenant", "state"] "1 for the state the credential is in, 0 for the others.";
@@ -85,6 +86,7 @@ table! {
     ALERTS_WAITING = Gauge "alerts_waiting" "alerts" ["target"] "Messages about alerts that the target has not confirmed.";
     GAPS_OPEN = Gauge "gaps_open" "gaps" ["tenant", "feed"] "Spans of time that were not collected.";
     GAP_SECONDS = Counter "gap_seconds_total" "seconds" ["tenant", "feed"] "Length of all spans that were not collected.";
+    ACCOUNTS_UNBALANCED = Gauge "accounts_unbalanced" "accounts" [] "Equations of the books that do not hold; `reconcile` names them.";
     STORE_EVENTS = Gauge "store_events" "events" ["sink"] "Stored events that wait for the sink.";
     STORE_BYTES = Gauge "store_bytes" "bytes" [] "Size of the store on disk.";
     STORE_LIMIT = Gauge "store_limit_bytes" "bytes" [] "Size at which collection pauses.";
@@ -215,6 +217,14 @@ pub fn feed_last_success(tenant: &str, feed: &str, at: Option<Time>) {
 /// Event time up to which the feed is stored.
 pub fn feed_cursor(tenant: &str, feed: &str, at: Option<Time>) {
     stamp(&FEED_CURSOR, &[tenant, feed], at);
+}
+/// Time between two polls of the feed.
+pub fn feed_poll_interval(tenant: &str, feed: &str, interval: Duration) {
+    gauge(&FEED_POLL_INTERVAL, &[tenant, feed]).set(interval.as_secs_f64());
+}
+/// Equations of the books that do not hold.
+pub fn accounts_unbalanced(equations: u64) {
+    gauge(&ACCOUNTS_UNBALANCED, &[]).set(equations as f64);
 }
 /// When the feed is asked next.
 pub fn feed_next_poll(tenant: &str, feed: &str, at: Option<Time>) {

@@ -6,6 +6,8 @@ pub mod exporter;
 pub mod label;
 pub mod log;
 pub mod metrics;
+#[cfg(test)]
+mod metrics_page_tests;
 pub mod notice;
 pub mod process;
 pub mod pulse;

@@ -10,12 +10,16 @@
 mod alerts;
 mod answers;
 mod bad_input;
+mod check;
+
 mod counterparts;
 mod crash;
 mod http_sink;
 mod ledger;
 mod lifecycle;
+mod mail_log;
 mod main_job;
+mod observability;
 mod relp;
 mod rig;
 mod signed;

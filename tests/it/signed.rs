@@ -42,6 +42,21 @@ fn every_event_of_every_window_feed_arrives_once_by_signed_calls() {
     assert_eq!((refused(&simulator), &said["replayed_request_ids"]), (0, &Value::from(0)), "{said}");
 }
 
+/// What a tenant of API 1.0 has when its configuration names every feed.
+#[test]
+fn the_mail_log_and_the_threat_feeds_come_by_signed_calls_too() {
+    let simulator = Simulator::start(&["--events", "5000", "--seed", "49"]);
+    let (site, file) = site(&simulator, "1s");
+    let all = "feeds = [\"*\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
+    site.write_signed(&simulator.url, all, &file_sink(&file));
+    site.run_once();
+    let arrived = Arrived::from_file(&file);
+    assert_complete(&simulator, &arrived, window_feeds());
+    assert_complete(&simulator, &arrived, &["siem.mta", "threat-feed.customer", "threat-feed.grid"]);
+    assert_eq!((arrived.repeats(), refused(&simulator)), (0, 0));
+    site.reconcile();
+}
+
 #[test]
 fn late_rows_are_found_by_signed_calls_too() {
     let simulator = Simulator::start(&["--events", "20000", "--seed", "42", "--scenario", "late-rows"]);

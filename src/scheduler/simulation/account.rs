@@ -1,0 +1,236 @@
+//! The credential in the simulation: the real gate, quota and spread, put together in the order in which
+//! `scheduler::account` puts them, with every write-down visible to the store's troubles.
+
+use std::time::Duration;
+
+use super::audit::Knock;
+use super::planted::Planted;
+use super::weather::Answer;
+use super::world::World;
+use crate::clock::Time;
+use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::quota::{Call, May, Quota};
+use crate::scheduler::decide::{By, Outcome};
+use crate::supervisor::gate::{Gate, Permit};
+use crate::supervisor::spread::Spread;
+
+const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
+
+/// What the feeds of the tenant share.
+pub struct Account {
+    pub gate: Gate,
+    pub token: Option<u64>,
+    pub quota: Quota,
+    pub spread: Spread,
+    /// The password in our configuration, by number.
+    pub secret: u32,
+}
+
+impl Account {
+    pub fn fingerprint(&self) -> String {
+        format!("secret {}", self.secret)
+    }
+}
+
+/// Whether a request may go out.
+pub enum Pass {
+    Go { token: u64, generation: u64 },
+    Shut(Outcome),
+}
+
+impl World {
+    /// The process starts: what the store has kept is taken up.
+    pub(super) fn open_account(&mut self) {
+        let moment = self.moment();
+        let kept = self.store.gate.clone().filter(|_| !self.is(Planted::GateForgotten));
+        let pace = self.pace.clone();
+        let gate = kept.and_then(|text| Gate::restore(&text, moment, &pace));
+        let fingerprint = self.account.fingerprint();
+        self.account.gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
+        self.account.token = None;
+        self.account.quota = Quota::new(&self.feeds_of_plan(), true);
+        self.account.spread = Spread::default();
+        if let Some(text) = self.store.quota.clone().filter(|_| !self.is(Planted::QuotaForgotten)) {
+            self.account.quota.restore(&text, self.now);
+        }
+    }
+
+    fn save_gate(&mut self) -> Result<(), Fault> {
+        self.writable()?;
+        self.store.gate = Some(self.account.gate.to_text());
+        Ok(())
+    }
+
+    /// Small writes of the store fail while the disk does.
+    pub(super) fn writable(&mut self) -> Result<(), Fault> {
+        match self.local_trouble() {
+            Some(kind) => {
+                self.audit.forgotten();
+                Err(Fault::new(Origin::Local, kind, "same words"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn may_ask(&mut self, feed: usize, call: Call) -> Result<Pass, Fault> {
+        let row = self.feeds[feed].feed;
+        if self.is(Planted::GatePerFeed) {
+            self.account.gate = Gate::new(self.account.fingerprint());
+            self.account.token = None;
+        }
+        if self.account.gate.holding().is_some() && !self.is(Planted::GateIgnored) {
+            self.offer_secret()?;
+            let closed = self.account.gate.holding();
+            if let Some(closed) = closed.filter(|c| c.until.is_none_or(|until| self.now < until)) {
+                return Ok(Pass::Shut(Outcome::Shut { until: closed.until, by: By::Gate }));
+            }
+        }
+        if self.is(Planted::QuotaPerFeed) {
+            self.account.quota = Quota::new(&[row], true);
+        }
+        if let (May::Wait(until), false) =
+            (self.account.quota.may(row, call, self.now), self.is(Planted::QuotaNotCounted))
+        {
+            return Ok(Pass::Shut(Outcome::Shut { until: Some(until), by: By::Quota }));
+        }
+        if self.account.quota.counts(row) {
+            self.writable()?;
+            self.store.quota = Some(self.account.quota.to_text());
+        }
+        self.access(feed)
+    }
+
+    fn offer_secret(&mut self) -> Result<(), Fault> {
+        let fingerprint = self.account.fingerprint();
+        if self.account.gate.offer(&fingerprint) {
+            self.save_gate()?;
+        }
+        Ok(())
+    }
+
+    fn access(&mut self, feed: usize) -> Result<Pass, Fault> {
+        let shut = |until| Ok(Pass::Shut(Outcome::Shut { until, by: By::Gate }));
+        if self.is(Planted::GateIgnored) {
+            self.account.gate.resume();
+        }
+        match self.account.gate.permit(self.now) {
+            Permit::Closed(closed) => return shut(closed.until),
+            Permit::Go { generation } => {
+                if let Some(token) = self.account.token {
+                    return Ok(Pass::Go { token, generation });
+                }
+            }
+            Permit::Login => {}
+        }
+        let moment = self.moment();
+        let (fingerprint, pace) = (self.account.fingerprint(), self.pace.clone());
+        let before = self.account.gate.clone();
+        let began = self.account.gate.begin_login(moment, &fingerprint, &pace);
+        if !self.is(Planted::GateWrittenLate)
+            && let Err(fault) = self.save_gate()
+        {
+            self.account.gate = before;
+            return Err(fault);
+        }
+        if let Err(closed) = began {
+            return shut(closed.until);
+        }
+        self.log_in(feed)?;
+        match (self.account.gate.permit(self.now), self.account.token) {
+            (Permit::Go { generation }, Some(token)) => Ok(Pass::Go { token, generation }),
+            (Permit::Closed(closed), _) => shut(closed.until),
+            _ => shut(Some(self.now.plus(Duration::from_secs(1)))),
+        }
+    }
+
+    /// The request itself. The process may die while it is under way.
+    fn log_in(&mut self, feed: usize) -> Result<(), Fault> {
+        self.audit_knock(Knock::Login, feed, "login");
+        let answer = self.login_answer(feed);
+        if self.now < self.plan.calm && self.dice.u32(0..1_000) < self.plan.death_in_login {
+            self.die("the process dies while it logs in");
+            return Err(Fault::new(Origin::Local, Kind::Interrupted, "dead"));
+        }
+        let (moment, pace) = (self.moment(), self.pace.clone());
+        match answer {
+            None => {
+                self.account.gate.login_ok(self.now, TOKEN_LIFE);
+                self.account.token = Some(self.server.token());
+                self.audit.logged_in();
+                self.save_gate()
+            }
+            Some(fault) => {
+                let heard = self.as_heard(fault.clone());
+                let rule = self.account.gate.login_fault(&heard, moment, &pace);
+                if self.is(Planted::LockTooShort) {
+                    self.account.gate.set_back(Duration::from_secs(1_800));
+                }
+                self.account.token = None;
+                self.tell(|| format!("login: {fault} ({})", rule.name()));
+                self.audit_refused_login(&fault);
+                self.save_gate()?;
+                Err(heard)
+            }
+        }
+    }
+
+    fn login_answer(&mut self, feed: usize) -> Option<Fault> {
+        if let Some(answer) = self.weather(Origin::Token, feed) {
+            return answer.fault(Origin::Token, self.now);
+        }
+        (self.account.secret != self.server.secret).then(|| {
+            let body = r#"{"error":"invalid_client","error_description":"same words"}"#.to_owned();
+            let wrong = Answer::Http { status: 401, headers: Vec::new(), body };
+            wrong.fault(Origin::Token, self.now)
+        })?
+    }
+
+    /// A fault as the mistakes under test let it be heard.
+    pub(super) fn as_heard(&self, mut fault: Fault) -> Fault {
+        if self.is(Planted::CodeNotRead) {
+            fault.code = None;
+        }
+        if self.is(Planted::RetryAfterNotRead) {
+            fault.retry_after = None;
+        }
+        fault
+    }
+
+    pub(super) fn call_ok(&mut self, generation: u64) -> Result<(), Fault> {
+        if !self.is(Planted::SuccessNotTold) && self.account.gate.call_ok(generation) {
+            self.save_gate()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn call_fault(&mut self, feed: usize, fault: &Fault, generation: u64) -> Result<(), Fault> {
+        if self.is(Planted::GateNotTold) {
+            return Ok(());
+        }
+        let (moment, pace) = (self.moment(), self.pace.clone());
+        let before = self.account.gate.clone();
+        let rule = self.account.gate.call_fault(fault, generation, moment, &pace);
+        if self.account.gate != before {
+            if rule.is_for_gate(fault.origin) {
+                self.account.token = None;
+            }
+            self.save_gate()?;
+        }
+        self.met(feed, fault)
+    }
+
+    fn met(&mut self, feed: usize, fault: &Fault) -> Result<(), Fault> {
+        let (rule, moment, pace) = (self.pace.judge(fault), self.moment(), self.pace.clone());
+        let (name, feeds) = (self.feeds[feed].feed.name, self.feeds.len());
+        if self.account.spread.met(name, rule, feeds, self.now) {
+            self.account.gate.widen(fault, moment, &pace);
+            self.save_gate()?;
+        }
+        Ok(())
+    }
+
+    /// Since when a gate has been closed does not matter here; when it opens does.
+    pub(super) fn gate_opens(&self) -> Option<Time> {
+        self.account.gate.holding().and_then(|closed| closed.until)
+    }
+}

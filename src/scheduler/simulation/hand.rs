@@ -1,0 +1,458 @@
+//! What the steps of a feed do, as `scheduler::steps`, `files` and `lost` do it: the product's own requests, pages,
+//! positions and file parser, between the server in memory and the store in memory.
+
+use std::time::Duration;
+
+use super::account::Pass;
+use super::audit::Knock;
+use super::mimecast::TENANT;
+use super::planted::Planted;
+use super::store::{Commit, Trouble};
+use super::weather::Answer;
+use super::world::{Event, World, local};
+use crate::clock::Time;
+use crate::cursor::{Cursor, TimeSpan};
+use crate::event::EventId;
+use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::feed::{Feed, Identity};
+use crate::mimecast::links::FileLink;
+use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
+use crate::mimecast::payload::{FileEnd, FileParser};
+use crate::mimecast::position::Position;
+use crate::mimecast::quota::Call;
+use crate::mimecast::request::{self, Asking};
+use crate::scheduler::decide::{Leads, Outcome, State, Step};
+use crate::store::{Dedupe, Gap};
+use crate::supervisor::policy::judge;
+use crate::supervisor::rule::Verdict;
+
+const LOOKBACK: Duration = Duration::from_secs(86_400);
+
+/// What is under way.
+pub enum Flight {
+    Page(Box<Asked>),
+    File(u16),
+}
+
+/// A request that was sent, and what is coming back.
+pub struct Asked {
+    token: u64,
+    generation: u64,
+    position: Position,
+    cursor: Cursor,
+    answer: Result<String, Fault>,
+}
+
+/// What a runner has in hand between two steps.
+pub struct Hand {
+    pub feed: &'static Feed,
+    pub state: State,
+    pub step: Step,
+    /// Names the wait that counts.
+    pub serial: u64,
+    pub flight: Option<Flight>,
+    pub trouble_stored: bool,
+    pub cycle: Option<Time>,
+    page: Option<(Listing, Cursor)>,
+    asked: Time,
+    first: bool,
+}
+
+impl Hand {
+    pub fn new(feed: &'static Feed) -> Self {
+        Hand {
+            feed,
+            state: State::default(),
+            step: Step::Stop,
+            serial: 0,
+            flight: None,
+            trouble_stored: false,
+            cycle: None,
+            page: None,
+            asked: Time(0),
+            first: true,
+        }
+    }
+    pub fn new_cycle(&mut self) {
+        self.page = None;
+        self.first = true;
+    }
+}
+
+impl World {
+    // --- asking -------------------------------------------------------------------------------------------
+
+    fn room(&self) -> Result<(), Fault> {
+        let full = self.store.over_limit() && !self.is(Planted::RoomIgnored);
+        if full { Err(local(Kind::DiskFull)) } else { Ok(()) }
+    }
+
+    fn place(&self, feed: usize) -> Result<(Position, Cursor), Fault> {
+        let cursor = Cursor(self.store.rows[feed].cursor.clone());
+        let position = Position::open(self.feeds[feed].feed, &cursor, self.now, LOOKBACK)?;
+        Ok((position, cursor))
+    }
+
+    /// Sends a request; `None` while its answer is awaited.
+    pub(super) fn ask(&mut self, feed: usize) -> Result<Option<Outcome>, Fault> {
+        self.room()?;
+        self.feeds[feed].page = None;
+        let (position, cursor) = self.place(feed)?;
+        let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
+        if !self.is(Planted::AgeUnnoticed) && position.beyond_retention(row, self.now, known).is_some() {
+            return Err(local(Kind::BeyondRetention));
+        }
+        let call = if self.feeds[feed].first { Call::Live } else { Call::CatchUp };
+        let (token, generation) = match self.may_ask(feed, call)? {
+            Pass::Go { token, generation } => (token, generation),
+            Pass::Shut(outcome) => return Ok(Some(outcome)),
+        };
+        (self.feeds[feed].first, self.feeds[feed].asked) = (false, self.now);
+        let ahead = if self.is(Planted::WindowIntoTheFuture) { 1_800 } else { 0 };
+        let asking = Asking {
+            page_size: self.feeds[feed].state.page_size(request::page_size(row)),
+            overlap: if self.is(Planted::NoOverlap) { Duration::ZERO } else { row.overlap },
+            server_now: self.now.plus(Duration::from_secs(ahead)),
+            until: None,
+        };
+        let asked = request::build(row, &position, &asking);
+        self.audit_knock(Knock::Call, feed, "call");
+        self.audit_call(feed);
+        let struck = self.weather(Origin::Api, feed);
+        let answer = match struck {
+            None => Ok(self.server.answer(feed, &asked.request, self.now)),
+            Some(answer) => match (answer.fault(Origin::Api, self.now), answer) {
+                (Some(fault), _) => Err(fault),
+                (None, Answer::Http { body, .. }) => Ok(body),
+                (None, _) => Err(Fault::new(Origin::Api, Kind::Interrupted, "same words")),
+            },
+        };
+        let flight = Asked { token, generation, position: asked.position, cursor, answer };
+        self.feeds[feed].flight = Some(Flight::Page(Box::new(flight)));
+        let millis = self.dice.u64(20..4_000);
+        self.at(self.now.plus(Duration::from_millis(millis)), Event::Arrives { feed });
+        Ok(None)
+    }
+
+    /// The answer is there.
+    pub(super) fn arrive(&mut self, feed: usize, flight: Flight) -> Outcome {
+        let done = match flight {
+            Flight::Page(asked) => self.answered(feed, *asked),
+            Flight::File(file) => self.take(feed, file),
+        };
+        done.unwrap_or_else(Outcome::Fault)
+    }
+
+    fn answered(&mut self, feed: usize, asked: Asked) -> Result<Outcome, Fault> {
+        let row = self.feeds[feed].feed;
+        let read = |body: &str| page::read(row, TENANT, &asked.position, body.as_bytes(), self.now);
+        let page = match &asked.answer {
+            Err(fault) => Err(fault.clone()),
+            Ok(body) if self.is(Planted::FirstPageOnly) => read(&body.replace("\"next\"", "\"nothing\"")),
+            Ok(body) => read(body),
+        };
+        let page = match page {
+            Err(_) if self.is(Planted::FaultTakenForEmpty) => read(r#"{"data":[],"value":[]}"#),
+            page => page,
+        };
+        match page {
+            Err(fault) => {
+                self.audit_call_fault(&fault, asked.token);
+                let heard = self.as_heard(fault.clone());
+                let name = row.name;
+                self.tell(|| format!("{name}: {fault} ({})", judge(&fault).name()));
+                self.call_fault(feed, &heard, asked.generation)?;
+                self.audit_feed_fault(feed, &fault);
+                Err(heard)
+            }
+            Ok(page) => {
+                self.call_ok(asked.generation)?;
+                self.audit.went_well(feed);
+                match page {
+                    Page::Files(listing) => self.listed(feed, listing, asked.cursor),
+                    Page::Records(page) => self.store_records(feed, page, asked.cursor, &asked.position),
+                    // this Mimecast answers in full or not at all, and has no stream
+                    Page::Partial(_, fault) => Err(fault),
+                    Page::Live(_) => Err(local(Kind::Malformed)),
+                }
+            }
+        }
+    }
+
+    fn listed(&mut self, feed: usize, mut listing: Listing, cursor: Cursor) -> Result<Outcome, Fault> {
+        listing.files.retain(|link| !self.store.knows_file(feed, link.key.bytes()));
+        if listing.caught_up && listing.files.is_empty() && self.writable().is_ok() {
+            let known = &mut self.store.rows[feed].known;
+            known.complete = known.complete.max(Some(self.feeds[feed].asked));
+            known.last_success = Some(self.now);
+        }
+        if self.is(Planted::LastFileLeftOut) && listing.files.len() > 1 {
+            listing.files.pop();
+        }
+        let outcome = Outcome::Listed {
+            files: u16::try_from(listing.files.len()).unwrap(),
+            leads: leads(&listing.leads),
+            caught_up: listing.caught_up,
+        };
+        self.feeds[feed].page = Some((listing, cursor));
+        Ok(outcome)
+    }
+
+    fn store_records(
+        &mut self,
+        feed: usize,
+        page: RecordPage,
+        cursor: Cursor,
+        asked: &Position,
+    ) -> Result<Outcome, Fault> {
+        let outcome =
+            Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
+        let to = match page.leads {
+            PageLeads::Forward(to) => to,
+            PageLeads::Same | PageLeads::Missing => cursor.clone(),
+        };
+        let Some((pass, span)) = asked.window() else { return Err(local(Kind::Malformed)) };
+        let horizon = span.from;
+        let dedupe = match self.feeds[feed].feed.identity {
+            Identity::HasOwnId => Dedupe::Exact { horizon },
+            Identity::Bytes => Dedupe::Ids { pass, horizon },
+        };
+        let commit = Commit {
+            ids: page.chunk.iter().flat_map(|chunk| chunk.records.iter().map(|record| record.id)).collect(),
+            quarantined: page.unreadable.len() as u64,
+            listed: page.listed,
+            dedupe,
+            newest: page.newest,
+            complete: page.caught_up.then_some(span.to),
+            ..self.moving(feed, cursor, to)
+        };
+        self.commit(commit)?;
+        Ok(outcome)
+    }
+
+    // --- storing ------------------------------------------------------------------------------------------
+
+    fn moving(&self, feed: usize, from: Cursor, to: Cursor) -> Commit {
+        Commit {
+            feed,
+            from,
+            to,
+            ids: Vec::new(),
+            dedupe: Dedupe::None,
+            quarantined: 0,
+            listed: 0,
+            gaps: Vec::new(),
+            newest: None,
+            complete: None,
+            file: None,
+        }
+    }
+
+    fn commit(&mut self, mut commit: Commit) -> Result<(), Fault> {
+        let trouble = match self.local_trouble() {
+            None => Trouble::None,
+            Some(kind) if self.dice.u8(0..3) == 0 => Trouble::After(kind),
+            Some(kind) => Trouble::Before(kind),
+        };
+        let (feed, added) = (commit.feed, commit.ids.len());
+        if self.is(Planted::QuarantineForgotten) {
+            commit.quarantined = 0;
+        }
+        if self.is(Planted::GapForgotten) {
+            commit.gaps.clear();
+        }
+        let name = self.feeds[feed].feed.name;
+        let to = commit.to.0.clone();
+        let before = self.store.rows[feed].quarantined;
+        if trouble == Trouble::None || matches!(trouble, Trouble::After(_)) {
+            let begins = self.now.minus(LOOKBACK).max(self.plan.start);
+            self.audit.begins[feed].get_or_insert(begins);
+        }
+        let done = self.store.commit(commit, self.now, trouble, self.planted());
+        self.audit.quarantined[feed] += self.store.rows[feed].quarantined - before;
+        self.tell(|| format!("{name}: commits {added} events, {done:?}; to {to}"));
+        self.audit_store(added);
+        self.wake_couriers();
+        done.map(|_| ())
+    }
+
+    // --- files --------------------------------------------------------------------------------------------
+
+    fn link(&self, feed: usize, file: u16) -> Result<FileLink, Fault> {
+        let files = self.feeds[feed].page.as_ref().map(|(listing, _)| &listing.files);
+        files.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| local(Kind::Conflict))
+    }
+
+    fn download(&mut self, feed: usize, link: &FileLink) -> Result<Vec<u8>, Fault> {
+        self.audit_knock(Knock::Download, feed, "download");
+        let cut = match self.weather(Origin::Download, feed) {
+            Some(Answer::CutShort) => true,
+            Some(answer) => match answer.fault(Origin::Download, self.now) {
+                Some(fault) => return Err(self.as_heard(fault)),
+                None => true,
+            },
+            None => false,
+        };
+        let Some(bytes) = self.server.file(feed, link.url.expose(), self.now) else {
+            let gone = Answer::Http { status: 403, headers: Vec::new(), body: String::new() };
+            return Err(gone.fault(Origin::Download, self.now).unwrap());
+        };
+        Ok(if cut { bytes[..bytes.len() / 2].to_vec() } else { bytes.to_vec() })
+    }
+
+    fn read_file(
+        &mut self,
+        feed: usize,
+        link: &FileLink,
+        mut parser: FileParser,
+    ) -> Result<(FileEnd, Vec<EventId>), Fault> {
+        let bytes = self.download(feed, link)?;
+        parser.push(&bytes)?;
+        parser.close();
+        let mut ids = Vec::new();
+        while let Some(chunk) = parser.take_sealed() {
+            ids.extend(chunk.records.iter().map(|record| record.id));
+        }
+        let end = parser.finish()?;
+        ids.extend(end.chunk.iter().flat_map(|chunk| chunk.records.iter().map(|record| record.id)));
+        Ok((end, ids))
+    }
+
+    fn take(&mut self, feed: usize, file: u16) -> Result<Outcome, Fault> {
+        let link = self.link(feed, file)?;
+        self.room()?;
+        let row = self.feeds[feed].feed;
+        let parser = if self.is(Planted::DamageTakenForWhole) {
+            FileParser::salvaging(row, TENANT, &link.name)
+        } else {
+            FileParser::new(row, TENANT, &link.name)
+        };
+        let read = match self.read_file(feed, &link, parser) {
+            Err(_) if self.is(Planted::FaultTakenForFile) => Ok((FileEnd::default(), Vec::new())),
+            read => read,
+        };
+        let (end, ids) = read.inspect_err(|fault| {
+            self.audit_feed_fault(feed, fault);
+            self.tell(|| format!("{}: {fault} ({})", row.name, judge(fault).name()));
+        })?;
+        self.store_file(feed, &link, end, ids, Vec::new())?;
+        Ok(Outcome::Took)
+    }
+
+    pub(super) fn give_up(&mut self, feed: usize, file: u16) -> Result<Outcome, Fault> {
+        let link = self.link(feed, file)?;
+        let row = self.feeds[feed].feed;
+        let (end, ids) = match self.read_file(feed, &link, FileParser::salvaging(row, TENANT, &link.name)) {
+            Ok(read) => read,
+            Err(fault)
+                if fault.status().is_some()
+                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
+            {
+                let mut parser = FileParser::salvaging(row, TENANT, &link.name);
+                let _ = parser.push(fault.to_string().as_bytes());
+                (parser.finish()?, Vec::new())
+            }
+            Err(fault) => return Err(fault),
+        };
+        let files = &self.server.logs[feed].files;
+        let given = files.iter().find(|file| link.name.ends_with(&file.name));
+        self.audit.given_up.extend(given.iter().flat_map(|file| file.ids.iter().copied()));
+        let gap = Gap {
+            span: TimeSpan { from: self.now.minus(LOOKBACK), to: self.now },
+            cause: "file_given_up".to_owned(),
+            detail: link.name.clone(),
+            records: 0,
+            fetchable: false,
+        };
+        self.store_file(feed, &link, end, ids, vec![gap])?;
+        if !self.store.rows[feed].gaps.iter().any(|gap| gap.detail == link.name) {
+            self.breach(format!("{} was given up, and no gap tells of it", link.name));
+        }
+        Ok(Outcome::GaveUp)
+    }
+
+    fn store_file(
+        &mut self,
+        feed: usize,
+        link: &FileLink,
+        end: FileEnd,
+        ids: Vec<EventId>,
+        gaps: Vec<Gap>,
+    ) -> Result<(), Fault> {
+        let Some((listing, cursor)) = &self.feeds[feed].page else { return Ok(()) };
+        let mut after = listing.position.with_done(link.key);
+        if self.is(Planted::DoneFilesForgotten) {
+            after = listing.position.clone();
+        }
+        if self.is(Planted::AllFilesDoneAtOnce) {
+            after = listing.files.iter().fold(after, |after, file| after.with_done(file.key));
+        }
+        let to = after.cursor();
+        let commit = Commit {
+            ids,
+            quarantined: end.unreadable.len() as u64,
+            listed: end.listed,
+            newest: end.newest,
+            file: Some(link.key.bytes()).filter(|_| gaps.is_empty() && !self.is(Planted::DoneFilesForgotten)),
+            gaps,
+            ..self.moving(feed, cursor.clone(), to.clone())
+        };
+        self.commit(commit)?;
+        if let Some((listing, cursor)) = &mut self.feeds[feed].page {
+            (listing.position, *cursor) = (after, to);
+        }
+        Ok(())
+    }
+
+    pub(super) fn turn(&mut self, feed: usize) -> Result<Outcome, Fault> {
+        if let Some((listing, cursor)) = self.feeds[feed].page.take()
+            && let PageLeads::Forward(to) = &listing.leads
+        {
+            let complete = Some(self.feeds[feed].asked).filter(|_| listing.caught_up);
+            let commit = Commit { complete, ..self.moving(feed, cursor.clone(), to.clone()) };
+            if let Err(fault) = self.commit(commit) {
+                self.feeds[feed].page = Some((listing, cursor));
+                return Err(fault);
+            }
+        }
+        Ok(Outcome::Turned)
+    }
+
+    pub(super) fn rewind(&mut self, feed: usize) -> Result<Outcome, Fault> {
+        let (position, from) = self.place(feed)?;
+        let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
+        let without = match position.beyond_retention(row, self.now, known) {
+            Some(_) => position,
+            None => position.without_token(),
+        };
+        let lost = without.beyond_retention(row, self.now, known);
+        let mut after = match lost {
+            Some(span) => without.rewound(row, span.to, self.now),
+            None => without,
+        };
+        if self.is(Planted::RewoundToNow) {
+            let tomorrow = self.now.plus(LOOKBACK);
+            after = Position::first(row, tomorrow, Duration::ZERO);
+        }
+        let gap = lost.map(|span| Gap {
+            span,
+            cause: "beyond_retention".to_owned(),
+            detail: String::new(),
+            records: 0,
+            fetchable: false,
+        });
+        let complete = lost.map(|span| span.to);
+        let commit =
+            Commit { gaps: gap.into_iter().collect(), complete, ..self.moving(feed, from, after.cursor()) };
+        self.commit(commit)?;
+        Ok(Outcome::Rewound)
+    }
+}
+
+fn leads(leads: &PageLeads) -> Leads {
+    match leads {
+        PageLeads::Forward(_) => Leads::Forward,
+        PageLeads::Same => Leads::Same,
+        PageLeads::Missing => Leads::Missing,
+    }
+}

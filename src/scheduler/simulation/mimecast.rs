@@ -1,0 +1,227 @@
+//! Mimecast, in memory: files that are listed by token and fetched by link, rows that appear late and are asked for
+//! by time, logins. It answers with bytes and keeps a ledger of everything it ever had to offer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
+
+use crate::clock::Time;
+use crate::event::EventId;
+use crate::mimecast::feed::{Ask, Feed, Identity};
+use crate::mimecast::request::{Body, Request};
+
+/// Rows of one page, and files of one listing: small, so that there are many pages.
+pub const PAGE: usize = 3;
+pub const TENANT: &str = "acme";
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+/// A file that is offered from `at` on.
+pub struct File {
+    pub name: String,
+    pub at: Time,
+    pub gzip: Vec<u8>,
+    pub ids: Vec<EventId>,
+    pub broken_lines: u64,
+}
+
+struct Row {
+    time: Time,
+    seen_from: Time,
+    json: String,
+}
+
+/// One log.
+pub struct Log {
+    pub feed: &'static Feed,
+    pub files: Vec<File>,
+    rows: Vec<Row>,
+    /// Every event that was ever offered, and since when.
+    pub owed: BTreeMap<EventId, Time>,
+    twins: HashMap<String, u32>,
+    count: u64,
+}
+
+/// The service.
+pub struct Mimecast {
+    pub logs: Vec<Log>,
+    /// The password it accepts, by number.
+    pub secret: u32,
+    tokens: u64,
+    /// Times of listing calls in the running window, for the quota.
+    pub window: (i64, u32),
+}
+
+impl Mimecast {
+    pub fn new(feeds: &[&'static Feed]) -> Self {
+        let log = |feed: &&'static Feed| Log {
+            feed,
+            files: Vec::new(),
+            rows: Vec::new(),
+            owed: BTreeMap::new(),
+            twins: HashMap::new(),
+            count: 0,
+        };
+        Mimecast { logs: feeds.iter().map(log).collect(), secret: 0, tokens: 0, window: (0, 0) }
+    }
+
+    pub fn token(&mut self) -> u64 {
+        self.tokens += 1;
+        self.tokens
+    }
+
+    /// Counts a listing call; how many there were in this quarter of an hour.
+    pub fn count_call(&mut self, now: Time) -> u32 {
+        let window = now.0.div_euclid(900_000);
+        self.window = if self.window.0 == window { (window, self.window.1 + 1) } else { (window, 1) };
+        self.window.1
+    }
+
+    /// Something happens in a mailbox.
+    pub fn happen(&mut self, log: usize, now: Time, dice: &mut fastrand::Rng) {
+        let log = &mut self.logs[log];
+        match log.feed.ask {
+            Ask::Batch { .. } => log.new_file(now, dice),
+            _ => log.new_rows(now, dice),
+        }
+    }
+
+    /// The body of a good answer.
+    pub fn answer(&self, log: usize, request: &Request, now: Time) -> String {
+        match self.logs[log].feed.ask {
+            Ask::Batch { .. } => self.logs[log].listing(&request.path_and_query, now),
+            _ => self.logs[log].page(request, now),
+        }
+    }
+
+    /// The bytes behind a link; `None` when it has expired or the file is gone.
+    pub fn file(&self, log: usize, link: &str, now: Time) -> Option<&[u8]> {
+        let (place, signed) = link.split_once("?sig=")?;
+        let fresh = now.0 < signed.parse::<i64>().ok()? + 600_000;
+        let file = self.logs[log].files.iter().rev().find(|file| place.ends_with(&file.name))?;
+        (fresh && file.at.plus(RETENTION) > now).then_some(&file.gzip)
+    }
+}
+
+impl Log {
+    fn new_file(&mut self, now: Time, dice: &mut fastrand::Rng) {
+        let (mut text, mut ids, mut broken) = (String::new(), Vec::new(), 0);
+        let mut twins: HashMap<String, u32> = HashMap::new();
+        let mut last = String::new();
+        for _ in 0..dice.u32(1..5) {
+            self.count += 1;
+            let mut line = format!("{{\"timestamp\":{},\"n\":{}}}", now.0 - 1_000, self.count);
+            match dice.u8(0..12) {
+                0 => {
+                    text.push_str("{broken\n");
+                    broken += 1;
+                    continue;
+                }
+                1 if !last.is_empty() => line = last.clone(),
+                _ => {}
+            }
+            let nth = twins.entry(line.clone()).or_default();
+            ids.push(EventId::of(TENANT, self.feed.name, line.as_bytes(), *nth));
+            *nth += 1;
+            text.push_str(&line);
+            text.push('\n');
+            last = line;
+        }
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let name = format!("{}_{:06}.json.gz", self.feed.name, self.files.len());
+        self.owed.extend(ids.iter().map(|id| (*id, now)));
+        self.files.push(File { name, at: now, gzip: gzip.finish().unwrap(), ids, broken_lines: broken });
+    }
+
+    fn new_rows(&mut self, now: Time, dice: &mut fastrand::Rng) {
+        for _ in 0..dice.u32(1..5) {
+            self.count += 1;
+            let time = Time(now.0.div_euclid(1_000) * 1_000);
+            // most rows are there within a minute, some take longer
+            let late = if dice.u8(0..4) == 0 { dice.u64(60..600) } else { dice.u64(0..55) };
+            let text = time.rfc3339();
+            let text = format!("{}+0000", &text[..19]);
+            let json = format!("{{\"id\":\"n{}\",\"eventTime\":\"{text}\",\"date\":\"{text}\"}}", self.count);
+            let twin = self.feed.identity == Identity::Bytes && dice.u8(0..5) == 0;
+            for _ in 0..if twin { 2 } else { 1 } {
+                let nth = self.twins.entry(json.clone()).or_default();
+                let mut id = EventId::of(TENANT, self.feed.name, json.as_bytes(), 0);
+                id.0[15] ^= u8::try_from(*nth).unwrap();
+                *nth += 1;
+                let seen_from = now.plus(Duration::from_secs(late));
+                self.owed.insert(id, seen_from);
+                self.rows.push(Row { time, seen_from, json: json.clone() });
+            }
+        }
+    }
+
+    fn listing(&self, query: &str, now: Time) -> String {
+        let value =
+            |name: &str| query.split(['?', '&']).find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+        let gone = self.files.partition_point(|file| file.at.plus(RETENTION) <= now);
+        let start = match (value("nextPage"), value("dateRangeStartsAt")) {
+            (Some(token), _) => token.trim_start_matches('t').parse().unwrap_or(0),
+            (None, Some(day)) => {
+                let from = start_of(day);
+                self.files.partition_point(|file| file.at < from)
+            }
+            _ => self.files.len(),
+        };
+        let start = start.max(gone);
+        let end = (start + PAGE).min(self.files.len());
+        let links: Vec<String> = self.files[start..end]
+            .iter()
+            .map(|file| {
+                let size = file.gzip.len();
+                format!(
+                    "{{\"url\":\"https://files.example.com/{}?sig={}\",\"size\":{size}}}",
+                    file.name, now.0
+                )
+            })
+            .collect();
+        let caught_up = end == self.files.len();
+        format!("{{\"value\":[{}],\"@nextPage\":\"t{end}\",\"isCaughtUp\":{caught_up}}}", links.join(","))
+    }
+
+    fn page(&self, request: &Request, now: Time) -> String {
+        let Some(Body::Json(body)) = &request.body else { return String::new() };
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let data = &body["data"][0];
+        let bound = |names: [&str; 2]| names.iter().find_map(|name| data[name].as_str()).map(moment).unwrap();
+        let (from, to) = (bound(["startDateTime", "from"]), bound(["endDateTime", "to"]));
+        let token = body["meta"]["pagination"]["pageToken"].as_str();
+        let (skip, seen) = token
+            .and_then(|token| token.split_once('@'))
+            .map_or((0, now.0), |(skip, seen)| (skip.parse().unwrap(), seen.parse().unwrap()));
+        let first = self.rows.partition_point(|row| row.time < from);
+        let mut found = self.rows[first..]
+            .iter()
+            .take_while(|row| row.time <= to)
+            .filter(|row| row.seen_from.0 <= seen)
+            .skip(skip);
+        let rows: Vec<&str> = found.by_ref().take(PAGE).map(|row| row.json.as_str()).collect();
+        let next = match found.next() {
+            Some(_) => format!("\"next\":\"{}@{seen}\"", skip + PAGE),
+            None => String::new(),
+        };
+        let rows = rows.join(",");
+        let rows = match self.feed.records {
+            crate::mimecast::feed::Records::List(name) => format!("{{\"{name}\":[{rows}]}}"),
+            _ => rows,
+        };
+        format!("{{\"meta\":{{\"status\":200,\"pagination\":{{{next}}}}},\"data\":[{rows}],\"fail\":[]}}")
+    }
+}
+
+fn start_of(day: &str) -> Time {
+    let day: jiff::civil::Date = day.parse().unwrap();
+    Time(day.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond())
+}
+
+fn moment(text: &str) -> Time {
+    let at: jiff::civil::DateTime = text[..19].parse().unwrap();
+    Time(at.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond())
+}
