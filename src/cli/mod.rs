@@ -8,6 +8,7 @@ mod explain;
 mod feeds;
 mod gaps;
 mod generated;
+mod init;
 mod reconcile;
 mod resume;
 mod run;
@@ -67,6 +68,14 @@ enum Verb {
     Validate {
         #[command(flatten)]
         common: Common,
+    },
+    /// Write a configuration and its secret files, asking what it needs, or from flags.
+    #[command(after_help = init::HELP)]
+    Init {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        args: Box<init::Args>,
     },
     /// Try everything the configuration names: clock, names, TLS, credential, each feed's permission, each sink.
     #[command(after_help = CHECK_HELP)]
@@ -171,6 +180,7 @@ fn perform(verb: Verb) -> Printed {
     match verb {
         Verb::Run { common, once } => run::run(&common.config, once),
         Verb::Validate { common } => validate::validate(&common),
+        Verb::Init { common, args } => init::init(&common, &args),
         Verb::Check { common, send_test_event } => check::check(&common, send_test_event),
         Verb::Status { common } => status::status(&common),
         Verb::Feeds { common } => feeds::feeds(&common),
@@ -194,7 +204,7 @@ fn print(text: &str) {
 }
 
 /// Verbs of later versions.
-const TO_COME: [&str; 5] = ["init", "replay", "quarantine", "dead-letters", "support-bundle"];
+const TO_COME: [&str; 4] = ["replay", "quarantine", "dead-letters", "support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };

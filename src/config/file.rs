@@ -21,9 +21,31 @@ use crate::setup_error::{ExitCode, SetupError};
 /// Reads no secrets and no network. The error's text holds every mistake that could be found, each with file,
 /// line, the line itself (secrets masked) and what to do; exit code 78, or 77 when a file may not be read.
 pub fn load(path: &Path, known: &[KnownFeed]) -> Result<Settings, SetupError> {
-    let mut files = vec![read(path)?];
-    for part in parts(path)? {
-        files.push(read(&part)?);
+    load_with(path, &[], known)
+}
+
+/// Like [`load`], as if the files of `drafts` (path and text) were already written: what they say is checked before
+/// it is on disk.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    path: &Path,
+    drafts: &[(PathBuf, String)],
+    known: &[KnownFeed],
+) -> Result<Settings, SetupError> {
+    let draft = |path: &Path| drafts.iter().find(|(drafted, _)| drafted == path);
+    let file = |path: &Path| match draft(path) {
+        Some((path, text)) => Ok(SourceFile { path: path.clone(), text: Zeroizing::new(text.clone()) }),
+        None => read(path),
+    };
+    let mut paths = parts(path)?;
+    paths.extend(drafts.iter().map(|(drafted, _)| drafted.clone()).filter(|drafted| drafted != path));
+    paths.sort();
+    paths.dedup();
+    let mut files = vec![file(path)?];
+    for part in &paths {
+        files.push(file(part)?);
     }
     let book = Book::new(&files);
     let documents: Vec<DeTable<'_>> =
@@ -41,10 +63,10 @@ fn read(path: &Path) -> Result<SourceFile, SetupError> {
         SetupError::new(exit, format!("failed to read the configuration file {}: {why}", path.display()))
     };
     let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path).and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)).map_err(|error| {
-        match error.kind() {
+    File::open(path).and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)).map_err(
+        |error| match error.kind() {
             std::io::ErrorKind::NotFound => failed(
-                "there is no such file; copy the commented reference (config/mimecollectd.toml), or name another with --config PATH".into(),
+                "there is no such file; `mimecollectd init` writes one, --config PATH names another".into(),
                 ExitCode::Configuration,
             ),
             std::io::ErrorKind::PermissionDenied => failed(
@@ -52,8 +74,8 @@ fn read(path: &Path) -> Result<SourceFile, SetupError> {
                 ExitCode::Permission,
             ),
             _ => failed(error.to_string(), ExitCode::Configuration),
-        }
-    })?;
+        },
+    )?;
     if bytes.len() as u64 > MAX_CONFIG_BYTES {
         let why = format!("it is larger than {MAX_CONFIG_BYTES} bytes; is this the right file?");
         return Err(failed(why, ExitCode::Configuration));

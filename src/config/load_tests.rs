@@ -356,7 +356,7 @@ fn admin_and_log_choices() {
 fn files_that_cannot_be_read() {
     let missing = load(std::path::Path::new("/nonexistent/mimecollectd.toml"), KNOWN).unwrap_err();
     assert_eq!(missing.exit, ExitCode::Configuration);
-    assert!(missing.message.contains("commented reference"), "{missing}");
+    assert!(missing.message.contains("mimecollectd init"), "{missing}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.toml");
     fs::write(&path, b"a = 1\nb = \"\xff\"\n").unwrap();

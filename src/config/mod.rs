@@ -29,7 +29,7 @@ mod reference_tests;
 pub use access::API_1_RETIRES;
 pub use alerts::url_fits;
 pub use describe::describe;
-pub use file::load;
+pub use file::{load, load_with};
 pub use glob::Glob;
 pub use secret_ref::SecretRef;
 pub use settings::{KnownFeed, Settings, Sink, Tenant};

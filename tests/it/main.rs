@@ -15,6 +15,7 @@ mod check;
 mod counterparts;
 mod crash;
 mod http_sink;
+mod init;
 mod ledger;
 mod lifecycle;
 mod mail_log;

@@ -1,0 +1,210 @@
+//! The destinations that `init` can write: one row each. What a row writes is read by the same code as any other
+//! configuration, so a row can be incomplete or wrong only until its test runs.
+
+/// What a person has to say about where it is.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// `address = "HOST:PORT"`; the port where none is given.
+    Address(u16),
+    /// `url`, and one that looks like it.
+    Url(&'static str),
+    /// `path`, and a usual one.
+    Path(&'static str),
+    Nowhere,
+}
+
+/// One row.
+pub struct Kind {
+    /// As `--sink WORD://…` has it, and the sink's name where none is given.
+    pub word: &'static str,
+    pub title: &'static str,
+    pub place: Place,
+    /// Keys that make it this kind, with their values as TOML, and what they mean.
+    pub fixed: &'static [(&'static str, &'static str, &'static str)],
+    /// The usual `format`.
+    pub format: &'static str,
+    /// What its `token` is called; `None` where it has none.
+    pub token: Option<&'static str>,
+    /// It takes a private authority: `tls` for syslog, `ca_file` for HTTP.
+    pub encrypted: bool,
+}
+
+const SYSLOG: (&str, &str, &str) = ("type", "\"syslog\"", "");
+const HTTP: (&str, &str, &str) = ("type", "\"http\"", "");
+
+/// All rows, the usual ones first.
+pub const KINDS: &[Kind] = &[
+    Kind {
+        word: "syslog+tls",
+        title: "syslog over TLS (QRadar, ArcSight, syslog-ng, any SIEM's receiver)",
+        place: Place::Address(6514),
+        fixed: &[SYSLOG, ("transport", "\"tls\"", "each batch is confirmed by the receiver's close_notify")],
+        format: "json",
+        token: None,
+        encrypted: true,
+    },
+    Kind {
+        word: "syslog+tcp",
+        title: "syslog over TCP, unencrypted",
+        place: Place::Address(514),
+        fixed: &[
+            SYSLOG,
+            ("transport", "\"tcp\"", "unencrypted; each batch is confirmed by the peer's close"),
+        ],
+        format: "json",
+        token: None,
+        encrypted: false,
+    },
+    Kind {
+        word: "relp",
+        title: "rsyslog over RELP, unencrypted; every event is answered",
+        place: Place::Address(2514),
+        fixed: &[SYSLOG, ("transport", "\"relp\"", "rsyslog's own protocol: every event is answered")],
+        format: "json",
+        token: None,
+        encrypted: false,
+    },
+    Kind {
+        word: "relp+tls",
+        title: "rsyslog over RELP and TLS; every event is answered",
+        place: Place::Address(2514),
+        fixed: &[
+            SYSLOG,
+            ("transport", "\"relp\"", "rsyslog's own protocol: every event is answered"),
+            ("tls", "{}", "encrypted; trusts what the system trusts"),
+        ],
+        format: "json",
+        token: None,
+        encrypted: true,
+    },
+    Kind {
+        word: "http",
+        title: "HTTP, one event per line (NDJSON)",
+        place: Place::Url("https://siem.example.com/ingest"),
+        fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
+        format: "json",
+        token: Some("bearer token"),
+        encrypted: true,
+    },
+    Kind {
+        word: "file",
+        title: "a file on this machine, one event per line",
+        place: Place::Path("/var/log/mimecast/events.ndjson"),
+        fixed: &[("type", "\"file\"", "")],
+        format: "json",
+        token: None,
+        encrypted: false,
+    },
+    Kind {
+        word: "stdout",
+        title: "standard output",
+        place: Place::Nowhere,
+        fixed: &[("type", "\"stdout\"", "")],
+        format: "json",
+        token: None,
+        encrypted: false,
+    },
+];
+
+/// What `--sink` says.
+pub struct Named {
+    pub kind: &'static Kind,
+    /// `NAME=` before it, or the kind's word.
+    pub name: String,
+    /// Address, URL or path; empty where the kind has none.
+    pub place: String,
+}
+
+/// Reads `[NAME=]KIND://PLACE`: `syslog+tls://siem.example.com:6514`, `siem=https://siem.example.com/ingest`,
+/// `file:///var/log/events.ndjson`, `stdout`. `Err` says what may be written.
+pub fn parse(text: &str) -> Result<Named, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or((text.trim_end_matches(':'), ""));
+    let (name, word) = scheme.split_once('=').map_or((None, scheme), |(name, word)| (Some(name), word));
+    // `http`, `https` and `KIND+https`: the URL is that of the destination
+    let (bare, transfer) = match word {
+        "http" | "https" => ("http", word),
+        other => match other.rsplit_once('+') {
+            Some((kind, transfer @ ("http" | "https"))) => (kind, transfer),
+            _ => (other, "https"),
+        },
+    };
+    let Some(kind) = KINDS.iter().find(|kind| kind.word == bare) else {
+        return Err(format!("`{text}` names no kind of sink; write {}", forms().join(", ")));
+    };
+    let place = match kind.place {
+        Place::Url(_) => format!("{transfer}://{rest}"),
+        Place::Address(_) => rest.trim_end_matches('/').to_owned(),
+        Place::Path(_) | Place::Nowhere => rest.to_owned(),
+    };
+    if rest.is_empty() && !matches!(kind.place, Place::Nowhere) {
+        return Err(format!("`{text}` does not say where it is; write {}", form(kind)));
+    }
+    let name = name.map_or_else(|| kind.word.replace('+', "-"), str::to_owned);
+    Ok(Named { kind, name, place: with_port(kind, place) })
+}
+
+/// The usual port where a person named only the host.
+pub fn with_port(kind: &Kind, place: String) -> String {
+    match kind.place {
+        Place::Address(port) => {
+            let bare_six = place.matches(':').count() > 1 && !place.starts_with('[');
+            let has_port = !bare_six && place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+            match (bare_six, has_port) {
+                (true, _) => format!("[{place}]:{port}"),
+                (_, true) => place,
+                (_, false) => format!("{place}:{port}"),
+            }
+        }
+        _ => place,
+    }
+}
+
+/// How each kind is written after `--sink`.
+pub fn forms() -> Vec<String> {
+    KINDS.iter().map(form).collect()
+}
+
+fn form(kind: &Kind) -> String {
+    match kind.place {
+        Place::Address(port) => format!("{}://HOST:{port}", kind.word),
+        Place::Url(_) if kind.word == "http" => "https://HOST/PATH".to_owned(),
+        Place::Url(_) => format!("{}+https://HOST/PATH", kind.word),
+        Place::Path(_) => format!("{}:///PATH", kind.word),
+        Place::Nowhere => kind.word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_people_write_them() {
+        let read = |text: &str| {
+            let named = parse(text).unwrap_or_else(|why| panic!("{why}"));
+            format!("{} {} {}", named.kind.word, named.name, named.place)
+        };
+        for (text, expected) in [
+            ("syslog+tls://siem.example.com", "syslog+tls syslog-tls siem.example.com:6514"),
+            ("qradar=syslog+tcp://192.0.2.1:601/", "syslog+tcp qradar 192.0.2.1:601"),
+            ("relp://[2001:db8::1]", "relp relp [2001:db8::1]:2514"),
+            ("relp://2001:db8::1", "relp relp [2001:db8::1]:2514"),
+            ("relp://[2001:db8::1]:20514", "relp relp [2001:db8::1]:20514"),
+            ("https://siem.example.com/in?x=1", "http http https://siem.example.com/in?x=1"),
+            ("lake=http+http://127.0.0.1:8080/", "http lake http://127.0.0.1:8080/"),
+            ("file:///var/log/events", "file file /var/log/events"),
+            ("stdout", "stdout stdout "),
+            ("screen=stdout:", "stdout screen "),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        for (text, part) in [
+            ("carrier-pigeon://roof", "names no kind of sink; write syslog+tls://HOST:6514"),
+            ("syslog+tls://", "does not say where"),
+            ("file", "write file:///PATH"),
+        ] {
+            let why = parse(text).err().unwrap();
+            assert!(why.contains(part), "{text}: {why}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The questions about a destination.
+
+use super::Args;
+use super::dialogue::Question;
+use super::draft::{Table, quoted};
+use super::interview::{Asking, Interview};
+use super::keys::Given;
+use super::kinds::{self, KINDS, Kind, Named, Place};
+use crate::config::settings::FormatName;
+use crate::setup_error::{ExitCode, SetupError};
+
+impl Interview<'_> {
+    /// `[sinks.NAME]`; `given` as `--sink` says it.
+    pub fn sink(&mut self, given: Option<&str>, args: &Args) -> Result<(), SetupError> {
+        let named = match given {
+            Some(text) => {
+                let refused =
+                    |why| SetupError::new(ExitCode::Usage, format!("--sink: {why}; nothing was written"));
+                kinds::parse(text).map_err(refused)?
+            }
+            None => self.kind()?,
+        };
+        let Named { kind, name, place } = named;
+        let why = "The sink gets a name of its own, as `status` and the metrics will show it.";
+        let question = Question::new("--sink NAME=…", "name of the sink", why).or(name.as_str());
+        let filling = place_or_filling(kind, &place);
+        self.settle(&question, given.map(|_| name.as_str()), |tables, name| {
+            tables.push(sink_table(kind, name, &filling));
+            Ok(())
+        })?;
+        if !matches!(kind.place, Place::Nowhere) {
+            let question = place_question(kind);
+            let given = given.map(|_| place.as_str());
+            self.settle(&question, given, |tables, place| {
+                let table = tables.last_mut().ok_or("no sink")?;
+                put_place(table, kind, &kinds::with_port(kind, place.to_owned()));
+                Ok(())
+            })?;
+        }
+        self.format(kind, args)?;
+        self.trust(kind, args)?;
+        self.token(kind, args)
+    }
+
+    fn kind(&self) -> Result<Named, SetupError> {
+        let mut why = String::from(
+            "Where the events go. More destinations can be added later, each with its own progress.\n",
+        );
+        for (at, kind) in KINDS.iter().enumerate() {
+            why.push_str(&format!("  {}  {:<11} {}\n", at + 1, kind.word, kind.title));
+        }
+        let question =
+            Question::new("--sink KIND://…", "kind of destination, by number or word", why.trim_end())
+                .or("1");
+        loop {
+            let answer = self.answer(&question, None)?;
+            let by_number = answer.parse::<usize>().ok().and_then(|at| KINDS.get(at.checked_sub(1)?));
+            if let Some(kind) = by_number.or_else(|| KINDS.iter().find(|kind| kind.word == answer)) {
+                let name = kind.word.replace('+', "-");
+                return Ok(Named { kind, name, place: String::new() });
+            }
+            // a whole `--sink` is an answer as well
+            match kinds::parse(&answer) {
+                Ok(named) => return Ok(named),
+                Err(why) if self.talk.terminal => {
+                    self.talk.say(&format!("  {why}, or a number from 1 to {}", KINDS.len()))
+                }
+                Err(why) => {
+                    return Err(SetupError::new(ExitCode::Usage, format!("{why}; nothing was written")));
+                }
+            }
+        }
+    }
+
+    fn format(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+        let names: Vec<&str> = FormatName::ALL.iter().map(|(name, ..)| *name).collect();
+        let why = "How an event is written: json is the whole event with its id, leef is for QRadar, cef for ArcSight, ecs for \
+                   Elastic, gelf for Graylog.";
+        let question = Question::new("--format", format!("format: {}", names.join(" ")), why).or(kind.format);
+        let put = |tables: &mut Vec<Table>, format: &str| {
+            tables.last_mut().ok_or("no sink")?.put_text(
+                "format",
+                format,
+                "docs/formats.md says which field is which",
+            );
+            Ok(())
+        };
+        self.settle(&question, args.format.as_deref(), put).map(drop)
+    }
+
+    fn trust(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+        if !kind.encrypted || self.asking != Asking::All && args.ca_file.is_none() {
+            return Ok(());
+        }
+        let why = "Whose certificates to trust; needed where the receiver's certificate is from an authority of your own.";
+        let question =
+            Question::new("--ca-file", "PEM file of the authority (empty: what this system trusts)", why)
+                .or("");
+        let syslog = !matches!(kind.place, Place::Url(_));
+        let put = |tables: &mut Vec<Table>, path: &str| {
+            let table = tables.last_mut().ok_or("no sink")?;
+            match (path.is_empty(), syslog) {
+                (true, _) => {}
+                (false, true) => table.put(
+                    "tls",
+                    format!("{{ ca_file = {} }}", quoted(path)),
+                    "trusts only this authority",
+                ),
+                (false, false) => table.put_text("ca_file", path, "trusts only this authority"),
+            }
+            if !path.is_empty() && !std::path::Path::new(path).is_file() {
+                return Err(format!("there is no file {path}"));
+            }
+            Ok(())
+        };
+        self.settle(&question, args.ca_file.as_deref(), put).map(drop)
+    }
+
+    fn token(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+        let Some(word) = kind.token else { return Ok(()) };
+        let given = args.secrets.token();
+        if matches!(given, Given::Nothing) {
+            if self.asking != Asking::All {
+                return Ok(());
+            }
+            let why = format!("Whether the destination asks for a {word}.");
+            let question =
+                Question::new("--token-file", format!("does it ask for a {word}? yes or no"), why).or("no");
+            if !self.answer(&question, None)?.to_ascii_lowercase().starts_with('y') {
+                return Ok(());
+            }
+        }
+        let name = self.tables.last().map(|table| table.name.clone()).unwrap_or_default();
+        let question = Question::new("--token-file", word, "It is not shown while it is typed.");
+        let value = self.secret(&question, given, format!("{name}-token"), false)?;
+        if let Some(table) = self.tables.last_mut() {
+            table.put("token", value, "sent with every request");
+        }
+        self.site.check(&self.tables).map(drop)
+    }
+}
+
+fn sink_table(kind: &Kind, name: &str, place: &str) -> Table {
+    let mut table = Table::new("sinks", name);
+    for (key, value, comment) in kind.fixed {
+        table.put(key, *value, comment);
+    }
+    put_place(&mut table, kind, place);
+    table
+}
+
+fn put_place(table: &mut Table, kind: &Kind, place: &str) {
+    match kind.place {
+        Place::Address(_) => table.put_text("address", place, "HOST:PORT of the receiver"),
+        Place::Url(_) => table.put_text("url", place, "where the events are posted"),
+        Place::Path(_) => table.put_text(
+            "path",
+            place,
+            "the daemon's user must be able to write there (ReadWritePaths= of the unit)",
+        ),
+        Place::Nowhere => {}
+    }
+}
+
+/// Something that can be checked while the place is not known.
+fn place_or_filling(kind: &Kind, place: &str) -> String {
+    if !place.is_empty() {
+        return place.to_owned();
+    }
+    match kind.place {
+        Place::Address(port) => format!("siem.example.com:{port}"),
+        Place::Url(example) | Place::Path(example) => example.to_owned(),
+        Place::Nowhere => String::new(),
+    }
+}
+
+fn place_question(kind: &Kind) -> Question {
+    match kind.place {
+        Place::Address(port) => {
+            let why = format!("Host and port of the receiver; without a port, {port}.");
+            Question::new("--sink", "address", why)
+        }
+        Place::Url(example) => {
+            Question::new("--sink", "URL", format!("Where events are posted, such as {example}"))
+        }
+        Place::Path(example) => Question::new(
+            "--sink",
+            "path of the file",
+            "Its directory has to exist and belong to the daemon's user.",
+        )
+        .or(example),
+        Place::Nowhere => Question::new("--sink", "", ""),
+    }
+}
