@@ -302,8 +302,12 @@ pub const MAX_OTHER_FIELDS: usize = 256;
 
 // --- daemon -----------------------------------------------------------------------------------------------
 
-/// How far behind the edge of what Mimecast keeps a position may lie before it counts as too old.
+/// How far behind the edge of what Mimecast keeps the position of a feed that is being read may lie before it counts
+/// as too old.
 pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
+/// The same for a feed that was not read for longer than [`RETENTION_SLACK`]: a position that was just set to the very
+/// edge must not be found too old at the next poll.
+pub const RETENTION_EDGE: Duration = Duration::from_secs(60);
 /// A clock that differs from Mimecast's by less than this is a good clock (recovery row L06).
 pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);
 /// A counterpart's certificate that ends within this is worth a word of `check`.

@@ -174,15 +174,17 @@ pub fn plan(
             (new.cursor(), new.starts_at())
         }
     };
-    let skipped = read_to.filter(|read_to| *read_to < starts);
+    // a listing begins with a whole day, of which a part may be forgotten
+    let comes_back = starts.max(now.minus(feed.retention));
+    let skipped = read_to.filter(|read_to| *read_to < comes_back);
     let gap = skipped.map(|from| Gap {
-        span: TimeSpan { from, to: starts },
+        span: TimeSpan { from, to: comes_back },
         cause: "skipped_by_hand".to_owned(),
         detail: "the position was set past it".to_owned(),
         records: 0,
         fetchable: true,
     });
-    let complete = (target != Target::Beginning).then_some(starts);
+    let complete = (target != Target::Beginning).then_some(comes_back);
     let words = words(feed, (read_to, starts), target, (gap.as_ref(), again), now);
     Plan { to, complete, gap, read_to, starts, words }
 }
@@ -303,6 +305,7 @@ mod tests {
             gap: 0,
             side: Cursor::unset(),
             complete: Some(complete),
+            begun: None,
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::requests::Answer;
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::cursor::{Cursor, FeedKey};
+use crate::cursor::{FeedKey, TimeSpan};
 use crate::fault::Fault;
 use crate::limits::MIGRATION_OVERLAP;
 use crate::mimecast::catalogue;
@@ -14,7 +14,7 @@ use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::setup_error::ExitCode;
-use crate::store::{Change, FeedRow, Store};
+use crate::store::{Change, FeedRow, Gap, Store};
 
 /// The one log of API 1.0 whose events the ten `siem.*` feeds of API 2.0 bring.
 const OLD_LOG: &str = "siem.mta";
@@ -54,23 +54,35 @@ pub async fn migrate(
         let key = FeedKey { tenant: to.to_owned(), feed: feed.name };
         let row = store.register_feed(&key).await?;
         let begin = begin(feed, &row, &old, now, configured.overlap);
-        if let Begin::After { position, .. } = &begin {
+        if let Begin::After { position, read_to, .. } = &begin {
             let change = Change {
                 feed: key.clone(),
-                from: Cursor::unset(),
+                from: row.cursor.clone(),
                 to: position.cursor(),
-                complete: Some(position.starts_at()),
-                gaps: Vec::new(),
+                complete: Some((*read_to).max(now.minus(feed.retention))),
+                gaps: forgotten(feed, *read_to, now).into_iter().collect(),
             };
             if !store.set_position(&change).await? {
                 text.push_str(&format!("{key}: has begun meanwhile and keeps its position\n"));
                 continue;
             }
         }
-        text.push_str(&format!("{key}: {}\n", words(&begin, from)));
+        text.push_str(&format!("{key}: {}\n", words(feed, &begin, from, now)));
         data.push(as_json(&key, &begin));
     }
     Ok(Answer { exit: ExitCode::Done as u8, text, data: data.into() })
+}
+
+/// What Mimecast has forgotten since the old feed stopped.
+fn forgotten(feed: &Feed, read_to: Time, now: Time) -> Option<Gap> {
+    let kept = now.minus(feed.retention);
+    (read_to < kept).then(|| Gap {
+        span: TimeSpan { from: read_to, to: kept },
+        cause: "beyond_retention".to_owned(),
+        detail: "the old feed had stopped before what Mimecast keeps".to_owned(),
+        records: 0,
+        fetchable: false,
+    })
 }
 
 fn failed(text: String) -> Answer {
@@ -79,7 +91,8 @@ fn failed(text: String) -> Answer {
 
 /// Where `feed` begins, given its row and those of the old tenant.
 pub fn begin(feed: &Feed, row: &FeedRow, old: &[FeedRow], now: Time, overlap: std::time::Duration) -> Begin {
-    if !row.cursor.is_unset() {
+    // a feed that has never got an answer stands where it began, and has nothing to keep
+    if !row.cursor.is_unset() && row.last_success.is_some() {
         return Begin::Kept;
     }
     let read_to = |row: &FeedRow| {
@@ -104,7 +117,7 @@ pub fn begin(feed: &Feed, row: &FeedRow, old: &[FeedRow], now: Time, overlap: st
     Begin::After { old, read_to, position }
 }
 
-fn words(begin: &Begin, from: &str) -> String {
+fn words(feed: &Feed, begin: &Begin, from: &str, now: Time) -> String {
     match begin {
         Begin::Kept => "keeps the position it has".to_owned(),
         Begin::Fresh => {
@@ -113,8 +126,8 @@ fn words(begin: &Begin, from: &str) -> String {
         Begin::After { old, read_to, position } => {
             let starts = position.starts_at();
             let overlap = jiff::SignedDuration::from_millis(read_to.0.saturating_sub(starts.0));
-            let beyond = if starts > *read_to {
-                "; what lies between is older than Mimecast keeps".to_owned()
+            let beyond = if forgotten(feed, *read_to, now).is_some() {
+                "; what lies between is older than Mimecast keeps and is in the ledger of gaps".to_owned()
             } else {
                 format!("; {overlap:#} before that are read by both")
             };
@@ -143,6 +156,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cursor::Cursor;
     use crate::mimecast::catalogue::find;
 
     const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
@@ -162,6 +176,7 @@ mod tests {
             gap: 0,
             side: Cursor::unset(),
             complete: None,
+            begun: None,
         }
     }
 
@@ -193,9 +208,12 @@ mod tests {
             Begin::Fresh
         );
         assert_eq!(
-            begin(find("audit").unwrap(), &row("acme", "audit", &window.0, None), &old, NOW, HOUR),
+            begin(find("audit").unwrap(), &row("acme", "audit", &window.0, Some(stopped)), &old, NOW, HOUR),
             Begin::Kept
         );
+        let refused = row("acme-2", "audit", &window.0, None);
+        let begun = begin(find("audit").unwrap(), &refused, &old, NOW, HOUR);
+        assert!(matches!(begun, Begin::After { .. }), "it has never got an answer: {begun:?}");
         let Begin::After { position, .. } =
             begin(find("audit").unwrap(), &row("acme-2", "audit", "", None), &old, NOW, HOUR)
         else {
@@ -209,6 +227,11 @@ mod tests {
         let old = [row("acme", OLD_LOG, "x", Some(NOW.minus(HOUR * 24 * 30)))];
         let feed = find("siem.av").unwrap();
         let begun = begin(feed, &row("acme", "siem.av", "", None), &old, NOW, HOUR);
-        assert!(words(&begun, "acme").contains("older than Mimecast keeps"), "{}", words(&begun, "acme"));
+        let said = words(feed, &begun, "acme", NOW);
+        assert!(said.contains("older than Mimecast keeps and is in the ledger"), "{said}");
+        let Begin::After { read_to, .. } = begun else { panic!("{begun:?}") };
+        let gap = forgotten(feed, read_to, NOW).unwrap();
+        let span = TimeSpan { from: NOW.minus(HOUR * 24 * 30), to: NOW.minus(HOUR * 24 * 7) };
+        assert_eq!((gap.span, gap.fetchable), (span, false));
     }
 }

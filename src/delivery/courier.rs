@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{Accounts, Filter, Load, Reader};
+use super::reader::{Accounts, Filter, Load, Reader, add_tally};
 use super::refusal::Delivery;
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
@@ -207,25 +207,34 @@ impl Courier {
         let (sink, before) = (&self.sink, self.refused_in_a_row);
         let results =
             join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
-        while let Some(delivery) = self.under_way.pop_front() {
-            if !delivery.decided() {
-                self.under_way.push_front(delivery);
-                break;
-            }
-            let tally = delivery.load.tally(&delivery.dead);
-            if let Err(fault) = self.settle(delivery.load.to, &tally, &delivery.dead).await {
-                self.under_way.push_front(delivery); // acknowledged, not yet booked: nothing is sent again
-                return Err(fault);
-            }
+        self.book_decided(start).await?;
+        match results.into_iter().find_map(Result::err) {
+            Some(fault) => Err(fault),
+            None => Ok(Round::Moved),
+        }
+    }
+
+    /// Moves the position over the requests that are decided, as far as they follow each other, in one transaction:
+    /// with several requests under way that is one instead of several. While it fails they stay decided, so that
+    /// nothing is sent again.
+    async fn book_decided(&mut self, start: tokio::time::Instant) -> Result<(), Fault> {
+        let count = self.under_way.iter().take_while(|delivery| delivery.decided()).count();
+        let decided = || self.under_way.iter().take(count);
+        let Some(to) = decided().next_back().map(|delivery| delivery.load.to) else { return Ok(()) };
+        let mut tally = Vec::new();
+        for delivery in decided() {
+            add_tally(&mut tally, delivery.load.tally(&delivery.dead));
+        }
+        let dead: Vec<_> = decided().flat_map(|delivery| &delivery.dead).cloned().collect();
+        self.settle(to, &tally, &dead).await?;
+        let decided: Vec<_> = self.under_way.drain(..count).collect();
+        for delivery in decided {
             let letters = delivery.dead.len();
             self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + letters };
             let size = (delivery.load.batch.len() - letters, delivery.load.batch.bytes.len());
             self.note_batch(size, start.elapsed(), &delivery.load.times().collect::<Vec<_>>());
         }
-        match results.into_iter().find_map(Result::err) {
-            Some(fault) => Err(fault),
-            None => Ok(Round::Moved),
-        }
+        Ok(())
     }
 
     /// One load for a request; waits up to the sink's `wait` for a batch worth sending.

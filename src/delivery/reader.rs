@@ -143,13 +143,7 @@ impl Accounts {
     pub fn add(&mut self, next: Accounts) {
         self.to = next.to;
         self.times.extend(next.times);
-        for (key, more) in next.tally {
-            add(&mut self.tally, &key, |tally| {
-                tally.delivered += more.delivered;
-                tally.filtered += more.filtered;
-                tally.dead_lettered += more.dead_lettered;
-            });
-        }
+        add_tally(&mut self.tally, next.tally);
     }
 }
 
@@ -196,6 +190,17 @@ impl Load {
     /// loads at once.
     pub fn account(self) -> Accounts {
         Accounts { to: self.to, times: self.times().collect(), tally: self.tally(&[]) }
+    }
+}
+
+/// Adds the accounts of what follows.
+pub fn add_tally(tallies: &mut Vec<(FeedKey, Tally)>, next: Vec<(FeedKey, Tally)>) {
+    for (key, more) in next {
+        add(tallies, &key, |tally| {
+            tally.delivered += more.delivered;
+            tally.filtered += more.filtered;
+            tally.dead_lettered += more.dead_lettered;
+        });
     }
 }
 

@@ -190,9 +190,10 @@ struct WindowText {
 }
 
 impl Position {
-    /// Where a feed that was never polled begins: `lookback` ago, but not before what Mimecast keeps.
-    pub fn first(feed: &Feed, now: Time, lookback: Duration) -> Position {
-        Position::starting(feed, now.minus(lookback.min(feed.retention)), 0)
+    /// Where a feed begins that was to be collected from `begun` on: `lookback` before, but not before what Mimecast
+    /// kept then.
+    pub fn first(feed: &Feed, begun: Time, lookback: Duration) -> Position {
+        Position::starting(feed, begun.minus(lookback.min(feed.retention)), 0)
     }
 
     pub(super) fn starting(feed: &Feed, at: Time, pass: u64) -> Position {

@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::position::{DAY, Position, Reading, whole_second};
 use crate::clock::Time;
 use crate::cursor::TimeSpan;
-use crate::limits::RETENTION_SLACK;
+use crate::limits::{RETENTION_EDGE, RETENTION_SLACK};
 
 /// What the store knows of how far a feed is read, beside its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +62,10 @@ impl Position {
     /// page token does not help: the server may go on behind what it has forgotten without a word.
     pub fn beyond_retention(&self, feed: &Feed, now: Time, known: Known) -> Option<TimeSpan> {
         let kept = now.minus(feed.retention);
+        let away = known.last_success.is_some_and(|last| last.plus(RETENTION_SLACK) < now);
         // a position moved to the very edge must not be found too old a moment later
-        let old = |at: Time| at.plus(RETENTION_SLACK) < kept;
+        let slack = if away { RETENTION_EDGE } else { RETENTION_SLACK };
+        let old = |at: Time| at.plus(slack) < kept;
         let from = match (self, self.read_to(known)) {
             (Position::Batch { .. }, Some(read_to)) => Some(read_to).filter(|to| old(*to)),
             (Position::Batch { token: Some(_), .. }, None) => None,
@@ -145,10 +147,10 @@ mod tests {
             };
             match position.beyond_retention(feed, now, known) {
                 Some(span) => prop_assert_eq!(span, TimeSpan { from: read_to, to: kept }),
-                None => prop_assert!(kept <= read_to.plus(RETENTION_SLACK)),
+                None => prop_assert!(kept <= read_to.plus(RETENTION_EDGE)),
             }
             let after = position.rewound(feed, kept, now);
-            let known = Known { complete: Some(kept), ..known };
+            let known = Known { complete: Some(kept), last_success: Some(now), ..known };
             prop_assert!(after.beyond_retention(feed, now, known).is_none(), "moved once, not for ever");
         }
     }

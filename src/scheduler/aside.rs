@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::decide::Outcome;
-use super::side::{Side, Sight};
+use super::lost::LOST;
+use super::side::{Side, Sight, late_rows_gaps};
 use super::steps::Hand;
 use crate::cursor::{Span, TimeSpan};
 use crate::fault::{Fault, Origin};
@@ -42,6 +43,7 @@ impl Hand {
         };
         let kept = Side::read(&row.side);
         let Some(due) = kept.due(&sight) else { return Ok(Outcome::Nothing) };
+        let late = self.late(kept.unverified(&sight)).await?;
         let due = if std::mem::take(&mut self.side_refused) { due.restarted(self.feed) } else { due };
         let text = due.cursor();
         let asking =
@@ -51,7 +53,11 @@ impl Hand {
         self.side = Some(due);
         if text != row.side {
             let begun = self.intake(Span { from: row.side, to: text.clone() });
-            self.store.commit(begun).await?;
+            self.store.commit(Intake { gaps: late.clone(), ..begun }).await?;
+            for Gap { span, .. } in late {
+                let why = "forgotten by Mimecast before it could be read again for late rows";
+                Notice::Feed(&self.key, News::GapOpened { span, why }).emit();
+            }
         }
         let Some(at) = at else { return Ok(Outcome::Nothing) };
         let position = Position::open(self.feed, &at, now, self.reach.lookback)?;
@@ -60,6 +66,15 @@ impl Hand {
             Outcome::Shut { by: super::decide::By::Quota, .. } => Ok(Outcome::Nothing),
             outcome => Ok(outcome),
         }
+    }
+
+    /// The ledger's entries for what can no longer be read again for late rows.
+    async fn late(&self, unverified: Option<TimeSpan>) -> Result<Vec<Gap>, Fault> {
+        let Some(span) = unverified else { return Ok(Vec::new()) };
+        // a loss before it still tells that what lies behind was read late
+        let since = span.from.minus(self.feed.retention);
+        let lost = self.store.gaps_after(&self.key, LOST, since).await?;
+        Ok(late_rows_gaps(self.feed, span, &lost))
     }
 
     /// A step failed: side work rests for a while, and begins its span anew when a page of it was refused.
@@ -83,7 +98,7 @@ impl Hand {
         let whole = self.side.as_ref().and_then(Side::gap_began)?;
         (whole < read.from).then(|| Gap {
             span: TimeSpan { from: whole, to: read.from },
-            cause: "beyond_retention".to_owned(),
+            cause: LOST.to_owned(),
             detail: format!("the part of gap {gap} that Mimecast no longer kept when it was fetched"),
             records: 0,
             fetchable: false,

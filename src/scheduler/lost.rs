@@ -16,6 +16,9 @@ use crate::mimecast::reach::Known;
 use crate::store::{Dedupe, FeedRow, FileMark, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
 
+/// Cause of a gap that Mimecast's memory does not reach.
+pub(super) const LOST: &str = "beyond_retention";
+
 impl Hand {
     /// How repeats of an overlapping window are told from new records.
     pub(super) fn dedupe(&self, asked: &Position) -> Dedupe {
@@ -68,7 +71,7 @@ impl Hand {
         };
         let gap = lost.map(|span| Gap {
             span,
-            cause: "beyond_retention".to_owned(),
+            cause: LOST.to_owned(),
             detail: "the position was older than what Mimecast keeps".to_owned(),
             records: 0,
             fetchable: false,

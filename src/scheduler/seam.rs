@@ -16,7 +16,7 @@ use crate::mimecast::page::{Leads as PageLeads, Listing, Page};
 use crate::mimecast::payload::FileParser;
 use crate::mimecast::position::Position;
 use crate::mimecast::stream::{self, LivePage};
-use crate::store::{Dedupe, Gap, Intake};
+use crate::store::{Dedupe, FeedRow, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 impl Hand {
@@ -26,9 +26,28 @@ impl Hand {
     /// A cursor that cannot be read.
     pub(super) fn stand(&self, cursor: &Cursor, now: Time) -> Result<Position, Fault> {
         let position = Position::open(self.feed, cursor, now, self.reach.lookback)?;
-        let first = now.minus(self.reach.lookback.min(self.feed.retention));
-        let fresh = cursor.is_unset().then_some(first);
-        Ok(position.at_endpoint(self.reach.endpoint, fresh, STREAM_OVERLAP, now))
+        Ok(position.at_endpoint(self.reach.endpoint, None, STREAM_OVERLAP, now))
+    }
+
+    /// Decides where a feed begins that was never read, once and for all: one lookback before it was first to be
+    /// collected. While the first requests fail, what is to be read grows; what expires meanwhile becomes a gap.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn begin(&self, row: FeedRow, now: Time) -> Result<FeedRow, Fault> {
+        // written down by our clock, before Mimecast's was known; in its future nothing can have begun
+        let ahead = now.0.saturating_sub(self.clock.now().0);
+        let begun = row.begun.map_or(now, |at| Time(at.0.saturating_add(ahead)).min(now));
+        let start = begun.minus(self.reach.lookback.min(self.feed.retention));
+        let first = Position::first(self.feed, begun, self.reach.lookback).at_endpoint(
+            self.reach.endpoint,
+            Some(start),
+            STREAM_OVERLAP,
+            now,
+        );
+        let cursor = first.cursor();
+        self.store.begin_at(&self.key, &cursor, start).await?;
+        Ok(FeedRow { cursor, complete: Some(start), ..row })
     }
 
     /// A position that was put into other terms is written down before anything is asked at it: since when events

@@ -15,7 +15,7 @@ use crate::limits::{RETENTION_SLACK, SWEEP_SPAN};
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::page::Leads;
 use crate::mimecast::position::{Day, Position};
-use crate::store::GapRow;
+use crate::store::{Gap, GapRow};
 
 const VERSION: u32 = 1;
 /// Read-throughs of the side are numbered from here, those of the main position from 0.
@@ -52,6 +52,9 @@ struct Job {
     to: Time,
     /// A position's text.
     at: String,
+    /// When it was last seen to go on, within [`RETENTION_SLACK`]; `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Time>,
     /// Records read so far, repeats included.
     #[serde(default)]
     records: u64,
@@ -91,10 +94,38 @@ impl Side {
 
     /// The side with the work to do now, if there is any, or with a note that has to be kept; `None`: nothing.
     pub fn due(&self, sight: &Sight<'_>) -> Option<Side> {
-        if self.job.is_some() {
-            return Some(self.clone());
+        match &self.job {
+            Some(job) if job.was_left(sight) => Some(self.cut(job, sight)),
+            Some(job) if job.seen.is_none_or(|seen| sight.now.since(seen) > RETENTION_SLACK / 2) => {
+                let job = Job { seen: Some(sight.now), ..job.clone() };
+                Some(Side { job: Some(job), ..self.clone() })
+            }
+            Some(_) => Some(self.clone()),
+            None => self.fill(sight).or_else(|| self.sweep(sight)),
         }
-        self.fill(sight).or_else(|| self.sweep(sight))
+    }
+
+    /// What the sweep that is due, or the one that was left, should have read and Mimecast no longer keeps: whether
+    /// rows appeared late there, nobody can tell any more.
+    pub fn unverified(&self, sight: &Sight<'_>) -> Option<TimeSpan> {
+        let kept = sight.now.minus(sight.feed.retention);
+        let from = match &self.job {
+            Some(job) if job.gap.is_none() && job.was_left(sight) => job.from,
+            Some(_) => return None,
+            None if self.fill(sight).is_some() => return None,
+            None => self.sweep_from(sight)?,
+        };
+        (from < kept).then_some(TimeSpan { from, to: kept })
+    }
+
+    /// What is left of a span whose beginning expired while nobody read: pages of it would not be those they were.
+    fn cut(&self, job: &Job, sight: &Sight<'_>) -> Side {
+        let kept = sight.now.minus(sight.feed.retention);
+        if kept >= job.to {
+            return self.finished();
+        }
+        let gap = job.gap.map(|id| (id, job.gap_from.unwrap_or(job.from)));
+        self.begin(sight, TimeSpan { from: kept, to: job.to }, gap)
     }
 
     fn fill(&self, sight: &Sight<'_>) -> Option<Side> {
@@ -110,22 +141,28 @@ impl Side {
 
     fn sweep(&self, sight: &Sight<'_>) -> Option<Side> {
         let Position::Window { high, pass, .. } = sight.main else { return None };
-        let Some(swept) = self.swept else {
+        if self.swept.is_none() {
             let reach = if *pass <= 1 { sight.lookback.min(sight.feed.retention) } else { sight.overlap };
             return Some(Side { swept: Some(sight.now), floor: Some(high.minus(reach)), ..self.clone() });
-        };
-        if sight.now.since(swept) < sight.every && swept <= sight.now.plus(RETENTION_SLACK) {
-            return None;
         }
+        let from = self.sweep_from(sight)?.max(sight.now.minus(sight.feed.retention));
         let noted = Side { swept: Some(sight.now), ..self.clone() };
-        // after an outage: what appeared late since the last sweep has been seen by none
-        let from = sight.now.minus(SWEEP_SPAN).min(swept.minus(SWEEP_SPAN / 2));
-        let from = from.max(self.floor.unwrap_or(*high)).max(sight.now.minus(sight.feed.retention));
         let to = high.minus(sight.overlap).minus(SECOND);
         if from >= to {
             return Some(noted);
         }
         Some(noted.begin(sight, TimeSpan { from, to }, None))
+    }
+
+    /// Where the sweep that is due should begin; `None`: none is.
+    fn sweep_from(&self, sight: &Sight<'_>) -> Option<Time> {
+        let (Position::Window { high, .. }, Some(swept)) = (sight.main, self.swept) else { return None };
+        if sight.now.since(swept) < sight.every && swept <= sight.now.plus(RETENTION_SLACK) {
+            return None;
+        }
+        // after an outage: what appeared late since the last sweep has been seen by none
+        let from = sight.now.minus(SWEEP_SPAN).min(swept.minus(SWEEP_SPAN / 2));
+        Some(from.max(self.floor.unwrap_or(*high)))
     }
 
     fn begin(&self, sight: &Sight<'_>, span: TimeSpan, gap: Option<(i64, Time)>) -> Side {
@@ -136,6 +173,7 @@ impl Side {
             from: span.from,
             to: span.to,
             at: position.cursor().0,
+            seen: Some(sight.now),
             records: 0,
         };
         Side { passes: self.passes.saturating_add(1), job: Some(job), ..self.clone() }
@@ -218,6 +256,37 @@ impl Side {
         let batch = matches!(feed.ask, Ask::Batch { .. });
         self.job.as_ref().filter(|_| batch).map(|job| Day::of(job.to))
     }
+}
+
+impl Job {
+    /// Nobody has read it for a while, and its beginning has expired. While pages come it goes on, however slowly.
+    fn was_left(&self, sight: &Sight<'_>) -> bool {
+        let kept = sight.now.minus(sight.feed.retention);
+        let away = self.seen.is_none_or(|seen| sight.now.since(seen) > RETENTION_SLACK);
+        away && self.from.plus(RETENTION_SLACK) < kept
+    }
+}
+
+/// The ledger's entries for a span in which late rows can no longer be looked for, but for what is `lost` altogether
+/// (oldest first). What lies behind a loss was read by a feed that came back after such a time that nothing appears
+/// late any more.
+pub fn late_rows_gaps(feed: &Feed, span: TimeSpan, lost: &[TimeSpan]) -> Vec<Gap> {
+    let (mut gaps, mut from) = (Vec::new(), span.from);
+    let end = TimeSpan { from: span.to, to: span.to };
+    for lost in lost.iter().chain([&end]) {
+        let to = lost.from.min(span.to);
+        if from < to {
+            gaps.push(Gap {
+                span: TimeSpan { from, to },
+                cause: "late_rows_unverified".to_owned(),
+                detail: "Mimecast forgot it before it was read again for rows that appeared late".to_owned(),
+                records: 0,
+                fetchable: false,
+            });
+        }
+        from = from.max(lost.to.plus(feed.retention.saturating_sub(SWEEP_SPAN)));
+    }
+    gaps
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -318,5 +387,54 @@ mod tests {
         let filling = side.due(&sight("siem.av", &main, Some(&days), NOW)).unwrap();
         assert_eq!(filling.until(find("siem.av").unwrap()), Some(Day::of(NOW.minus(DAY))));
         assert_ne!(filling.restarted(find("siem.av").unwrap()), filling);
+    }
+
+    /// An outage that ends a day before everything would be forgotten: what the next sweep cannot reach is told, and
+    /// what Mimecast lost altogether is not told twice.
+    #[test]
+    fn what_expired_before_its_sweep_is_in_the_ledger() {
+        let feed = find("ttp.url").unwrap();
+        let side = Side { swept: Some(NOW), floor: Some(NOW.minus(DAY * 9)), ..Side::read(&Cursor::unset()) };
+        let back = NOW.plus(feed.retention);
+        let main = main_at(back, 900);
+        let sight = sight("ttp.url", &main, None, back);
+        let span = side.unverified(&sight).unwrap();
+        assert_eq!(span, TimeSpan { from: NOW.minus(DAY), to: NOW });
+        assert!(side.due(&sight).unwrap().position().is_some(), "what is still kept is swept");
+        let spans = |lost: &[TimeSpan]| -> Vec<TimeSpan> {
+            late_rows_gaps(feed, span, lost).into_iter().map(|gap| gap.span).collect()
+        };
+        assert_eq!(spans(&[]), [span]);
+        let lost = TimeSpan { from: NOW.minus(HOUR), to: NOW.minus(HOUR / 2) };
+        assert_eq!(spans(&[lost]), [TimeSpan { from: NOW.minus(DAY), to: NOW.minus(HOUR) }]);
+        let before = TimeSpan { from: NOW.minus(DAY * 40), to: NOW.minus(HOUR * 10 + DAY * 28) };
+        assert_eq!(spans(&[before]), [TimeSpan { from: NOW.minus(HOUR * 10), to: NOW }]);
+        let soon = NOW.plus(DAY * 2);
+        let main = main_at(soon, 300);
+        assert_eq!(
+            side.unverified(&Sight { main: &main, now: soon, ..sight }),
+            None,
+            "all of it is still kept"
+        );
+    }
+
+    /// A backfill that nobody went on with until part of its gap had expired must not close the gap as if it were full.
+    #[test]
+    fn a_backfill_that_was_left_reads_what_is_still_kept() {
+        let main = main_at(NOW, 9);
+        let gap = gap("ttp.url", NOW.minus(DAY * 29), NOW.minus(DAY * 20));
+        let begun = Side::read(&Cursor::unset()).due(&sight("ttp.url", &main, Some(&gap), NOW)).unwrap();
+        let begun = begun.at(Cursor("page two".into()));
+        let on = begun.due(&sight("ttp.url", &main, Some(&gap), NOW.plus(HOUR / 4))).unwrap();
+        assert_eq!(on.position(), Some(Cursor("page two".into())));
+        let late = NOW.plus(DAY * 4);
+        let main = main_at(late, 20);
+        let cut = on.due(&sight("ttp.url", &main, Some(&gap), late)).unwrap();
+        assert_eq!(cut.filling(), Some((TimeSpan { from: NOW.minus(DAY * 26), to: gap.span.to }, 7)));
+        assert_eq!(cut.gap_began(), Some(gap.span.from), "the rest stays a gap");
+        assert_ne!(cut.position(), Some(Cursor("page two".into())));
+        let gone = NOW.plus(DAY * 11);
+        let main = main_at(gone, 30);
+        assert_eq!(on.due(&sight("ttp.url", &main, None, gone)).unwrap().filling(), None);
     }
 }

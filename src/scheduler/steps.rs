@@ -158,6 +158,7 @@ impl Hand {
         self.account.learn_time().await?; // which the first window is made of
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
+        let row = if row.cursor.is_unset() { self.begin(row, now).await? } else { row };
         self.side_reach = Side::read(&row.side).reaches_back_to();
         let position = self.stand(&row.cursor, now)?;
         if position.beyond_retention(self.feed, now, known(&row)).is_some() {

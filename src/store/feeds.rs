@@ -30,8 +30,10 @@ pub struct FeedRow {
     pub gap: u64,
     /// The second position: daily sweep and backfill. Unset while there was neither.
     pub side: Cursor,
-    /// At that time Mimecast had nothing more: all it had listed before is read.
+    /// At that time Mimecast had nothing more: all it had listed before is read, or was never to be read.
     pub complete: Option<Time>,
+    /// When it was first to be collected, by this machine's clock; `None` where an older version began.
+    pub begun: Option<Time>,
 }
 
 /// A text somebody keeps here, and when it was kept.
@@ -54,18 +56,34 @@ impl Saved {
 }
 
 impl Store {
-    /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor.
+    /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor and begins now.
     pub async fn register_feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
+        let now = self.inner.options.clock.now();
         let mut tx = self.begin("register a feed").await?;
         let outcome = async {
             let sql = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING";
             sqlx::query(sql).bind(&feed.tenant).execute(tx.conn()).await?;
-            let sql = "INSERT INTO feed (tenant, feed) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-            sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).execute(tx.conn()).await?;
+            let sql = "INSERT INTO feed (tenant, feed, begun) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(now.0).execute(tx.conn()).await?;
             find(tx.conn(), feed).await
         }
         .await;
         tx.finish(outcome).await
+    }
+
+    /// Gives a feed that has no position its first one, before anything was asked there. What lies before `complete`
+    /// is not to be read. A feed that has a position keeps it.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn begin_at(&self, feed: &FeedKey, first: &Cursor, complete: Time) -> Result<(), Fault> {
+        let now = self.inner.options.clock.now();
+        let sql = "UPDATE feed SET cursor = ?3, cursor_updated = ?4, complete = ?5 \
+                   WHERE tenant = ?1 AND feed = ?2 AND cursor = ''";
+        let mut tx = self.begin("write down where a feed begins").await?;
+        let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(&first.0);
+        let done = update.bind(now.0).bind(complete.0).execute(tx.conn()).await;
+        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
     }
 
     /// The feed's row.
@@ -152,5 +170,6 @@ fn feed_row(row: &SqliteRow) -> Result<FeedRow, Fault> {
         gap: count(row.try_get("gap")?),
         side: Cursor(row.try_get("side")?),
         complete: time(row.try_get("complete")?),
+        begun: time(row.try_get("begun")?),
     })
 }

@@ -8,7 +8,7 @@ use super::ledger::gap_row;
 use super::sql::{count, feed_key, int};
 use super::{Gap, GapRow, Store};
 use crate::clock::Time;
-use crate::cursor::{Cursor, FeedKey};
+use crate::cursor::{Cursor, FeedKey, TimeSpan};
 use crate::fault::Fault;
 
 /// A position set by an operator.
@@ -74,6 +74,19 @@ impl Store {
         row.as_ref().map(gap_row).transpose()
     }
 
+    /// The spans of a feed's gaps with that cause that end after `after`, closed ones too.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn gaps_after(&self, feed: &FeedKey, cause: &str, after: Time) -> Result<Vec<TimeSpan>, Fault> {
+        let sql = "SELECT g.from_time, g.to_time FROM gap AS g JOIN feed AS f ON f.id = g.feed \
+                   WHERE f.tenant = ?1 AND f.feed = ?2 AND g.cause = ?3 AND g.to_time > ?4 ORDER BY g.from_time";
+        let mut conn = self.inner.status.lock().await;
+        let query = sqlx::query_as(sql).bind(&feed.tenant).bind(feed.feed).bind(cause).bind(after.0);
+        let rows: Vec<(i64, i64)> = query.fetch_all(&mut *conn).await?;
+        Ok(rows.into_iter().map(|(from, to)| TimeSpan { from: Time(from), to: Time(to) }).collect())
+    }
+
     /// How many gaps of each feed are open.
     ///
     /// # Errors
@@ -133,8 +146,9 @@ async fn set_in(conn: &mut SqliteConnection, change: &Change, now: i64) -> Resul
         return Ok(false);
     }
     // the newest event tells how far reading has come, which is no longer true
+    // and a feed that is to begin anew begins now
     let sql = "UPDATE feed SET cursor = ?2, cursor_updated = ?3, side = '', complete = ?4, last_event = NULL, \
-               state = NULL WHERE id = ?1";
+               state = NULL, begun = CASE WHEN ?2 = '' THEN ?3 ELSE begun END WHERE id = ?1";
     let update = sqlx::query(sql).bind(feed).bind(&change.to.0).bind(now).bind(change.complete.map(|t| t.0));
     update.execute(&mut *conn).await?;
     for gap in &change.gaps {

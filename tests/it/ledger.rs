@@ -154,3 +154,37 @@ fn rows_that_appear_a_day_late_are_found_by_the_sweep() {
     assert!(daemon.stop().0.success());
     site.reconcile();
 }
+
+/// From its installation on nothing is answered, for eight days and more: what was to be read is decided by then, so
+/// what has expired is a gap that begins one lookback before the installation, and the rest arrives.
+#[test]
+fn a_feed_whose_first_ten_days_fail_owes_them_from_the_beginning() {
+    let (simulator, site, file) = days_ago(10);
+    simulator.scenario("on data status=503 form=html");
+    let began = now() - 10 * DAY - 3_600; // the lookback
+    let daemon = site.spawn();
+    daemon.admin();
+    eventually("both feeds to have a beginning", || {
+        let listed = json(&site, &["cursor", "list", "--json"]);
+        let told = |row: &Value| row["read_to"].is_string();
+        listed.as_array().is_some_and(|rows| rows.len() == 2 && rows.iter().all(told)).then_some(())
+    });
+    assert!(daemon.stop().0.success());
+
+    simulator.post("/_sim/clock?offset=0d");
+    simulator.scenario("");
+    simulator.post("/_sim/publish?feed=siem.receipt&count=70&age=192h&over=1h"); // nobody gets these
+    simulator.post("/_sim/publish?feed=siem.receipt&count=300&age=60h&over=30h"); // older than the lookback is now
+    simulator.post("/_sim/publish?feed=audit&count=80&age=200h&over=1h");
+    site.run_once();
+
+    let arrived = Arrived::from_file(&file);
+    assert_eq!((arrived.feed("siem.receipt"), arrived.feed("audit"), arrived.repeats()), (300, 80, 0));
+    let gaps = json(&site, &["gaps", "--json"]);
+    assert_eq!(gaps.as_array().map(Vec::len), Some(1), "{gaps}");
+    let gap = &gaps[0];
+    assert_eq!((&gap["feed"], &gap["fetchable"]), (&"siem.receipt".into(), &false.into()), "{gap}");
+    assert!((seconds(&gap["from"]) - began).abs() <= 60, "{gap}: it was to begin at {began}");
+    assert!((seconds(&gap["to"]) - (now() - 7 * DAY)).abs() <= 60, "{gap}: memory begins 7 days ago");
+    site.reconcile();
+}

@@ -48,8 +48,8 @@ pub struct Audit {
     /// Files that were given up may come back, so their events may be stored again.
     pub given_up: HashSet<EventId>,
     pub quarantined: Vec<u64>,
-    /// Since when each feed is collected: the first answer that was stored, less the lookback.
-    pub begins: Vec<Option<Time>>,
+    /// Which feeds had an answer stored. Each owes everything since the story began.
+    pub collected: Vec<bool>,
     pub listings: u64,
     pub logins_made: u64,
 }
@@ -237,10 +237,11 @@ impl World {
         let settled = self.now.minus(DAY);
         for feed in 0..self.feeds.len() {
             let name = self.feeds[feed].feed.name;
-            let Some(begins) = self.audit.begins[feed] else {
+            let begins = self.plan.start;
+            if !self.audit.collected[feed] {
                 self.breach(format!("{name}: nothing was ever collected"));
                 return;
-            };
+            }
             let gaps = &self.store.rows[feed].gaps;
             let covered = |at: Time| {
                 gaps.iter()

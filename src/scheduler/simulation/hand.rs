@@ -93,9 +93,20 @@ impl World {
         Ok((position, cursor))
     }
 
+    /// Where a feed begins is written down with its registration, when the story begins.
+    fn begin(&mut self, feed: usize) {
+        let (forgotten, start) = (self.is(Planted::BeginningForgotten), self.plan.start);
+        let row = &mut self.store.rows[feed];
+        if row.cursor.is_empty() && !forgotten {
+            row.cursor = Position::first(self.feeds[feed].feed, start, LOOKBACK).cursor().0;
+            row.known.complete = Some(start.minus(LOOKBACK));
+        }
+    }
+
     /// Sends a request; `None` while its answer is awaited.
     pub(super) fn ask(&mut self, feed: usize) -> Result<Option<Outcome>, Fault> {
         self.room()?;
+        self.begin(feed);
         self.feeds[feed].page = None;
         let (position, cursor) = self.place(feed)?;
         let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
@@ -265,8 +276,7 @@ impl World {
         let to = commit.to.0.clone();
         let before = self.store.rows[feed].quarantined;
         if trouble == Trouble::None || matches!(trouble, Trouble::After(_)) {
-            let begins = self.now.minus(LOOKBACK).max(self.plan.start);
-            self.audit.begins[feed].get_or_insert(begins);
+            self.audit.collected[feed] = true;
         }
         let done = self.store.commit(commit, self.now, trouble, self.planted());
         self.audit.quarantined[feed] += self.store.rows[feed].quarantined - before;

@@ -74,6 +74,8 @@ pub enum Planted {
     RetryAfterNotRead,
     /// A refused position is replaced by the present.
     RewoundToNow,
+    /// Where a feed begins is worked out anew until something is stored.
+    BeginningForgotten,
     /// Nobody notices that a position has become too old.
     AgeUnnoticed,
     /// The store takes more than it may.
@@ -120,6 +122,7 @@ pub const FOUND: &[Planted] = &[
     P::QuickTriesNotCounted,
     P::CodeNotRead,
     P::RewoundToNow,
+    P::BeginningForgotten,
     P::AgeUnnoticed,
     P::MovedWithoutReceipt,
     P::SkippedAtRestart,

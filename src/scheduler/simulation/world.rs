@@ -76,7 +76,7 @@ impl World {
             secret: 0,
         };
         let mut audit = Audit::default();
-        (audit.quarantined, audit.begins) = (vec![0; plan.feeds.len()], vec![None; plan.feeds.len()]);
+        (audit.quarantined, audit.collected) = (vec![0; plan.feeds.len()], vec![false; plan.feeds.len()]);
         World {
             dice,
             now: plan.start,
