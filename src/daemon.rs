@@ -5,6 +5,7 @@ mod board;
 mod findings;
 mod fleet;
 mod heartbeat;
+mod history;
 mod loss;
 pub mod plan;
 pub mod positions;
@@ -133,6 +134,7 @@ impl Daemon {
             "upkeep of metrics",
             upkeep::telemetry(board.clone(), exporter.clone(), fleet.failed(), stop_upkeep.clone()),
         );
+        fleet.guard("history of the last day", history::keep(board.clone(), stop_upkeep.clone()));
         fleet.guard("reminder of ending secrets", upkeep::secrets(board.clone(), stop_upkeep.clone()));
         let heartbeat = tokio::sync::watch::Sender::new(settings.heartbeat);
         let mut watch = Some(Watch::new(board.clone()));
@@ -302,6 +304,7 @@ impl Daemon {
         self.fleet.drain(DRAIN_TIMEOUT).await;
         self.stop_upkeep.cancel();
         self.tellers.stop().await;
+        history::save(&self.board).await;
         let _ = std::fs::remove_file(self.settings.state_dir.join(ADMIN_ADDRESS_FILE)); // none when admin is off
         let waiting = self
             .board

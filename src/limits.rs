@@ -365,6 +365,22 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
 pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// One point of the history that the status page draws.
+pub const HISTORY_STEP: Duration = Duration::from_secs(300);
+/// Points of the history: a day. 56 bytes each in memory, 140 in the store.
+pub const HISTORY_POINTS: u32 = 288;
+/// How often the daemon looks at itself for the history; rates and peaks of a step are made of these looks.
+pub const HISTORY_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Tenants on one view of the status page: with every feed there is, 27 rows each, about half a megabyte.
+pub const PAGE_TENANTS: usize = 20;
+/// Up to so many tenants the status page shows all their feeds unfolded; with more, those of tenants in trouble.
+pub const PAGE_TENANTS_OPEN: usize = 3;
+/// Alerts that the status page shows in full, worst first; the rest is a number.
+pub const PAGE_ALERTS: usize = 20;
+/// Sinks, and alert targets, on the status page, those in trouble first.
+pub const PAGE_SINKS: usize = 50;
+/// Characters of a search on the status page: as long as any name of a tenant.
+pub const PAGE_SEARCH_CHARS: usize = 64;
 
 // --- alerts and heartbeats --------------------------------------------------------------------------------
 

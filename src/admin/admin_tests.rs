@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::history::{History, Look};
 use super::status::*;
+use super::view::View;
 use super::{Answer, Source, listener, page, render_text, routes};
 use crate::clock::Time;
 use crate::telemetry::exporter;
@@ -19,7 +21,7 @@ fn past(secs: i64) -> Option<Time> {
     Some(Time::from_secs(NOW - secs))
 }
 
-fn feed(name: &str, state: FeedState, why: Option<&str>) -> Feed {
+pub(super) fn feed(name: &str, state: FeedState, why: Option<&str>) -> Feed {
     let stands = matches!(state, FeedState::Halted | FeedState::Paused);
     Feed {
         name: name.into(),
@@ -58,7 +60,7 @@ fn sink(name: &str, kind: &str, address: &str, up: Option<bool>, waiting: u64) -
     }
 }
 
-fn tenant(name: &str, state: CredentialState, feeds: Vec<Feed>) -> Tenant {
+pub(super) fn tenant(name: &str, state: CredentialState, feeds: Vec<Feed>) -> Tenant {
     let ok = state == CredentialState::Ok;
     let words = "api answered 401/0010: the account is locked because of too many failed logins.";
     Tenant {
@@ -117,7 +119,7 @@ fn alerts() -> Vec<Alert> {
 }
 
 /// A day with some trouble in it.
-fn sample() -> Status {
+pub(super) fn sample() -> Status {
     let names = [
         "siem.receipt",
         "siem.process",
@@ -176,11 +178,37 @@ fn sample() -> Status {
     }
 }
 
+/// A day with a busy morning.
+pub(super) fn day() -> History {
+    let mut history = History::default();
+    let mut stored = 0;
+    for minute in 0..1_440_u64 {
+        stored += 100 + minute % 97 + if (600..700).contains(&minute) { 900 } else { 0 };
+        history.note(Look {
+            at: Time::from_secs(NOW - 86_400 + 60 * minute as i64),
+            stored,
+            delivered: stored - minute % 61,
+            waiting: minute % 61,
+            oldest_waiting: Duration::from_secs(minute % 113),
+            longest_silence: Duration::from_secs(minute % 300),
+        });
+    }
+    history
+}
+
+/// The page as it is without a query.
+pub(super) fn rendered(status: &Status) -> String {
+    page::render(status, &day(), &View::parse(None))
+}
+
 struct Fixed(Status);
 
 impl Source for Fixed {
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async { self.0.clone() })
+    }
+    fn history(&self) -> History {
+        day()
     }
     fn errors(&self) -> serde_json::Value {
         serde_json::json!([{"id": "M07"}])
@@ -307,6 +335,9 @@ async fn a_store_that_hangs_gives_an_answer_and_counters_still_scrape() {
         fn status(&self) -> Answer<'_, Status> {
             Box::pin(pending())
         }
+        fn history(&self) -> History {
+            History::default()
+        }
         fn errors(&self) -> serde_json::Value {
             serde_json::Value::Null
         }
@@ -332,7 +363,7 @@ fn outside_text_stays_text() {
     status.sinks[0].address = hostile.into();
     status.alerts[0].words = hostile.into();
     status.ready.reasons = vec![hostile.into()];
-    let page = page::render(&status);
+    let page = page::render(&status, &day(), &View::parse(Some("tenant=%3Cscript%3E&refresh=off")));
     assert!(!page.contains("<script") && !page.contains("onload='"));
     assert!(page.contains(
         "&lt;script&gt;alert(1)&lt;/script&gt;&quot;onload=&#39;x&#39;&amp;amp;\\u{202e}\\u{1b}[2J"
@@ -392,14 +423,4 @@ fn what_is_not_known_has_no_gauge() {
     );
     assert!(text.contains("mimecollectd_store_events{sink=\"splunk\"} 182334"));
     assert!(text.contains("mimecollectd_credential_state{tenant=\"globex\",state=\"locked_out\"} 1"));
-}
-
-/// For a look at the page: `STATUS_PAGE=FILE cargo test --lib writes_the_page` writes it with the sample data.
-#[test]
-fn writes_the_page_where_asked() {
-    let page = page::render(&sample());
-    assert!(page.ends_with("</html>\n"));
-    if let Some(path) = std::env::var_os("STATUS_PAGE") {
-        std::fs::write(path, page).unwrap();
-    }
 }

@@ -3,12 +3,16 @@
 //! command line, shows the same [`status::Status`].
 
 mod gauges;
+pub mod history;
 mod html;
 mod listener;
+mod lists;
 mod page;
+mod plot;
 mod routes;
 pub mod status;
 mod table;
+mod view;
 mod words;
 
 use std::future::Future;
@@ -22,6 +26,7 @@ pub use table::render_text;
 
 use crate::limits::{ADMIN_CONNECTIONS, ADMIN_HEAD_BYTES, ADMIN_TIMEOUT};
 use crate::telemetry::exporter::Exporter;
+use history::History;
 use status::Status;
 
 /// A future in a box, so that [`Source`] can be a trait object.
@@ -31,6 +36,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Source: Send + Sync + 'static {
     /// The state of everything now. What cannot be read is `None` and a reason in `ready`.
     fn status(&self) -> Answer<'_, Status>;
+    /// The last day, for the plots of the status page.
+    fn history(&self) -> History;
     /// The recovery table, for `/api/errors`: an array with one object per rule.
     fn errors(&self) -> serde_json::Value;
     /// The rules an answer with this status and code (empty for none) can meet; `None` when no rule names them.
@@ -53,3 +60,5 @@ pub async fn serve(
 
 #[cfg(test)]
 mod admin_tests;
+#[cfg(test)]
+mod page_tests;

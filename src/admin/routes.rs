@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio::time::timeout;
 
 use super::status::Status;
+use super::view::View;
 use super::{Source, gauges, page};
 use crate::limits::ADMIN_STATUS_TIMEOUT;
 use crate::telemetry::exporter::Exporter;
@@ -79,8 +80,9 @@ impl Admin {
     }
 }
 
-async fn front(State(admin): State<Admin>) -> Result<Response, Response> {
-    Ok(answer(StatusCode::OK, HTML, page::render(&admin.status().await?)))
+async fn front(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Result<Response, Response> {
+    let (status, history) = (admin.status().await?, admin.source.history());
+    Ok(answer(StatusCode::OK, HTML, page::render(&status, &history, &View::parse(query.as_deref()))))
 }
 
 async fn ready(State(admin): State<Admin>) -> Result<Response, Response> {

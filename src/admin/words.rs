@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::status::{AlertTarget, Feed, Health, Sink};
+use super::status::{AlertTarget, Feed, Health, Sink, Status, Tenant};
 use crate::clock::Time;
 use crate::telemetry::label::{CredentialState, FeedState, Grade};
 
-/// How a state looks: colour on the page, sign in the terminal. The word beside it carries the meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a state looks: colour on the page, sign in the terminal. The word beside it carries the meaning. In order: what
+/// comes later is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     Good,
     Busy,
@@ -105,6 +106,88 @@ pub(super) fn feed(feed: &Feed) -> (Tone, &'static str) {
         FeedState::Paused => (Tone::Warn, "paused"),
         FeedState::Halted => (Tone::Bad, "halted"),
     }
+}
+
+/// The same, and what lies aside or was not collected: what is looked at first.
+pub(super) fn trouble(feed: &Feed) -> Tone {
+    let aside = feed.quarantined > 0 || feed.gaps_open > 0;
+    self::feed(feed).0.max(if aside { Tone::Warn } else { Tone::Good })
+}
+
+/// The worst of a tenant's credential and feeds.
+pub(super) fn tenant(tenant: &Tenant) -> Tone {
+    let worst = tenant.feeds.iter().map(trouble).max().unwrap_or(Tone::Idle);
+    worst.max(credential(tenant.credential.state).0)
+}
+
+/// `9 feeds: 7 caught up, 1 backing off, 1 halted`.
+pub(super) fn feeds(feeds: &[Feed]) -> String {
+    let mut counts: Vec<((Tone, &str), usize)> = Vec::new();
+    for state in feeds.iter().map(self::feed) {
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    counts.sort();
+    let all = if feeds.len() == 1 { "1 feed".to_owned() } else { format!("{} feeds", feeds.len()) };
+    match counts.as_slice() {
+        [] => all,
+        [((_, word), _)] => format!("{all} {word}"),
+        _ => {
+            let parts: Vec<String> =
+                counts.iter().map(|((_, word), count)| format!("{count} {word}")).collect();
+            format!("{all}: {}", parts.join(", "))
+        }
+    }
+}
+
+/// An alert's title for reading: `locked_out` as `locked out`.
+pub(super) fn title(title: &str) -> String {
+    title.replace('_', " ")
+}
+
+/// What the top of the page says in one sentence: the worst there is, or that all is well.
+pub(super) fn sentence(status: &Status) -> String {
+    let worst = status.alerts.iter().max_by_key(|alert| (alert.severity, alert.active));
+    let worst = worst.filter(|alert| alert.severity > Grade::Info);
+    let more = match status.alerts.iter().filter(|alert| alert.severity > Grade::Info).count() {
+        0 | 1 => String::new(),
+        2 => ", and one more alert".to_owned(),
+        alerts => format!(", and {} more alerts", count(alerts as u64 - 1)),
+    };
+    match (&status.store.paused, worst, status.ready.reasons.first()) {
+        (Some(why), ..) => {
+            let why = why.split(':').next().unwrap_or_default();
+            format!("Collection is paused: {why}{more}.")
+        }
+        (None, Some(alert), _) => format!("{}: {}{more}.", alert.scope, title(&alert.title)),
+        (None, None, Some(reason)) => format!("Not ready: {reason}."),
+        (None, None, None) => {
+            let waiting = status.sinks.iter().map(|sink| sink.waiting_events).max().unwrap_or(0);
+            let all = "Every feed is collected and every sink takes events";
+            match waiting {
+                0 => format!("{all}; nothing waits."),
+                _ => format!("{all}; {} events are on their way.", count(waiting)),
+            }
+        }
+    }
+}
+
+/// Events a second: `12 /s`, `0.4 /s`.
+pub(super) fn rate(events: f64) -> String {
+    if events >= 10.0 || events == 0.0 { format!("{} /s", whole(events)) } else { format!("{events:.1} /s") }
+}
+
+/// A whole number of things.
+pub(super) fn whole(number: f64) -> String {
+    count(number.round() as u64)
+}
+
+/// A length of time given in seconds; `0 s` for none.
+pub(super) fn age(seconds: f64) -> String {
+    let length = length(Duration::from_secs(seconds as u64));
+    if length == "now" { "0 s".to_owned() } else { length }
 }
 
 pub(super) fn credential(state: CredentialState) -> (Tone, &'static str) {

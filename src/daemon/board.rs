@@ -1,11 +1,14 @@
 //! What runs right now, for looking at: the daemon writes it when parts start and stop, `status` reads it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::findings::{self, Facts};
 use super::loss::{Growth, Standing, time_to_loss};
+use crate::admin::history::History;
 use crate::admin::status::{self, Alert, Credential, Ready, Status};
 use crate::admin::{Answer, Source};
 use crate::alerting::Form;
@@ -83,6 +86,7 @@ pub struct Board {
     pub started: Option<Time>,
     parts: Mutex<Parts>,
     alerts: Mutex<Alerts>,
+    history: Mutex<History>,
 }
 
 /// What is known of alerts.
@@ -97,7 +101,14 @@ pub struct Alerts {
 
 impl Board {
     pub fn new(store: Store, clock: Clock, started: Option<Time>) -> Arc<Self> {
-        Arc::new(Board { store, clock, started, parts: Mutex::default(), alerts: Mutex::default() })
+        Arc::new(Board {
+            store,
+            clock,
+            started,
+            parts: Mutex::default(),
+            alerts: Mutex::default(),
+            history: Mutex::default(),
+        })
     }
 
     /// Held for moments, never across an `await`.
@@ -108,6 +119,27 @@ impl Board {
     /// Held for moments, never across an `await`, and after [`Board::parts`] where both are needed.
     pub fn alerts(&self) -> MutexGuard<'_, Alerts> {
         self.alerts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last day; held for moments, never across an `await`.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago the feed that is furthest behind answered; one that never did counts from the daemon's start.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn longest_silence(&self, now: Time) -> Result<Duration, Fault> {
+        let rows = self.store.feeds().await?;
+        let stored: BTreeMap<&FeedKey, Time> =
+            rows.iter().filter_map(|row| Some((&row.key, row.last_success?))).collect();
+        let parts = self.parts();
+        let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
+        let last = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
+            live.borrow().last_success.or(stored.get(key).copied()).or(self.started)
+        };
+        Ok(feeds.filter_map(last).min().map_or(Duration::ZERO, |last| now.since(last)))
     }
 
     /// Reads the book of alerts as the store has it.
@@ -167,10 +199,10 @@ impl Board {
         let failures = [usage.as_ref().err(), rows.as_ref().err(), books.as_ref().err()];
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
-        let gaps = self.store.gaps_open().await.unwrap_or_default();
+        let gaps = self.store.newest_gaps().await.unwrap_or_default();
         let told = Told {
             usage: usage.ok(),
-            rows: rows.unwrap_or_default(),
+            rows: rows.unwrap_or_default().into_iter().map(|row| (row.key.clone(), row)).collect(),
             books: books.unwrap_or_default(),
             gaps,
         };
@@ -179,14 +211,16 @@ impl Board {
 
     fn assemble(&self, told: &Told, mut reasons: Vec<String>) -> Status {
         let (parts, now) = (self.parts(), self.clock.now());
-        let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told)).collect();
+        let gaps = told.gaps.iter().map(|(feed, open, _)| (feed, *open)).collect();
+        let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &gaps)).collect();
         let sinks = parts.sinks.iter().map(|view| sink(view, told)).collect();
         let mut store = told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default();
         let alerts = {
             let alerts = self.alerts();
             store.time_to_data_loss_seconds = alerts.facts.time_to_loss.map(|left| left.as_secs());
             let full = self.store.over_limit();
-            shown(&alerts.book, findings::find(&parts, &alerts.facts, full, (self.started, now)).findings)
+            let facts = told.facts(&alerts.facts);
+            shown(&alerts.book, findings::find(&parts, &facts, full, (self.started, now)).findings)
         };
         let working = |feed: &status::Feed| {
             matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
@@ -212,15 +246,32 @@ impl Board {
 /// What the store told, at one look.
 struct Told {
     usage: Option<Usage>,
-    rows: Vec<FeedRow>,
+    rows: BTreeMap<FeedKey, FeedRow>,
     books: Vec<Account>,
-    /// Open gaps of each feed that has some.
-    gaps: Vec<(FeedKey, u64)>,
+    /// Open gaps of each feed that has some: how many, and when the newest was found.
+    gaps: Vec<(FeedKey, u64, Option<Time>)>,
 }
 
-fn tenant(view: &TenantView, told: &Told) -> status::Tenant {
+impl Told {
+    /// What only the store can tell, as fresh as it is here; the rest as of the watch's last look.
+    fn facts(&self, last: &Facts) -> Facts {
+        let unbalanced = match self.books.is_empty() {
+            true => last.unbalanced.clone(),
+            false => self.books.iter().flat_map(Account::differences).collect(),
+        };
+        Facts {
+            usage: self.usage.clone().or_else(|| last.usage.clone()),
+            aside: last.aside.clone(),
+            gaps: self.gaps.clone(),
+            unbalanced,
+            time_to_loss: last.time_to_loss,
+        }
+    }
+}
+
+fn tenant(view: &TenantView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> status::Tenant {
     let (name, credential) = (&view.settings.name, view.credential.borrow().clone());
-    let feeds = view.feeds.iter().map(|(key, live)| feed(view, key, &live.borrow(), told)).collect();
+    let feeds = view.feeds.iter().map(|(key, live)| feed((view, key), &live.borrow(), told, gaps)).collect();
     status::Tenant {
         name: name.clone(),
         api: view.settings.api().as_str().to_owned(),
@@ -249,9 +300,13 @@ fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
     status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
 }
 
-fn feed(view: &TenantView, key: &FeedKey, live: &FeedLive, told: &Told) -> status::Feed {
-    let row = told.rows.iter().find(|row| row.key == *key);
-    let open = |(gap, _): &&(FeedKey, u64)| gap == key;
+fn feed(
+    (view, key): (&TenantView, &FeedKey),
+    live: &FeedLive,
+    told: &Told,
+    gaps: &BTreeMap<&FeedKey, u64>,
+) -> status::Feed {
+    let row = told.rows.get(key);
     status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
@@ -262,7 +317,7 @@ fn feed(view: &TenantView, key: &FeedKey, live: &FeedLive, told: &Told) -> statu
         cursor_time: row.and_then(|row| row.last_event_time),
         events_stored: row.map_or(0, |row| row.stored),
         quarantined: row.map_or(0, |row| row.quarantined),
-        gaps_open: told.gaps.iter().find(open).map_or(0, |(_, open)| *open),
+        gaps_open: gaps.get(key).copied().unwrap_or(0),
         poll_interval_seconds: view
             .settings
             .feeds
@@ -362,6 +417,9 @@ fn target(view: &TargetView) -> status::AlertTarget {
 impl Source for Board {
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(Board::status(self))
+    }
+    fn history(&self) -> History {
+        Board::history(self).clone()
     }
     fn errors(&self) -> serde_json::Value {
         policy::RULES.iter().map(words::as_json).collect()

@@ -10,6 +10,7 @@ use crate::clock::Time;
 use crate::config::API_1_RETIRES;
 use crate::config::settings::Api;
 use crate::cursor::FeedKey;
+use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
     ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
     SECRET_WARNING_DAYS,
@@ -250,7 +251,9 @@ fn store(facts: &Facts, full: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let at = |alert: &str| key("", "store", alert);
     let usage = facts.usage.as_ref();
-    if full && let Some(rule) = policy::by_id("L01") {
+    if full {
+        // by what happened: the same row of the table has another remedy for a sink's own disk
+        let rule = policy::judge(&Fault::new(Origin::Local, Kind::DiskFull, ""));
         let disk = usage.is_some_and(|usage| usage.disk_full);
         let words = if disk { "the disk is full" } else { "the store is at [store] max_size" };
         findings.push(by_rule(rule, at(rule.id), (None, Time(0)), words.to_owned()));

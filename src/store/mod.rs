@@ -16,6 +16,7 @@ mod dedupe;
 mod feeds;
 mod files;
 mod health;
+mod history;
 mod intake;
 mod ledger;
 mod open;

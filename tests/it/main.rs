@@ -10,6 +10,7 @@
 mod alerts;
 mod answers;
 mod bad_input;
+mod browser;
 mod check;
 
 mod counterparts;
@@ -24,4 +25,5 @@ mod observability;
 mod relp;
 mod rig;
 mod signed;
+mod status_page;
 mod trouble;
