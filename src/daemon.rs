@@ -2,6 +2,7 @@
 //! task; nobody else spawns one.
 
 mod board;
+mod destination;
 mod findings;
 mod fleet;
 mod heartbeat;

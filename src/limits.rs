@@ -286,6 +286,28 @@ pub const RELP_IDLE: Duration = Duration::from_secs(60);
 /// Bytes of events whose answers are booked in one transaction of the store.
 pub const RELP_BATCH_BYTES: usize = 1 << 20;
 
+/// What is read of an HTTP sink's 2xx answer, bytes: `_bulk` answers 28 bytes for each event it takes and some hundred
+/// for each it refuses, for at most [`MAX_BATCH_EVENTS`]. Of other answers it is [`MAX_ERROR_BODY_BYTES`].
+pub const MAX_SINK_ANSWER_BYTES: usize = 16 << 20;
+/// Bytes of a request that a batch leaves unused where the destination's limit is hard: one event of usual size more.
+pub const HTTP_REQUEST_SLACK_BYTES: usize = 32 << 10;
+/// However often a receiver calls a batch too large, batches of this many bytes are tried.
+pub const LEAST_HTTP_ROOM_BYTES: usize = 16 << 10;
+/// First wait before a later acknowledgement is asked for: Splunk's indexers need some seconds.
+pub const LATER_ACK_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait between two questions for a later acknowledgement: the interval that Splunk's own clients use.
+pub const LATER_ACK_EVERY: Duration = Duration::from_secs(10);
+/// Shortest patience with a later acknowledgement that may be configured.
+pub const MIN_LATER_ACK: Duration = Duration::from_secs(10);
+/// Longest patience with a later acknowledgement that may be configured: Splunk forgets unclaimed ones after 10 min.
+pub const MAX_LATER_ACK: Duration = Duration::from_secs(600);
+/// A token of Entra that ends sooner is replaced: longer than any request takes.
+pub const ENTRA_TOKEN_SPARE: Duration = Duration::from_secs(5 * 60);
+/// Longest life of a token that is believed, seconds: a day.
+pub const MAX_ENTRA_TOKEN_SECONDS: u64 = 86_400;
+/// One exchange with Entra's token endpoint.
+pub const ENTRA_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;

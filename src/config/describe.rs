@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime::format_duration;
 
+use super::describe_http::of_http;
 use super::secret_ref::SecretRef;
 use super::settings::{
-    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, Http, LogFormat, Preset,
-    Protocol, Settings, Sink, SinkKind, Syslog, Tenant, Transport, shown,
+    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, LogFormat, Protocol,
+    Settings, Sink, SinkKind, Syslog, Tenant, TlsFiles, Transport, shown,
 };
 use super::sink::facility_name;
 use crate::mimecast::feed::Endpoint;
@@ -33,7 +34,7 @@ pub fn describe(settings: &Settings) -> String {
     text
 }
 
-type Rows = Vec<(&'static str, String)>;
+pub(super) type Rows = Vec<(&'static str, String)>;
 
 /// A title and its rows; a row with an empty name continues the one before.
 fn block(title: &str, rows: &Rows) -> String {
@@ -184,50 +185,18 @@ fn of_syslog(syslog: &Syslog) -> Rows {
         ("confirmed", confirmed),
     ];
     if let Some(tls) = &syslog.tls {
-        let trust = tls
-            .ca_file
-            .as_ref()
-            .map_or("what the system trusts".to_owned(), |file| file.display().to_string());
-        let name = tls.server_name.as_ref().map(|name| format!(", the server is {name}")).unwrap_or_default();
-        let own =
-            tls.cert_file.as_ref().map(|file| format!(", shows {}", file.display())).unwrap_or_default();
-        rows.push(("tls", format!("trusts {trust}{name}{own}")));
+        rows.push(("tls", of_tls(tls)));
     }
     rows
 }
 
-fn of_http(http: &Http) -> Rows {
-    let preset = match http.preset {
-        Preset::Ndjson => "one event per line",
-    };
-    let gzip = if http.gzip { ", gzip" } else { "" };
-    let mut rows = vec![
-        ("http", format!("POST {}, {preset}{gzip}", shown(&http.url))),
-        (
-            "batches",
-            format!(
-                "up to {} events or {}, after {} at the latest",
-                http.batch_events,
-                ByteSize(http.batch_bytes as u64),
-                format_duration(http.batch_wait)
-            ),
-        ),
-        (
-            "requests",
-            format!("up to {} at once, each within {}", http.concurrency, format_duration(http.timeout)),
-        ),
-    ];
-    if let Some(token) = &http.token {
-        rows.push(("token", format!("from {token}")));
-    }
-    if !http.headers.is_empty() {
-        let names: Vec<&str> = http.headers.iter().map(|(name, _)| name.as_str()).collect();
-        rows.push(("headers", format!("{} (values not shown)", names.join(", "))));
-    }
-    if let Some(file) = &http.ca_file {
-        rows.push(("trusts", format!("the certificates in {}", file.display())));
-    }
-    rows
+/// Whom it trusts, and what it shows.
+pub(super) fn of_tls(tls: &TlsFiles) -> String {
+    let trust =
+        tls.ca_file.as_ref().map_or("what the system trusts".to_owned(), |file| file.display().to_string());
+    let name = tls.server_name.as_ref().map(|name| format!(", the server is {name}")).unwrap_or_default();
+    let own = tls.cert_file.as_ref().map(|file| format!(", shows {}", file.display())).unwrap_or_default();
+    format!("trusts {trust}{name}{own}")
 }
 
 fn of_target(target: &AlertTarget) -> Rows {

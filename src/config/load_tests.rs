@@ -68,7 +68,7 @@ fn syslog(lines: &str) -> Syslog {
 
 fn http(lines: &str) -> Http {
     match sink(&format!("type = \"http\"\n{lines}")).kind {
-        SinkKind::Http(http) => http,
+        SinkKind::Http(http) => *http,
         other => panic!("{other:?}"),
     }
 }

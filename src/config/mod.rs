@@ -1,20 +1,24 @@
 //! The configuration: files → checked, complete [`Settings`], in one direction. Reading order: [`settings`] is
-//! what everybody else sees; `file` reads and merges the files; `general`, `tenant` (with `access`), `sink` and `alerts`
-//! say what may be written and check it; `table` and `diagnostic` make sure that every mistake is shown with file,
+//! what everybody else sees; `file` reads and merges the files; `general`, `tenant` (with `access`), `sink` (with `sink_http` and `sink_presets`) and
+//! `alerts` say what may be written and check it; `table` and `diagnostic` make sure that every mistake is shown with file,
 //! line, the line itself (secrets masked) and what to do.
 
 mod access;
 mod alerts;
 mod describe;
+mod describe_http;
 mod diagnostic;
 mod file;
 mod general;
 mod glob;
+mod http_settings;
 mod mask;
 mod nearest;
 mod secret_ref;
 pub mod settings;
 mod sink;
+mod sink_http;
+mod sink_presets;
 mod table;
 mod tenant;
 mod value;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::glob::Glob;
+pub use super::http_settings::{Http, Preset};
 use super::secret_ref::SecretRef;
 use crate::clock::Time;
 use crate::mimecast::feed::Endpoint;
@@ -273,7 +274,7 @@ impl Sink {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkKind {
     Syslog(Syslog),
-    Http(Http),
+    Http(Box<Http>),
     /// NDJSON envelopes, appended.
     File {
         path: PathBuf,
@@ -334,47 +335,6 @@ pub struct TlsFiles {
     pub server_name: Option<String>,
 }
 
-/// An HTTP endpoint that takes batches of events by POST.
-#[derive(Clone, PartialEq)]
-pub struct Http {
-    /// https unless loopback or `allow_insecure`; its query may be secret, print it only with [`shown`].
-    pub url: Url,
-    pub preset: Preset,
-    pub token: Option<SecretRef>,
-    /// Names in lower case, names and values fit for HTTP; values may be secret.
-    pub headers: Vec<(String, String)>,
-    pub gzip: bool,
-    pub batch_events: usize,
-    pub batch_bytes: usize,
-    pub batch_wait: Duration,
-    pub concurrency: usize,
-    pub timeout: Duration,
-    pub ca_file: Option<PathBuf>,
-}
-
-/// Shows no query and no header value.
-impl fmt::Debug for Http {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http")
-            .field("url", &shown(&self.url))
-            .field("preset", &self.preset)
-            .field("token", &self.token)
-            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
-            .field("gzip", &self.gzip)
-            .field("batch", &(self.batch_events, self.batch_bytes, self.batch_wait))
-            .field("concurrency", &self.concurrency)
-            .field("timeout", &self.timeout)
-            .field("ca_file", &self.ca_file)
-            .finish()
-    }
-}
-
-/// Whose documentation an HTTP sink follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    Ndjson,
-}
-
 /// What the bytes of one event look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatName {
@@ -412,6 +372,11 @@ impl FormatName {
     /// In words.
     pub fn words(self) -> &'static str {
         Self::ALL.iter().find(|(_, format, _)| *format == self).map_or("", |(_, _, words)| words)
+    }
+
+    /// It makes a JSON object of every event.
+    pub fn is_json(self) -> bool {
+        matches!(self, FormatName::Json | FormatName::Ecs | FormatName::Ocsf | FormatName::Gelf)
     }
 
     /// It carries Mimecast's own bytes in any case.

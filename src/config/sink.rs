@@ -1,23 +1,19 @@
 //! `[sinks.NAME]`: what may be written and what it means. The type is read first; then only the keys of that type
 //! are known, so that a mistake is shown where it stands.
 
-use std::time::Duration;
-
 use rustls::pki_types::ServerName;
 
 use super::diagnostic::Problem;
 use super::glob::Glob;
 use super::nearest::nearest;
 use super::settings::{
-    FormatName, Framing, Http, KnownFeed, Preset, Protocol, Sink, SinkKind, Syslog, TlsFiles, Transport,
+    FormatName, Framing, KnownFeed, Protocol, Sink, SinkKind, Syslog, TlsFiles, Transport,
 };
+use super::sink_http::{default_format, needs_json, read_http};
 use super::table::Table;
 use super::tenant::{Whose, name_fits, optional, read_globs};
-use super::value::{Value, is_loopback, quoted};
-use crate::limits::{
-    MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_BATCH_WAIT, MAX_CONCURRENCY, MAX_CONFIRM_EVERY, MAX_SINK_TIMEOUT,
-    MIN_BATCH_BYTES, MIN_SINK_TIMEOUT,
-};
+use super::value::{Value, quoted};
+use crate::limits::MAX_CONFIRM_EVERY;
 
 /// Syslog's facilities; the place in the list is the number.
 const FACILITIES: [&str; 24] = [
@@ -27,17 +23,6 @@ const FACILITIES: [&str; 24] = [
 ];
 const MAIL: u8 = 2;
 const CONFIRM_EVERY: u32 = 5000;
-/// Headers that the HTTP client writes itself, or that have a key of their own.
-const OWN_HEADERS: [&str; 8] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "te",
-    "transfer-encoding",
-];
 
 /// The name of syslog's facility of this number.
 pub(super) fn facility_name(number: u8) -> &'static str {
@@ -64,20 +49,19 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         return None;
     };
     let kind = kind.choice(&TYPES, &[])?;
-    let formats = FormatName::ALL.map(|(name, format, _)| (name, format));
-    let format = table.get("format").map_or(Some(FormatName::Json), |v| v.choice(&formats, &[]));
-    let original = read_original(&table, format);
     let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, Whose::Sink));
     let tenants = table.get("tenants").map_or(Some(Vec::new()), |v| read_tenants(&v, tenants));
     let (kind, a_kind) = match kind {
         Type::Syslog => (read_syslog(&table).map(SinkKind::Syslog), "a syslog sink"),
-        Type::Http => (read_http(&table).map(SinkKind::Http), "an http sink"),
+        Type::Http => (read_http(&table).map(|http| SinkKind::Http(Box::new(http))), "an http sink"),
         Type::File => {
             let path = table.require("path", "path = \"/var/log/mimecast/events.ndjson\"");
             (path.and_then(|v| v.path()).map(|path| SinkKind::File { path }), "a file sink")
         }
         Type::Stdout => (Some(SinkKind::Stdout), "a stdout sink"),
     };
+    let format = read_format(&table, kind.as_ref());
+    let original = read_original(&table, format);
     table.finish(a_kind);
     Some(Sink {
         name: name?,
@@ -87,6 +71,24 @@ pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> 
         feeds: feeds?,
         tenants: tenants?,
     })
+}
+
+/// The envelope, unless the destination wants something else; and what it can take.
+fn read_format(table: &Table<'_>, kind: Option<&SinkKind>) -> Option<FormatName> {
+    let formats = FormatName::ALL.map(|(name, format, _)| (name, format));
+    let preset = if let Some(SinkKind::Http(http)) = kind { Some(&http.preset) } else { None };
+    let default = preset.map_or(FormatName::Json, default_format);
+    let Some(value) = table.get("format") else { return Some(default) };
+    let format = value.choice(&formats, &[])?;
+    if let Some(preset) = preset.filter(|preset| needs_json(preset))
+        && !format.is_json()
+    {
+        let title = format!("`{}` cannot be sent this way", value.name);
+        let why = format!("{} {} no JSON objects", format.words(), "are");
+        value.refuse(title, why, format!("preset = \"{}\" takes json, ecs, ocsf, gelf", preset.as_str()));
+        return None;
+    }
+    Some(format)
 }
 
 /// `original = true`, which only formats that leave Mimecast's own bytes out have a use for.
@@ -201,7 +203,7 @@ fn read_facility(value: &Value<'_>) -> Option<u8> {
     value.choice(&named, &[])
 }
 
-fn read_tls(value: &Value<'_>) -> Option<TlsFiles> {
+pub(super) fn read_tls(value: &Value<'_>) -> Option<TlsFiles> {
     let table = value.table(format!("`{}`", value.name))?;
     let ca_file = optional(table.get("ca_file"), |v| v.path());
     let cert_file = optional(table.get("cert_file"), |v| v.path());
@@ -231,120 +233,4 @@ fn read_tls(value: &Value<'_>) -> Option<TlsFiles> {
         key_file: key_file?,
         server_name: server_name?,
     })
-}
-
-/// How many events and bytes go into one request.
-struct BatchLimits {
-    events: usize,
-    bytes: usize,
-    wait: Duration,
-}
-
-fn read_http(table: &Table<'_>) -> Option<Http> {
-    const PRESETS_TO_COME: [&str; 6] = ["json", "splunk-hec", "elasticsearch", "loki", "sentinel", "otlp"];
-    let preset = table.get("preset");
-    let preset =
-        preset.map_or(Some(Preset::Ndjson), |v| v.choice(&[("ndjson", Preset::Ndjson)], &PRESETS_TO_COME));
-    let insecure = table.get("allow_insecure").map_or(Some(false), |v| v.flag());
-    let url = table.require("url", "url = \"https://siem.example.com/ingest\"");
-    let url = url.and_then(|v| read_url(&v, insecure.unwrap_or(true)));
-    let token = optional(table.get("token"), |v| table.secret(v, &format!("token of {}", table.title)));
-    let headers = table.get("headers").map_or(Some(Vec::new()), |v| read_headers(&v));
-    let gzip =
-        table.get("compression").map_or(Some(false), |v| v.choice(&[("none", false), ("gzip", true)], &[]));
-    let batch = read_batch(table);
-    let concurrency = table.get("concurrency").map_or(Some(4), |v| count(&v, MAX_CONCURRENCY));
-    let timeout = table.get("timeout");
-    let timeout =
-        timeout.map_or(Some(Duration::from_secs(30)), |v| v.duration(MIN_SINK_TIMEOUT, MAX_SINK_TIMEOUT));
-    let ca_file = optional(table.get("ca_file"), |v| v.path());
-    let batch = batch?;
-    Some(Http {
-        url: url?,
-        preset: preset?,
-        token: token?,
-        headers: headers?,
-        gzip: gzip?,
-        batch_events: batch.events,
-        batch_bytes: batch.bytes,
-        batch_wait: batch.wait,
-        concurrency: concurrency?,
-        timeout: timeout?,
-        ca_file: ca_file?,
-    })
-}
-
-fn count(value: &Value<'_>, high: i64) -> Option<usize> {
-    value.integer(1, high).and_then(|n| usize::try_from(n).ok())
-}
-
-fn read_url(value: &Value<'_>, insecure: bool) -> Option<url::Url> {
-    let url = value.url(&["https", "http"], "https://siem.example.com/ingest")?;
-    let title = format!("`{}` cannot be used", value.name);
-    if url.scheme() != "https" && !is_loopback(&url) {
-        if !insecure {
-            let help = "write https://, or accept it with allow_insecure = true";
-            value.refuse(title, "would send mail data and the token unencrypted", help);
-            return None;
-        }
-        value.book.warn(&value.place(), "events go to this sink unencrypted (allow_insecure = true)");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        value.refuse(title, "holds a user or password", "remove it; use `token`");
-        return None;
-    }
-    Some(url)
-}
-
-pub(super) fn read_headers(value: &Value<'_>) -> Option<Vec<(String, String)>> {
-    value.hide_if_secret("headers");
-    let table = value.table(format!("`{}`", value.name))?;
-    let mut headers = Vec::new();
-    for header in table.all() {
-        header.book.mark_secret(header.place());
-        let refuse = |title: String, why: &str, help: &str| {
-            value.book.report(Problem::new(title).at(header.key_place(), why).help(help));
-        };
-        let name = header.name.to_ascii_lowercase();
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(token) {
-            let title = format!("{} is not the name of a header", quoted(&header.name));
-            refuse(title, "holds characters HTTP does not allow", "use letters, digits and `-`");
-            return None;
-        }
-        if OWN_HEADERS.contains(&name.as_str()) {
-            let help = if name == "authorization" { "use `token`" } else { "remove it" };
-            refuse(
-                format!("header {} cannot be set", quoted(&header.name)),
-                "written by the daemon itself",
-                help,
-            );
-            return None;
-        }
-        let text = header.text()?;
-        if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            let title = format!("the value of header {} cannot be sent", quoted(&header.name));
-            refuse(title, "holds line breaks or letters beyond ASCII", "use printable ASCII characters");
-            return None;
-        }
-        headers.push((name, text.to_owned()));
-    }
-    Some(headers)
-}
-
-fn read_batch(table: &Table<'_>) -> Option<BatchLimits> {
-    let mut limits = BatchLimits { events: 1000, bytes: 1 << 20, wait: Duration::from_secs(1) };
-    let Some(value) = table.get("batch") else { return Some(limits) };
-    let batch = value.table(format!("`{}`", value.name))?;
-    if let Some(events) = batch.get("events").and_then(|v| count(&v, MAX_BATCH_EVENTS)) {
-        limits.events = events;
-    }
-    if let Some(bytes) = batch.get("bytes").and_then(|v| v.size(MIN_BATCH_BYTES, MAX_BATCH_BYTES)) {
-        limits.bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
-    if let Some(wait) = batch.get("wait").and_then(|v| v.duration(Duration::ZERO, MAX_BATCH_WAIT)) {
-        limits.wait = wait;
-    }
-    batch.finish("a batch");
-    Some(limits)
 }

@@ -19,7 +19,8 @@ use crate::clock::Time;
 const MAX_QUOTED_CHARS: usize = 80;
 
 /// Keys whose values are secrets.
-const SECRET_KEYS: [&str; 6] = ["client_secret", "token", "app_key", "access_key", "secret_key", "headers"];
+const SECRET_KEYS: [&str; 7] =
+    ["client_secret", "password", "token", "app_key", "access_key", "secret_key", "headers"];
 
 #[derive(Clone)]
 pub(super) struct Value<'b> {

@@ -65,6 +65,7 @@ struct RunningSink {
 struct ReadySink {
     settings: config::Sink,
     sink: crate::sink::Sink,
+    packer: crate::sink::Packer,
 }
 
 struct ReadyTenant {
@@ -118,7 +119,10 @@ impl Fleet {
             self.sinks.iter().filter(kept_sinks).map(|s| s.settings.name.clone()).collect();
         let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
         let sinks = changed
-            .map(|sink| Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)? }))
+            .map(|sink| {
+                let packer = plan::packer(sink, &self.host)?;
+                Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)?, packer })
+            })
             .collect::<Result<Vec<_>, SetupError>>()?;
         let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
         self.overrides = overrides;
@@ -247,7 +251,7 @@ impl Fleet {
             let courier = Courier::new(
                 (ready.settings.name.clone(), ready.sink),
                 self.store.clone(),
-                (plan::encoder(&ready.settings, &self.host), plan::filter(&ready.settings)),
+                (ready.packer, plan::filter(&ready.settings)),
                 at,
                 (self.clock.clone(), Pace::new(MIN_POLL_INTERVAL, false, Overrides::default())),
                 wires,

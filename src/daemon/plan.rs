@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::destination;
 use crate::clock::Clock;
 use crate::config::settings::{
-    Credential, FormatName, Framing, Http, Protocol, SinkKind, Syslog, Transport, shown,
+    Credential, FormatName, Framing, Protocol, SinkKind, Syslog, Transport, shown,
 };
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
@@ -15,9 +16,8 @@ use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
 use crate::mimecast::feed::{Api, Ask};
 use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
-use crate::secret::Secret;
 use crate::setup_error::SetupError;
-use crate::sink::{HttpPlan, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
+use crate::sink::{Packer, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
 use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
@@ -83,18 +83,23 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
     Sink::new(match &settings.kind {
         SinkKind::File { path } => Plan::File { path: path.clone() },
         SinkKind::Stdout => Plan::Stdout,
-        SinkKind::Http(http) => Plan::Http(http_plan(http)?),
+        SinkKind::Http(http) => Plan::Http(destination::plan(http)?),
         SinkKind::Syslog(syslog) => syslog_plan(syslog),
     })
 }
 
-fn syslog_plan(syslog: &Syslog) -> Plan {
-    let tls = syslog.tls.as_ref().map(|tls| TlsFiles {
+/// The files of a TLS connection.
+pub fn tls_files(tls: &config::settings::TlsFiles) -> TlsFiles {
+    TlsFiles {
         ca_file: tls.ca_file.clone(),
         cert_file: tls.cert_file.clone(),
         key_file: tls.key_file.clone(),
         server_name: tls.server_name.clone(),
-    });
+    }
+}
+
+fn syslog_plan(syslog: &Syslog) -> Plan {
+    let tls = syslog.tls.as_ref().map(tls_files);
     match syslog.transport {
         Transport::Relp => Plan::Relp(RelpPlan { tls, ..RelpPlan::new(&syslog.host, syslog.port) }),
         Transport::Tcp | Transport::Tls => Plan::Syslog(SyslogPlan {
@@ -104,27 +109,20 @@ fn syslog_plan(syslog: &Syslog) -> Plan {
     }
 }
 
-fn http_plan(http: &Http) -> Result<HttpPlan, SetupError> {
-    Ok(HttpPlan {
-        headers: http
-            .headers
-            .iter()
-            .map(|(name, value)| (name.clone(), Secret::new(value.as_str())))
-            .collect(),
-        token: http.token.as_ref().map(config::SecretRef::read).transpose()?,
-        gzip: http.gzip,
-        batch_events: http.batch_events,
-        batch_bytes: http.batch_bytes,
-        batch_wait: http.batch_wait,
-        concurrency: http.concurrency,
-        timeout: http.timeout,
-        ca_file: http.ca_file.clone(),
-        ..HttpPlan::new(http.url.clone())
-    })
+/// What turns events into the sink's records.
+///
+/// # Errors
+/// A template that cannot be read.
+pub fn packer(settings: &config::Sink, host: &str) -> Result<Packer, SetupError> {
+    let preset = match &settings.kind {
+        SinkKind::Http(http) => Some(destination::preset(http)?),
+        SinkKind::Syslog(_) | SinkKind::File { .. } | SinkKind::Stdout => None,
+    };
+    Ok(Packer::new(encoder(settings, host), settings.format.is_json(), preset))
 }
 
-/// What turns events into the sink's bytes.
-pub fn encoder(settings: &config::Sink, host: &str) -> Encoder {
+/// What turns events into the format's bytes.
+fn encoder(settings: &config::Sink, host: &str) -> Encoder {
     let body = match settings.format {
         FormatName::Json => Body::Envelope,
         FormatName::Raw => Body::Raw,

@@ -12,9 +12,8 @@ use super::refusal::Delivery;
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
-use crate::format::Encoder;
 use crate::limits::{ACK_PROBE_EVERY, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
-use crate::sink::Sink;
+use crate::sink::{Packer, Sink};
 use crate::store::{DeadLetter, Position, Store, Tally};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
@@ -84,13 +83,13 @@ impl Courier {
     pub fn new(
         (name, sink): (String, Sink),
         store: Store,
-        (encoder, wants): (Encoder, Filter),
+        (packer, wants): (Packer, Filter),
         at: Position,
         (clock, pace): (Clock, Pace),
         wires: Wires,
     ) -> Self {
         Courier {
-            reader: Reader::new(store.clone(), wants, encoder, at),
+            reader: Reader::new(store.clone(), wants, packer, at),
             name,
             store,
             sink,
@@ -207,6 +206,11 @@ impl Courier {
         let (sink, before) = (&self.sink, self.refused_in_a_row);
         let results =
             join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
+        let moved =
+            |count, delivery: &mut Delivery| count + u32::from(std::mem::take(&mut delivery.progress));
+        if self.under_way.iter_mut().fold(0, moved) > 0 {
+            self.failures = self.failures.min(1); // a sink that takes some is busy, not down: no longer waits
+        }
         self.book_decided(start).await?;
         match results.into_iter().find_map(Result::err) {
             Some(fault) => Err(fault),

@@ -7,9 +7,8 @@ use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::format::Encoder;
 use crate::limits::FILTERED_CHUNKS_PER_LOAD;
-use crate::sink::Batch;
+use crate::sink::{Batch, Packer};
 use crate::store::{DeadLetter, Position, Store, StoredChunk, Tally};
 
 /// Which events a sink wants, by tenant and feed.
@@ -19,7 +18,7 @@ pub type Filter = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 pub struct Reader {
     store: Store,
     wants: Filter,
-    encoder: Encoder,
+    packer: Packer,
     at: Position,
     open: Option<Arc<StoredChunk>>,
     /// An empty batch whose memory is used again.
@@ -45,8 +44,8 @@ struct Origin {
 }
 
 impl Reader {
-    pub fn new(store: Store, wants: Filter, encoder: Encoder, at: Position) -> Self {
-        Reader { store, wants, encoder, at, open: None, spare: Batch::default() }
+    pub fn new(store: Store, wants: Filter, packer: Packer, at: Position) -> Self {
+        Reader { store, wants, packer, at, open: None, spare: Batch::default() }
     }
 
     /// Goes back to a position that was confirmed; free of cost when it stands there.
@@ -105,7 +104,7 @@ impl Reader {
         if (self.wants)(&chunk.key.tenant, chunk.key.feed) {
             while next < total && load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
                 if let Some(event) = event(chunk, next) {
-                    load.batch.push(event.id, |out| self.encoder.encode(&event, out));
+                    self.packer.pack(&event, &mut load.batch);
                 }
                 next += 1;
             }

@@ -20,26 +20,29 @@ use crate::telemetry::pulse;
 pub struct Delivery {
     pub load: Load,
     /// Parts without a verdict, last one first.
-    undecided: Vec<Range<usize>>,
+    undecided: Vec<Part>,
     /// Single events refused since the last acknowledgement, with their places: dead letters once the sink proves
     /// itself by taking another.
     suspects: Vec<(usize, DeadLetter)>,
     pub dead: Vec<DeadLetter>,
     /// The sink acknowledged something of this load.
     pub acknowledged: bool,
+    /// The same since this was last looked at.
+    pub progress: bool,
     /// How often single events were refused that may be taken another time (recovery row S15).
     refusals: BTreeMap<usize, u8>,
 }
 
 impl Delivery {
     pub fn new(load: Load) -> Self {
-        let all = 0..load.batch.len();
+        let all = Part::of(0..load.batch.len());
         Delivery {
             undecided: if all.is_empty() { Vec::new() } else { vec![all] },
             load,
             suspects: Vec::new(),
             dead: Vec::new(),
             acknowledged: false,
+            progress: false,
             refusals: BTreeMap::new(),
         }
     }
@@ -56,7 +59,7 @@ impl Delivery {
             let sent = if part.len() == self.load.batch.len() {
                 sink.send(&self.load.batch).await
             } else {
-                sink.send(&self.load.batch.slice(part.clone())).await
+                sink.send(&self.load.batch.pick(&part.0)).await
             };
             match sent {
                 Ok(Sent::Acknowledged(_) | Sent::Written) => self.taken(),
@@ -71,48 +74,73 @@ impl Delivery {
     }
 
     fn taken(&mut self) {
-        self.acknowledged = true;
+        (self.acknowledged, self.progress) = (true, true);
         self.dead.extend(self.suspects.drain(..).map(|(_, letter)| letter));
     }
 
-    /// Books what each event of a part got for an answer; the first fault that is about more than events is
-    /// returned when all of them have their place.
+    /// Books what each event of a part got for an answer, in the order of the events; the first fault that is about
+    /// more than events is returned when all of them have their place. What has to wait is sent as one part again.
     fn partly(
         &mut self,
-        part: Range<usize>,
+        part: Part,
         taken: u64,
-        rest: Vec<Undelivered>,
+        mut rest: Vec<Undelivered>,
         before: usize,
     ) -> Result<(), Fault> {
-        let missing: usize = rest.iter().map(|some| some.events.len()).sum();
+        rest.sort_by_key(Undelivered::first);
+        let missing: usize = rest.iter().map(Undelivered::len).sum();
         if taken as usize + missing != part.len() {
             let words = format!("{taken} of {} events answered for, {missing} refused", part.len());
             self.undecided.push(part);
             return Err(Fault::new(Origin::Sink, Kind::Interrupted, words));
         }
-        if taken > 0 {
-            self.taken();
-        }
-        let mut first = Ok(());
-        for Undelivered { events, fault } in rest.into_iter().rev() {
-            let events = part.start + events.start..part.start + events.end;
-            if let Err(fault) = self.refused(events, fault, before) {
-                first = Err(fault);
+        let (mut first, mut again, mut at) = (Ok(()), Part::default(), 0);
+        let halves = self.undecided.len();
+        for Undelivered { events, fault } in rest {
+            let (start, end) =
+                (events.first().map_or(at, |run| run.start), events.last().map_or(at, |run| run.end));
+            if taken > 0 && start > at {
+                self.taken();
             }
+            at = at.max(end);
+            let events = part.subs(events);
+            let Some(fault) = fault else {
+                again.add(events);
+                continue;
+            };
+            if !concerns_events(&fault) {
+                again.add(events);
+                first = first.and(Err(fault));
+            } else if let Err(fault) = self.refused(events, fault, before) {
+                first = first.and(Err(fault));
+            }
+        }
+        if taken > 0 && at < part.len() {
+            self.taken();
         }
         if let Err(fault) = &first
             && matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter)
         {
-            self.undecided.extend(self.suspects.drain(..).map(|(place, _)| place..place + 1));
+            self.undecided.extend(self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1)));
+        }
+        if let Some(found) = self.undecided.get_mut(halves..) {
+            found.reverse(); // the last one is sent first
+        }
+        if !again.is_empty() {
+            self.undecided.push(again);
         }
         first
     }
 
-    fn refused(&mut self, part: Range<usize>, fault: Fault, before: usize) -> Result<(), Fault> {
+    fn refused(&mut self, part: Part, fault: Fault, before: usize) -> Result<(), Fault> {
         match judge(&fault).verdict {
+            Verdict::DeadLetter if fault.kind == Kind::Partial => {
+                self.put_aside(&part, &fault);
+                return Ok(());
+            }
             Verdict::Bisect | Verdict::DeadLetter => {}
             Verdict::Insist { tries, .. } if part.len() == 1 => {
-                let refusals = self.refusals.entry(part.start).or_default();
+                let refusals = self.refusals.entry(part.first()).or_default();
                 *refusals += 1;
                 if *refusals < tries {
                     self.undecided.push(part);
@@ -125,20 +153,31 @@ impl Delivery {
             }
         }
         if part.len() > 1 {
-            let middle = part.start + part.len() / 2;
-            self.undecided.extend([middle..part.end, part.start..middle]);
+            let middle = part.len() / 2;
+            self.undecided.extend([part.sub(middle..part.len()), part.sub(0..middle)]);
             return Ok(());
         }
         let in_a_row = self.suspects.len() + 1 + if self.acknowledged { 0 } else { before };
         if in_a_row >= REFUSED_IN_A_ROW || self.mostly_refused() {
             // the sink is wrong, not the events: all that it refused is still to be delivered
-            let suspects = self.suspects.drain(..).map(|(place, _)| place..place + 1);
+            let suspects = self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1));
             self.undecided.push(part);
             self.undecided.extend(suspects);
             return Err(fault);
         }
-        self.suspect(part.start, &fault);
+        let letter = self.letter(part.first(), &fault);
+        self.suspects.extend(letter.map(|letter| (part.first(), letter)));
         Ok(())
+    }
+
+    /// The sink took a part of these, does not say which, and may not be asked again (recovery row S04): all of them
+    /// become dead letters, so that nothing is lost.
+    fn put_aside(&mut self, part: &Part, fault: &Fault) {
+        self.taken();
+        for place in part.0.iter().flat_map(Clone::clone) {
+            let letter = self.letter(place, fault);
+            self.dead.extend(letter);
+        }
     }
 
     /// More than half of a load refused one by one: nobody's events are that bad. What was taken for a dead letter
@@ -148,9 +187,9 @@ impl Delivery {
         refused >= REFUSED_IN_A_ROW && refused * 2 > self.load.batch.len()
     }
 
-    fn suspect(&mut self, place: usize, fault: &Fault) {
-        let Some((chunk, event)) = self.load.event(place) else { return };
-        let letter = DeadLetter {
+    fn letter(&self, place: usize, fault: &Fault) -> Option<DeadLetter> {
+        let (chunk, event) = self.load.event(place)?;
+        Some(DeadLetter {
             feed: chunk.key.clone(),
             id: event.id,
             record: event.raw.to_vec(),
@@ -158,7 +197,65 @@ impl Delivery {
             collected: chunk.collected,
             time: event.time.map(Time),
             kind: event.kind.to_owned(),
-        };
-        self.suspects.push((place, letter));
+        })
+    }
+}
+
+/// Whether a fault is about single events: those are judged one by one.
+fn concerns_events(fault: &Fault) -> bool {
+    matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter | Verdict::Insist { .. })
+}
+
+/// Places of a load, ascending.
+#[derive(Debug, Default)]
+struct Part(Vec<Range<usize>>);
+
+impl Part {
+    fn of(places: Range<usize>) -> Self {
+        Part(vec![places])
+    }
+    fn len(&self) -> usize {
+        self.0.iter().map(ExactSizeIterator::len).sum()
+    }
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Range::is_empty)
+    }
+    fn first(&self) -> usize {
+        self.0.first().map_or(0, |run| run.start)
+    }
+    fn add(&mut self, more: Part) {
+        self.0.extend(more.0);
+    }
+    fn subs(&self, which: Vec<Range<usize>>) -> Part {
+        Part(which.into_iter().flat_map(|run| self.sub(run).0).collect())
+    }
+    /// Those of `which` in this part's own numbering.
+    fn sub(&self, which: Range<usize>) -> Part {
+        let mut before = 0;
+        let runs = self.0.iter().map(|run| {
+            let at = |n: usize| run.start + n.saturating_sub(before).min(run.len());
+            let found = at(which.start)..at(which.end);
+            before += run.len();
+            found
+        });
+        Part(runs.filter(|run| !run.is_empty()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_part_has_the_places_of_the_load() {
+        let part = Part(vec![2..4, 7..8, 9..12]);
+        let all = [2, 3, 7, 9, 10, 11];
+        assert_eq!((part.len(), part.first()), (6, 2));
+        for from in 0..7 {
+            for to in from..7 {
+                let places: Vec<usize> = part.sub(from..to).0.into_iter().flatten().collect();
+                assert_eq!(places, all[from.min(6)..to.min(6)]);
+            }
+        }
     }
 }

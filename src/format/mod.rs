@@ -36,6 +36,8 @@ mod schema_tests;
 #[cfg(test)]
 mod wire_tests;
 
+pub use text::json_string;
+
 use crate::clock::Time;
 use crate::event::Event;
 

@@ -8,9 +8,8 @@ mod answer;
 mod batch;
 mod dial;
 mod file;
-mod http;
-#[cfg(test)]
-mod http_tests;
+pub mod http;
+mod pack;
 mod peer;
 mod plan;
 #[cfg(test)]
@@ -27,8 +26,9 @@ use std::time::Duration;
 
 pub use answer::{excerpt, wait_asked};
 pub use batch::Batch;
+pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};
-pub use plan::{HttpPlan, Plan, RelpPlan, SyslogPlan, TlsFiles};
+pub use plan::{Auth, HttpPlan, Keeper, Plan, RelpPlan, SyslogPlan, TlsFiles};
 
 pub use tls::client_config;
 
@@ -72,12 +72,31 @@ pub enum Sent {
     Partly(Receipt, Vec<Undelivered>),
 }
 
-/// Neighbouring events of a batch that the destination did not take, for one reason.
+/// Events of a batch that the destination did not take, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
-    /// Places in the batch.
-    pub events: std::ops::Range<usize>,
-    pub fault: Fault,
+    /// Places in the batch, ascending. Several runs: the destination judged them as one.
+    pub events: Vec<std::ops::Range<usize>>,
+    /// Why not; `None`: the destination has not looked at them, so that they are to be sent again at once.
+    pub fault: Option<Fault>,
+}
+
+impl Undelivered {
+    fn one(place: usize, fault: Fault) -> Self {
+        Undelivered { events: vec![std::ops::Range { start: place, end: place + 1 }], fault: Some(fault) }
+    }
+    /// How many events.
+    pub fn len(&self) -> usize {
+        self.events.iter().map(ExactSizeIterator::len).sum()
+    }
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The first place.
+    pub fn first(&self) -> usize {
+        self.events.first().map_or(0, |run| run.start)
+    }
 }
 
 /// How a sink wants its events.
@@ -97,6 +116,7 @@ pub struct Window {
 
 /// One destination.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each sink, made at start")]
 pub enum Sink {
     Syslog(syslog::Syslog),
     Relp(relp::Relp),
@@ -156,7 +176,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.probe().await,
             Sink::Relp(sink) => sink.probe().await,
-            Sink::Http(sink) => Ok(sink.probe()),
+            Sink::Http(sink) => sink.probe().await,
             Sink::File(sink) => sink.probe().await,
             Sink::Stdout(_) => Ok(stdout::LEVEL),
         }
@@ -167,7 +187,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.ack_level(),
             Sink::Relp(_) => relp::LEVEL,
-            Sink::Http(_) => http::LEVEL,
+            Sink::Http(sink) => sink.ack_level(),
             Sink::File(_) => file::LEVEL,
             Sink::Stdout(_) => stdout::LEVEL,
         }

@@ -1,15 +1,20 @@
 //! What a sink is made from: checked, complete, and independent of how the configuration spells it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+use super::http::{Lines, Preset};
 use crate::limits;
 use crate::secret::Secret;
+use crate::setup_error::SetupError;
 
 /// One destination.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each sink, made at start")]
 pub enum Plan {
     Syslog(SyslogPlan),
     Relp(RelpPlan),
@@ -89,15 +94,71 @@ pub struct TlsFiles {
     pub server_name: Option<String>,
 }
 
-/// An HTTP receiver of NDJSON.
+/// Where a secret is kept: asked anew after every refusal, for it may have been replaced.
+#[derive(Clone)]
+pub struct Keeper(Arc<dyn Fn() -> Result<Secret, SetupError> + Send + Sync>);
+
+impl Keeper {
+    /// `read` fetches the secret as it is now.
+    pub fn new(read: impl Fn() -> Result<Secret, SetupError> + Send + Sync + 'static) -> Self {
+        Keeper(Arc::new(read))
+    }
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// The place cannot be read; the text names it.
+    pub fn read(&self) -> Result<Secret, SetupError> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl From<Secret> for Keeper {
+    fn from(secret: Secret) -> Self {
+        Keeper::new(move || Ok(secret.clone()))
+    }
+}
+
+/// How a request shows who we are.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// The secret in a header, after a word such as `Bearer`.
+    Header { name: &'static str, scheme: &'static str, secret: Keeper },
+    /// The same in a header of the operator's choice, alone.
+    Named { name: String, secret: Keeper },
+    /// RFC 7617.
+    Basic { user: String, password: Keeper },
+    /// The last part of the path is the secret.
+    Path { secret: Keeper },
+    /// A token that Microsoft Entra hands out.
+    Entra(Entra),
+}
+
+/// An application that Microsoft Entra knows (OAuth 2.0 client credentials).
+#[derive(Clone, Debug)]
+pub struct Entra {
+    /// The token endpoint.
+    pub url: Url,
+    pub client_id: String,
+    pub secret: Keeper,
+    pub scope: String,
+}
+
+/// An HTTP receiver.
 #[derive(Clone, Debug)]
 pub struct HttpPlan {
     /// Whether plain `http` is allowed here is the configuration's decision.
     pub url: Url,
+    /// What the destination wants to see, and what its answers mean.
+    pub preset: Arc<dyn Preset>,
     /// Sent as they are, and treated as secrets.
     pub headers: Vec<(String, Secret)>,
-    /// `Authorization: Bearer …`
-    pub token: Option<Secret>,
+    pub auth: Vec<Auth>,
     pub gzip: bool,
     pub batch_events: usize,
     pub batch_bytes: usize,
@@ -106,17 +167,19 @@ pub struct HttpPlan {
     /// From the first byte sent to the last byte of the answer.
     pub timeout: Duration,
     pub connect_timeout: Duration,
-    /// The only authorities that are trusted; `None`: those of the operating system.
-    pub ca_file: Option<PathBuf>,
+    pub tls: TlsFiles,
+    /// A proxy, perhaps with user and password.
+    pub proxy: Option<Url>,
 }
 
 impl HttpPlan {
-    /// No authentication, no compression, contract §4's numbers.
+    /// NDJSON without authentication and compression, contract §4's numbers.
     pub fn new(url: Url) -> Self {
         HttpPlan {
             url,
+            preset: Arc::new(Lines::default()),
             headers: Vec::new(),
-            token: None,
+            auth: Vec::new(),
             gzip: false,
             batch_events: 1000,
             batch_bytes: 1 << 20,
@@ -124,7 +187,8 @@ impl HttpPlan {
             concurrency: 4,
             timeout: Duration::from_secs(30),
             connect_timeout: limits::CONNECT_TIMEOUT,
-            ca_file: None,
+            tls: TlsFiles::default(),
+            proxy: None,
         }
     }
 }

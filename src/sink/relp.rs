@@ -144,11 +144,10 @@ impl Relp {
                 (Answer::None, Some(fault)) => fault.clone(),
                 (Answer::None, None) => self.fault("have messages answered", &io::ErrorKind::TimedOut.into()),
             };
-            match rest.last_mut() {
-                Some(last) if last.events.end == at && last.fault == fault && fault.code.is_none() => {
-                    last.events.end += 1;
-                }
-                _ => rest.push(Undelivered { events: at..at + 1, fault }),
+            let neighbour = rest.last_mut().filter(|last| last.fault.as_ref() == Some(&fault));
+            match neighbour.and_then(|last| last.events.last_mut()) {
+                Some(run) if run.end == at && fault.code.is_none() => run.end += 1,
+                _ => rest.push(Undelivered::one(at, fault)),
             }
         }
         Ok(Sent::Partly(receipt, rest))

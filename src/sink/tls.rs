@@ -4,14 +4,80 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::plan::TlsFiles;
 use crate::setup_error::SetupError;
+
+/// For HTTP, whose client asks for the certificate of the URL's host: another name is asked for in its stead.
+pub fn http_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {
+    let mut config = client_config(files)?;
+    if let Some(name) = &files.server_name {
+        let name = ServerName::try_from(name.clone())
+            .map_err(|_| SetupError::config(format!("server_name {name:?} is no name of a host")))?;
+        let verifier = Arc::new(OtherName { name, verifier: verifier(files)? });
+        config.dangerous().set_certificate_verifier(verifier);
+    }
+    Ok(config)
+}
+
+/// Whom `ca_file`, or the operating system, trusts.
+fn verifier(files: &TlsFiles) -> Result<Arc<dyn ServerCertVerifier>, SetupError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unusable = |err: String| SetupError::config(format!("TLS cannot be set up: {err}"));
+    Ok(match &files.ca_file {
+        Some(path) => WebPkiServerVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
+            .build()
+            .map_err(|err| unusable(err.to_string()))?,
+        None => Arc::new(
+            rustls_platform_verifier::Verifier::new(provider).map_err(|err| unusable(err.to_string()))?,
+        ),
+    })
+}
+
+/// Verifies everything as usual, but for the name that the operator gave.
+#[derive(Debug)]
+struct OtherName {
+    name: ServerName<'static>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for OtherName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _asked_for: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp, now)
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
 
 /// Reads the files; nothing is read again later.
 pub fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {

@@ -31,29 +31,39 @@ pub struct Peer<'a> {
 pub async fn api(tenant: &Tenant) -> Vec<Row> {
     let name = tenant.name.as_str();
     if let Some(proxy) = &tenant.proxy {
-        let mut rows = url(name, proxy, None).await;
-        if let Some(row) = rows.first_mut() {
-            row.words = format!("proxy {}: {}", shown(proxy), row.words);
-        }
-        return rows;
+        return through(name, proxy).await;
     }
     url(name, &tenant.base_url, tenant.ca_file.as_deref()).await
 }
 
+/// A proxy; what lies behind it is not looked at.
+pub async fn through(scope: &str, proxy: &Url) -> Vec<Row> {
+    let mut rows = url(scope, proxy, None).await;
+    if let Some(row) = rows.first_mut() {
+        row.words = format!("proxy {}: {}", shown(proxy), row.words);
+    }
+    rows
+}
+
 /// Whoever answers at a URL.
 pub async fn url(scope: &str, url: &Url, ca_file: Option<&Path>) -> Vec<Row> {
+    with(scope, url, &TlsFiles { ca_file: ca_file.map(Path::to_owned), ..TlsFiles::default() }).await
+}
+
+/// The same with a client certificate or another name.
+pub async fn with(scope: &str, url: &Url, files: &TlsFiles) -> Vec<Row> {
     let Some(host) = url.host_str() else { return Vec::new() };
+    let host = host.trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
     let tls = if url.scheme() == "https" {
-        let files = TlsFiles { ca_file: ca_file.map(Path::to_owned), ..TlsFiles::default() };
-        match client_config(&files) {
-            Ok(config) => Some((Arc::new(config), host.trim_matches(['[', ']']))),
+        match client_config(files) {
+            Ok(config) => Some((Arc::new(config), files.server_name.as_deref().unwrap_or(host))),
             Err(error) => return vec![Row::unusable(scope, "tls", &error)],
         }
     } else {
         None
     };
-    peer(&Peer { scope, host: host.trim_matches(['[', ']']), port, tls }).await
+    peer(&Peer { scope, host, port, tls }).await
 }
 
 /// Name, connection, certificate.

@@ -7,12 +7,12 @@ use super::reach::{self, Peer};
 use super::{Outcome, Row};
 use crate::clock::Clock;
 use crate::config::Sink;
-use crate::config::settings::{COLLECTOR_FEED, SinkKind};
+use crate::config::settings::{COLLECTOR_FEED, Http, SinkKind};
 use crate::daemon::{host_name, plan};
 use crate::event::{Event, EventId, Severity};
 use crate::fault::Fault;
 use crate::setup_error::ExitCode;
-use crate::sink::{Batch, Sent, TlsFiles, client_config};
+use crate::sink::{Batch, Packer, Sent, Undelivered, client_config};
 
 /// Levels of acknowledgement (contract §8), from 0.
 const LEVELS: [&str; 6] = [
@@ -27,8 +27,9 @@ const LEVELS: [&str; 6] = [
 /// The way, the probe and, if wanted, one event.
 pub async fn check(sink: &Sink, send_test_event: bool) -> Vec<Row> {
     let scope = format!("sink:{}", sink.name);
-    let opened = match plan::sink(sink) {
-        Ok(opened) => opened,
+    let made = plan::sink(sink).and_then(|opened| Ok((opened, plan::packer(sink, &host_name())?)));
+    let (opened, mut packer) = match made {
+        Ok(made) => made,
         Err(error) => return vec![Row::unusable(&scope, "settings", &error)],
     };
     if let SinkKind::File { path } = &sink.kind
@@ -48,30 +49,31 @@ pub async fn check(sink: &Sink, send_test_event: bool) -> Vec<Row> {
         }
     }
     if send_test_event {
-        rows.push(match send(&opened, sink).await {
+        rows.push(match send(&opened, &mut packer).await {
             Ok(words) => Row::works(&scope, "test event", words),
             Err(fault) => Row::failed(&scope, "test event", &fault),
         });
-    } else if matches!(&sink.kind, SinkKind::Http(http) if http.token.is_some() || !http.headers.is_empty()) {
+    } else if matches!(&sink.kind, SinkKind::Http(http) if !shows_its_keys(http)) {
         let words = "not tried: only an event shows whether the token is taken";
         rows.push(Row::untried(&scope, "token", words).fix("`check --send-test-event`"));
     }
     rows
 }
 
+/// The probe has shown them, or there are none.
+fn shows_its_keys(http: &Http) -> bool {
+    http.preset.proves_keys() || (http.token.is_none() && http.login.is_none() && http.headers.is_empty())
+}
+
 async fn way(scope: &str, sink: &Sink) -> Vec<Row> {
     match &sink.kind {
-        SinkKind::Http(http) => reach::url(scope, &http.url, http.ca_file.as_deref()).await,
+        SinkKind::Http(http) => match &http.proxy {
+            Some(proxy) => reach::through(scope, proxy).await,
+            None => reach::with(scope, &http.url, &plan::tls_files(&http.tls)).await,
+        },
         SinkKind::Syslog(syslog) => {
             let name = syslog.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or(&syslog.host);
-            let config = syslog.tls.as_ref().map(|tls| {
-                client_config(&TlsFiles {
-                    ca_file: tls.ca_file.clone(),
-                    cert_file: tls.cert_file.clone(),
-                    key_file: tls.key_file.clone(),
-                    server_name: tls.server_name.clone(),
-                })
-            });
+            let config = syslog.tls.as_ref().map(|tls| client_config(&plan::tls_files(tls)));
             let tls = match config.transpose() {
                 Ok(config) => config.map(|config| (Arc::new(config), name)),
                 Err(error) => return vec![Row::unusable(scope, "tls", &error)],
@@ -99,7 +101,7 @@ fn acknowledged(scope: &str, level: u8) -> Row {
 }
 
 /// One event that says what it is, under the daemon's own feed.
-async fn send(opened: &crate::sink::Sink, sink: &Sink) -> Result<String, Fault> {
+async fn send(opened: &crate::sink::Sink, packer: &mut Packer) -> Result<String, Fault> {
     let now = Clock::System.now();
     let said = serde_json::json!({
         "type": "test", "time": now.rfc3339(),
@@ -119,15 +121,14 @@ async fn send(opened: &crate::sink::Sink, sink: &Sink) -> Result<String, Fault> 
         json: true,
         raw: raw.as_bytes(),
     };
-    let mut encoder = plan::encoder(sink, &host_name());
     let mut batch = Batch::default();
-    batch.push(id, |out| encoder.encode(&event, out));
+    packer.pack(&event, &mut batch);
     let receipt = match opened.send(&batch).await? {
         Sent::Acknowledged(receipt) => receipt,
         Sent::Written => opened.confirm().await?,
         Sent::Partly(receipt, undelivered) => match undelivered.into_iter().next() {
-            Some(refused) => return Err(refused.fault),
-            None => receipt,
+            Some(Undelivered { fault: Some(fault), .. }) => return Err(fault),
+            Some(_) | None => receipt,
         },
     };
     Ok(format!("event {id} of feed {COLLECTOR_FEED} sent and acknowledged at level {}", receipt.level()))

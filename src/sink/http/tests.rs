@@ -7,11 +7,14 @@ use std::time::Duration;
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::plan::HttpPlan;
-use super::receivers::*;
-use super::{Plan, Receipt, Sent, Sink};
+use super::Preset;
+use crate::event::{Event, EventId, Severity};
 use crate::fault::{Fault, Kind, Origin};
+use crate::format::{Body, Encoder, Shape, Wire};
 use crate::secret::Secret;
+use crate::sink::plan::{Auth, HttpPlan, TlsFiles};
+use crate::sink::receivers::*;
+use crate::sink::{Batch, Packer, Plan, Receipt, Sent, Sink};
 
 /// One request: its head, and its body by Content-Length.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
@@ -28,6 +31,67 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u
     Some((head, body))
 }
 
+pub fn bearer(token: &str) -> Vec<Auth> {
+    vec![Auth::Header { name: "authorization", scheme: "Bearer ", secret: Secret::new(token).into() }]
+}
+
+/// An event of the first minute of 2026.
+pub fn event() -> Event<'static> {
+    Event {
+        id: EventId([0xab; 16]),
+        tenant: "acme",
+        feed: "siem.receipt",
+        kind: "receipt",
+        time: Some(1_767_225_600_123),
+        collected: 1_767_225_660_000,
+        severity: Severity::Informational,
+        repaired: false,
+        json: true,
+        raw: br#"{"subject":"a \"b\" c","n":1}"#,
+    }
+}
+
+/// So many events with ids 0, 1, …, as a preset writes them with a format.
+pub fn packed(preset: &Arc<dyn Preset>, body: Body, count: usize) -> Batch {
+    let json = !matches!(body, Body::Raw | Body::Cef | Body::Leef1 | Body::Leef2);
+    let encoder = Encoder::new(&Shape { body, wire: Wire::Line });
+    let mut packer = Packer::new(encoder, json, Some(preset.clone()));
+    let mut batch = Batch::default();
+    for n in 0..count {
+        let feed = if n % 3 == 2 { "audit" } else { "siem.receipt" };
+        packer.pack(&Event { id: EventId([n as u8; 16]), feed, ..event() }, &mut batch);
+    }
+    batch
+}
+
+/// A receiver that answers the `n`th request as it is told, the last answer for all that follow; and a plan to
+/// reach it with this preset.
+pub async fn scripted(preset: Arc<dyn Preset>, answers: Vec<String>) -> (HttpPlan, Seen) {
+    let (answers, seen) = (Arc::new(answers), Seen::default());
+    let theirs = seen.clone();
+    let at = listen(move |_, mut stream| {
+        let (answers, seen) = (answers.clone(), theirs.clone());
+        async move {
+            while let Some(request) = request(&mut stream).await {
+                let n = seen.lock().unwrap().len();
+                seen.lock().unwrap().push(request);
+                let text = answers.get(n).or(answers.last()).unwrap();
+                if text.is_empty() {
+                    return; // no answer at all
+                }
+                stream.write_all(text.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let url = format!("http://{at}").parse().unwrap();
+    (HttpPlan { preset, timeout: Duration::from_secs(5), ..HttpPlan::new(url) }, seen)
+}
+
+pub async fn send(plan: &HttpPlan, batch: &Batch) -> Result<Sent, Fault> {
+    Sink::new(Plan::Http(plan.clone())).unwrap().send(batch).await
+}
+
 async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), text: &str, seen: &Seen) {
     while let Some(request) = request(stream).await {
         seen.lock().unwrap().push(request);
@@ -35,7 +99,7 @@ async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), text: &str, 
     }
 }
 
-type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+pub type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 /// A receiver with one answer for everything, and a plan to reach it.
 async fn receiver(text: impl Into<String>) -> (HttpPlan, Seen) {
@@ -50,7 +114,7 @@ async fn receiver(text: impl Into<String>) -> (HttpPlan, Seen) {
     (HttpPlan { timeout: Duration::from_secs(5), ..HttpPlan::new(url) }, seen)
 }
 
-fn reply(status: &str, headers: &str, body: &str) -> String {
+pub fn reply(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
@@ -65,7 +129,7 @@ async fn refused(plan: HttpPlan) -> Fault {
 async fn a_2xx_is_an_acknowledgement() {
     let (plan, seen) = receiver(reply("202 Accepted", "", "{\"errors\":false}")).await;
     let plan = HttpPlan {
-        token: Some(Secret::new("tok-1")),
+        auth: bearer("tok-1"),
         headers: vec![("X-Source".into(), Secret::new("gate way"))],
         ..plan
     };
@@ -111,12 +175,11 @@ async fn a_200_that_carries_a_failure_is_a_failure() {
 
 #[tokio::test]
 async fn every_other_status_is_a_fault_with_what_was_said() {
-    let token = Some(Secret::new("tok-123456"));
     for status in [301, 307, 400, 401, 404, 413, 429, 500, 503] {
         let body = "no:\r\ntok-123456 is bad\u{1b}[31m".to_owned() + &"x".repeat(100_000);
         let (plan, seen) =
             receiver(reply(&format!("{status} Word"), "location: http://127.0.0.1:1/?a=b\r\n", &body)).await;
-        let fault = refused(HttpPlan { token: token.clone(), ..plan }).await;
+        let fault = refused(HttpPlan { auth: bearer("tok-123456"), ..plan }).await;
         assert_eq!((fault.origin, fault.kind, fault.retry_after), (Origin::Sink, Kind::Status(status), None));
         assert!(fault.detail.contains("/in: no:  <secret> is bad [31mxxx"), "{fault}");
         assert!(fault.detail.chars().count() < 320, "{fault}");
@@ -186,7 +249,7 @@ async fn https_trusts_the_named_authority_only() {
     })
     .await;
     let plan = |pki: &Pki| HttpPlan {
-        ca_file: Some(pki.path("ca.pem")),
+        tls: TlsFiles { ca_file: Some(pki.path("ca.pem")), ..TlsFiles::default() },
         ..HttpPlan::new(format!("https://localhost:{}/in", at.port()).parse().unwrap())
     };
     let fault = refused(plan(&other)).await;
@@ -210,6 +273,54 @@ fn headers_that_cannot_be_sent_are_named_without_their_value() {
         let message = Sink::new(Plan::Http(plan)).unwrap_err().message;
         assert!(message.contains(name) && !message.contains(value), "{message}");
     }
-    let token = HttpPlan { token: Some(Secret::new("a\nb")), ..plan };
+    let token = HttpPlan { auth: bearer("a\nb"), ..plan };
     assert!(Sink::new(Plan::Http(token)).unwrap_err().message.contains("the token"));
+}
+
+#[tokio::test]
+async fn another_name_of_the_server_and_a_client_certificate() {
+    let pki = Pki::new();
+    let server = pki.server(true, &TLS13);
+    let at = listen(move |_, stream| {
+        let server = server.clone();
+        async move {
+            if let Some(mut stream) = server.accept(stream).await {
+                answer(&mut stream, &reply("204 No Content", "", ""), &Seen::default()).await;
+            }
+        }
+    })
+    .await;
+    let url = format!("https://127.0.0.1:{}/in", at.port()).parse().unwrap();
+    let plan = HttpPlan::new(url);
+    for (files, fails) in [
+        (TlsFiles { server_name: Some("localhost".into()), ..pki.files_with_client() }, None),
+        (
+            TlsFiles { server_name: Some("siem.example.com".into()), ..pki.files_with_client() },
+            Some(Kind::TlsVerify),
+        ),
+    ] {
+        let sent = send(&HttpPlan { tls: files, ..plan.clone() }, &batch(1, 9)).await;
+        assert_eq!(sent.as_ref().err().map(|fault| fault.kind), fails, "{sent:?}");
+    }
+    assert!(
+        send(&HttpPlan { tls: pki.files(), ..plan }, &batch(1, 9)).await.is_err(),
+        "no client certificate"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_is_read_after_a_refusal() {
+    let (plan, seen) = receiver(reply("401 Unauthorized", "", "")).await;
+    let count = Arc::new(Mutex::new(0));
+    let secret = super::super::Keeper::new(move || {
+        *count.lock().unwrap() += 1;
+        Ok(Secret::new(format!("key-{}", count.lock().unwrap())))
+    });
+    let auth = vec![Auth::Header { name: "authorization", scheme: "Bearer ", secret }];
+    let sink = Sink::new(Plan::Http(HttpPlan { auth, ..plan })).unwrap();
+    for _ in 0..2 {
+        assert_eq!(sink.send(&batch(1, 9)).await.unwrap_err().kind, Kind::Status(401));
+    }
+    let seen = seen.lock().unwrap();
+    assert!(seen[0].0.contains("bearer key-1") && seen[1].0.contains("bearer key-2"), "{seen:?}");
 }

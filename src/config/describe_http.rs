@@ -1,0 +1,87 @@
+//! What the daemon would do with an HTTP sink, in plain words.
+
+use bytesize::ByteSize;
+use humantime::format_duration;
+
+use super::describe::{Rows, of_tls};
+use super::settings::{Http, Preset, TlsFiles, shown};
+
+pub(super) fn of_http(http: &Http) -> Rows {
+    let gzip = if http.gzip { ", gzip" } else { "" };
+    let url = shown(&http.url).replace("%7B", "{").replace("%7D", "}");
+    let mut rows = vec![("http", format!("POST {url}, {}{gzip}", in_words(&http.preset)))];
+    rows.extend(of_preset(&http.preset));
+    rows.extend([
+        (
+            "batches",
+            format!(
+                "up to {} events or {}, after {} at the latest",
+                http.batch_events,
+                ByteSize(http.batch_bytes as u64),
+                format_duration(http.batch_wait)
+            ),
+        ),
+        (
+            "requests",
+            format!("up to {} at once, each within {}", http.concurrency, format_duration(http.timeout)),
+        ),
+    ]);
+    if let Some(token) = &http.token {
+        let header = http.token_header.as_ref().map(|name| format!(", in {name}")).unwrap_or_default();
+        rows.push(("token", format!("from {token}{header}")));
+    }
+    if let Some((user, password)) = &http.login {
+        rows.push(("user", format!("{user}, password from {password}")));
+    }
+    if !http.headers.is_empty() {
+        let names: Vec<&str> = http.headers.iter().map(|(name, _)| name.as_str()).collect();
+        rows.push(("headers", format!("{} (values not shown)", names.join(", "))));
+    }
+    if let Some(proxy) = &http.proxy {
+        rows.push(("proxy", shown(proxy)));
+    }
+    match &http.tls {
+        TlsFiles { ca_file: Some(file), cert_file: None, server_name: None, .. } => {
+            rows.push(("trusts", format!("the certificates in {}", file.display())));
+        }
+        tls if *tls != TlsFiles::default() => rows.push(("tls", of_tls(tls))),
+        _ => {}
+    }
+    rows
+}
+
+fn in_words(preset: &Preset) -> &'static str {
+    match preset {
+        Preset::Ndjson => "one event per line",
+        Preset::Json => "a JSON array",
+        Preset::Elasticsearch { .. } => "Elasticsearch's _bulk",
+        Preset::SplunkHec { raw: false, .. } => "Splunk HEC events",
+        Preset::SplunkHec { raw: true, .. } => "Splunk HEC raw",
+    }
+}
+
+fn of_preset(preset: &Preset) -> Rows {
+    match preset {
+        Preset::Ndjson | Preset::Json => Vec::new(),
+        Preset::Elasticsearch { index, pipeline } => {
+            let through =
+                pipeline.as_ref().map(|name| format!(", through pipeline {name}")).unwrap_or_default();
+            vec![
+                ("index", format!("{index}{through}")),
+                ("confirmed", "stored, each event by its own status; its id is the event's".to_owned()),
+            ]
+        }
+        Preset::SplunkHec { sourcetype, source, index, acknowledge, .. } => {
+            let index = index.clone().unwrap_or_else(|| "the token's own".to_owned());
+            let confirmed = match acknowledge {
+                None => "received: Splunk answers before it indexes".to_owned(),
+                Some(patience) => format!("indexed, within {}", format_duration(*patience)),
+            };
+            vec![
+                ("sourcetype", format!("{sourcetype}, source {source}")),
+                ("index", index),
+                ("confirmed", confirmed),
+            ]
+        }
+    }
+}

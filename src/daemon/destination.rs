@@ -1,0 +1,99 @@
+//! From the settings of an HTTP sink to its plan: the preset, and in which form the destination wants to see our keys.
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderValue;
+
+use super::host_name;
+use super::plan::tls_files;
+use crate::config::SecretRef;
+use crate::config::settings::{Http, Preset};
+use crate::secret::Secret;
+use crate::setup_error::SetupError;
+use crate::sink::http::{self, Array, Elasticsearch, Lines, SplunkHec, Template};
+use crate::sink::{Auth, HttpPlan, Keeper};
+
+/// Everything the sink needs; reads no secret.
+///
+/// # Errors
+/// A template that cannot be read.
+pub fn plan(http: &Http) -> Result<HttpPlan, SetupError> {
+    let headers = http.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str())));
+    Ok(HttpPlan {
+        preset: preset(http)?,
+        headers: headers.collect(),
+        auth: auth(http),
+        gzip: http.gzip,
+        batch_events: http.batch_events,
+        batch_bytes: http.batch_bytes,
+        batch_wait: http.batch_wait,
+        concurrency: http.concurrency,
+        timeout: http.timeout,
+        tls: tls_files(&http.tls),
+        proxy: http.proxy.clone(),
+        ..HttpPlan::new(http.url.clone())
+    })
+}
+
+fn auth(http: &Http) -> Vec<Auth> {
+    let (name, scheme) = match &http.preset {
+        Preset::SplunkHec { .. } => ("authorization", "Splunk "),
+        Preset::Elasticsearch { .. } => ("authorization", "ApiKey "),
+        Preset::Ndjson | Preset::Json => ("authorization", "Bearer "),
+    };
+    let token = http.token.as_ref().map(|token| match &http.token_header {
+        Some(name) => Auth::Named { name: name.clone(), secret: keeper(token) },
+        None => Auth::Header { name, scheme, secret: keeper(token) },
+    });
+    let login = http
+        .login
+        .as_ref()
+        .map(|(user, password)| Auth::Basic { user: user.clone(), password: keeper(password) });
+    token.into_iter().chain(login).collect()
+}
+
+fn keeper(secret: &SecretRef) -> Keeper {
+    let secret = secret.clone();
+    Keeper::new(move || secret.read())
+}
+
+/// What the destination wants to see.
+///
+/// # Errors
+/// A template that cannot be read.
+pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
+    Ok(match &http.preset {
+        Preset::Ndjson => Arc::new(Lines::new(way(http)?)),
+        Preset::Json => Arc::new(Array::new(way(http)?)),
+        Preset::Elasticsearch { index, pipeline } => {
+            Arc::new(Elasticsearch::new(template(index)?, pipeline.clone()))
+        }
+        Preset::SplunkHec { raw, sourcetype, source, index, acknowledge } => Arc::new(SplunkHec {
+            raw: *raw,
+            sourcetype: template(sourcetype)?,
+            source: template(source)?,
+            host: host_name(),
+            index: index.as_deref().map(template).transpose()?,
+            acknowledge: *acknowledge,
+            channel: channel()?,
+        }),
+    })
+}
+
+/// The whole URL as a template, if it has places. The URL's own form writes braces of a path as `%7B` and `%7D`.
+fn way(http: &Http) -> Result<Option<Template>, SetupError> {
+    let text = http.url.as_str().replace("%7B", "{").replace("%7D", "}");
+    if text.contains('{') { template(&text).map(Some) } else { Ok(None) }
+}
+
+fn template(text: &str) -> Result<Template, SetupError> {
+    Template::new(text).map_err(|wrong| {
+        SetupError::config(format!("{wrong} is no place; the places are {}", http::TEMPLATE_NAMES))
+    })
+}
+
+/// Splunk tells senders apart by a GUID of their own choice.
+fn channel() -> Result<HeaderValue, SetupError> {
+    let guid = uuid::Uuid::new_v4().to_string();
+    HeaderValue::from_str(&guid).map_err(|_| SetupError::config(format!("{guid} is no channel")))
+}

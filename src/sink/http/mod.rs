@@ -1,0 +1,378 @@
+//! HTTP destinations: one POST a batch, and the whole answer is read before it is believed. What a destination wants
+//! and says is its preset's; this is the client all of them share. Redirects are not followed, for a token must not
+//! travel to where an answer points, and proxies of the environment are not used.
+
+mod elasticsearch;
+mod entra;
+mod keys;
+mod lines;
+mod preset;
+#[cfg(test)]
+mod preset_tests;
+mod splunk_hec;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER,
+};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+
+pub use elasticsearch::Elasticsearch;
+pub use lines::{Array, Lines};
+pub use preset::Preset;
+pub use splunk_hec::SplunkHec;
+pub use template::{NAMES as TEMPLATE_NAMES, Template};
+
+use super::batch::Group;
+use super::plan::HttpPlan;
+use super::{Batch, Receipt, Sent, Undelivered, Window, answer, peer, tls};
+use crate::fault::{Code, Fault, Kind, Origin};
+use crate::limits;
+use crate::setup_error::SetupError;
+use keys::Keys;
+use preset::{Item, Judged, Question};
+
+/// One receiver.
+#[derive(Debug)]
+pub struct Http {
+    plan: HttpPlan,
+    client: Client,
+    keys: Keys,
+    /// The URL without query and user, for people.
+    peer: String,
+    /// Bytes of a batch that the receiver takes, as far as it has refused larger ones.
+    room: AtomicUsize,
+}
+
+impl Http {
+    /// Reads certificates and secrets; nothing is sent.
+    ///
+    /// # Errors
+    /// One that cannot be used; the text names it.
+    pub fn new(plan: HttpPlan) -> Result<Self, SetupError> {
+        let mut config = tls::http_config(&plan.tls)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let unusable = |err| SetupError::config(format!("the HTTP client cannot be set up: {}", chain(&err)));
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(config)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(plan.connect_timeout);
+        if let Some(proxy) = &plan.proxy {
+            client = client.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?);
+        }
+        let peer = shown(&plan.url);
+        let keys = Keys::new(&plan.headers, &plan.auth, &peer)?;
+        let client = client.build().map_err(unusable)?;
+        Ok(Http { keys, peer, client, room: AtomicUsize::new(usize::MAX), plan })
+    }
+
+    /// As configured, within what the destination takes; every answer acknowledges its own batch, so nothing is left
+    /// to confirm.
+    pub fn window(&self) -> Window {
+        let caps = self.plan.preset.caps();
+        // the last event of a batch may reach beyond; what is too much for one request is sent in two
+        let bytes = caps.bytes.saturating_sub(caps.bytes.min(limits::HTTP_REQUEST_SLACK_BYTES));
+        Window {
+            max_events: self.plan.batch_events.min(caps.events),
+            max_bytes: self.plan.batch_bytes.min(bytes).min(self.room.load(Ordering::Relaxed)),
+            wait: self.plan.batch_wait,
+            concurrency: self.plan.concurrency,
+            confirm_every: 0,
+        }
+    }
+
+    /// What an acknowledgement of this destination is worth.
+    pub fn ack_level(&self) -> u8 {
+        self.plan.preset.level()
+    }
+
+    /// Sends one batch, in one request for each way and size that the destination takes. A request that fails as a
+    /// whole ends it: what was not sent is told apart from what was refused.
+    ///
+    /// # Errors
+    /// The only request failed: no answer in time, a status other than success, or a body that reports a failure.
+    pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
+        let (requests, mut rest) = self.requests(batch);
+        let alone = requests.len() == 1 && rest.is_empty();
+        let mut failed = false;
+        for request in requests {
+            if failed {
+                rest.push(Undelivered { events: request.events, fault: None });
+                continue;
+            }
+            match self.exchange(batch, &request).await {
+                Ok(items) => rest.extend(items),
+                Err(fault) if alone => return Err(fault),
+                Err(fault) => {
+                    failed = true;
+                    rest.push(Undelivered { events: request.events, fault: Some(fault) });
+                }
+            }
+        }
+        let missing: usize = rest.iter().map(Undelivered::len).sum();
+        let receipt = Receipt::new(batch.len().saturating_sub(missing) as u64, self.ack_level());
+        Ok(if rest.is_empty() { Sent::Acknowledged(receipt) } else { Sent::Partly(receipt, rest) })
+    }
+
+    /// Asks what is harmless to ask: for a token, or with an empty batch where the destination says how it answers
+    /// that. Returns the level of an acknowledgement.
+    ///
+    /// # Errors
+    /// Whatever would stop a batch too.
+    pub async fn probe(&self) -> Result<u8, Fault> {
+        self.keys.renew(&self.client).await?;
+        if let Some(harmless) = self.plan.preset.harmless() {
+            let group = Group { route: "", events: Vec::new() };
+            let answer = self.post(&group, harmless.body, self.plan.gzip).await?;
+            if !(harmless.lets_in)(&answer) {
+                return Err(match self.plan.preset.judge(&answer, 0) {
+                    Judged::Refused(kind, code) => self.refused(kind, code, &answer),
+                    _ => return Ok(self.ack_level()),
+                });
+            }
+        }
+        Ok(self.ack_level())
+    }
+
+    /// The batch by ways, each cut to what the destination takes at once; events it never takes are told apart.
+    fn requests<'a>(&self, batch: &'a Batch) -> (Vec<Group<'a>>, Vec<Undelivered>) {
+        let caps = self.plan.preset.caps();
+        let (mut requests, mut never): (Vec<Group<'a>>, Vec<Undelivered>) = (Vec::new(), Vec::new());
+        for group in batch.groups() {
+            if batch.size(&group.events) <= caps.bytes.min(caps.event_bytes) {
+                requests.push(group);
+                continue;
+            }
+            let mut open = (Vec::new(), 0);
+            for place in group.events.iter().flat_map(Clone::clone) {
+                let bytes = batch.record(place).map_or(0, <[u8]>::len);
+                if bytes > caps.event_bytes {
+                    let words = format!(
+                        "{}: takes events of {} bytes, this has {bytes}",
+                        self.peer, caps.event_bytes
+                    );
+                    never
+                        .push(Undelivered::one(place, Fault::new(Origin::Sink, Kind::RecordTooLarge, words)));
+                    continue;
+                }
+                if open.1 + bytes > caps.bytes {
+                    requests.push(Group { route: group.route, events: std::mem::take(&mut open.0) });
+                    open.1 = 0;
+                }
+                add(&mut open.0, place);
+                open.1 += bytes;
+            }
+            if !open.0.is_empty() {
+                requests.push(Group { route: group.route, events: open.0 });
+            }
+        }
+        (requests, never)
+    }
+
+    /// One request and what its answer says; the events that were not taken, as places of the batch.
+    async fn exchange(&self, batch: &Batch, request: &Group<'_>) -> Result<Vec<Undelivered>, Fault> {
+        let preset = &self.plan.preset;
+        let events = request.events.iter().map(ExactSizeIterator::len).sum();
+        let body = preset.body(batch, request);
+        let size = body.len();
+        let answer = self.post(request, body, self.plan.gzip).await?;
+        if answer.status == StatusCode::PAYLOAD_TOO_LARGE && events > 1 {
+            let half = (size / 2).max(limits::LEAST_HTTP_ROOM_BYTES);
+            self.room.fetch_min(half, Ordering::Relaxed);
+        }
+        match preset.judge(&answer, events) {
+            Judged::Taken => Ok(Vec::new()),
+            Judged::Refused(kind, code) => Err(self.refused(kind, code, &answer)),
+            Judged::Items(items) => {
+                Ok(items.into_iter().map(|item| self.undelivered(item, request, &answer)).collect())
+            }
+            Judged::Later(number) => match preset.question(&self.plan.url, number) {
+                Some(question) => self.confirmed(&question, number).await.map(|()| Vec::new()),
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// Asks until the destination confirms, or patience ends.
+    async fn confirmed(&self, question: &Question, number: u64) -> Result<(), Fault> {
+        let ends = tokio::time::Instant::now() + question.patience;
+        let mut pause = limits::LATER_ACK_FIRST;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(limits::LATER_ACK_EVERY);
+            let request = self.client.post(question.url.clone()).header(CONTENT_TYPE, "application/json");
+            let answer = self.authorized(request, "").await?.body(question.body.clone());
+            let answer = self.answer(answer).await?;
+            if !answer.status.is_success() {
+                return Err(match self.plan.preset.judge(&answer, 0) {
+                    Judged::Refused(kind, code) => self.refused(kind, code, &answer),
+                    _ => self.refused(Kind::Malformed, None, &answer),
+                });
+            }
+            if (question.confirms)(&answer.body, number) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= ends {
+                let words = format!("{}: not confirmed within {:?}", self.peer, question.patience);
+                let code = Code::new("hec_ack_timeout");
+                return Err(Fault { code, ..Fault::new(Origin::Sink, Kind::Timeout, words) });
+            }
+        }
+    }
+
+    async fn post(&self, group: &Group<'_>, mut body: Vec<u8>, gzip: bool) -> Result<Answer, Fault> {
+        let preset = &self.plan.preset;
+        let url = self.keys.url(preset.url(&self.plan.url, group.route));
+        let mut request = self.client.post(url).header(CONTENT_TYPE, preset.content_type());
+        if body.is_empty() {
+            request = request.header(CONTENT_LENGTH, "0"); // servers want to be told
+        } else if gzip {
+            body = compressed(body).await?;
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        let answer = self.answer(self.authorized(request, group.route).await?.body(body)).await?;
+        if !answer.status.is_success() {
+            self.keys.doubt();
+        }
+        Ok(answer)
+    }
+
+    async fn authorized(&self, request: RequestBuilder, route: &str) -> Result<RequestBuilder, Fault> {
+        let mut headers = self.keys.headers(&self.client).await?;
+        self.plan.preset.headers(route, &mut headers);
+        Ok(request.headers(headers).timeout(self.plan.timeout))
+    }
+
+    /// Sends once and reads the answer to its end, or to the bound of what anybody needs of it.
+    async fn answer(&self, request: RequestBuilder) -> Result<Answer, Fault> {
+        let mut response = request.send().await.map_err(|err| self.unanswered(err))?;
+        let bound = if response.status().is_success() {
+            limits::MAX_SINK_ANSWER_BYTES
+        } else {
+            limits::MAX_ERROR_BODY_BYTES
+        };
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|err| self.unanswered(err))? {
+            let room = bound - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() >= room {
+                break; // the rest is dropped with the connection
+            }
+        }
+        Ok(Answer::new(&response, body))
+    }
+
+    fn refused(&self, kind: Kind, code: Option<Code>, answer: &Answer) -> Fault {
+        let secrets = self.keys.secrets();
+        let said = answer::excerpt(&answer.body, &secrets);
+        let mut detail = format!("{}: {}", self.peer, if said.is_empty() { "no explanation" } else { &said });
+        if let Some(location) = &answer.location {
+            detail.push_str(&format!("; it points to {}", answer::excerpt(location.as_bytes(), &secrets)));
+        }
+        Fault { code, retry_after: answer.wait, ..Fault::new(Origin::Sink, kind, detail) }
+    }
+
+    fn undelivered(&self, item: Item, request: &Group<'_>, answer: &Answer) -> Undelivered {
+        let fault = item.why.map(|why| {
+            let said = answer::excerpt(why.said.as_bytes(), &self.keys.secrets());
+            let detail = format!("{}: {said}", self.peer);
+            Fault { code: why.code, retry_after: answer.wait, ..Fault::new(Origin::Sink, why.kind, detail) }
+        });
+        let mut events = Vec::new();
+        let places = request.events.iter().flat_map(Clone::clone);
+        places.skip(item.events.start).take(item.events.len()).for_each(|place| add(&mut events, place));
+        Undelivered { events, fault }
+    }
+
+    fn unanswered(&self, err: reqwest::Error) -> Fault {
+        unanswered(&err, &self.peer, self.plan.timeout)
+    }
+}
+
+/// Adds a place behind the last one.
+fn add(places: &mut Vec<std::ops::Range<usize>>, place: usize) {
+    match places.last_mut() {
+        Some(last) if last.end == place => last.end += 1,
+        _ => places.push(std::ops::Range { start: place, end: place + 1 }),
+    }
+}
+
+fn unanswered(err: &reqwest::Error, peer: &str, timeout: Duration) -> Fault {
+    let (kind, why) = match peer::tls_error(err) {
+        Some(tls) => (peer::tls_kind(tls), peer::tls_text(tls)),
+        None if err.is_dns() => (Kind::Dns, "the name does not resolve".to_owned()),
+        None if err.is_connect() => (Kind::Connect, chain(err)),
+        None if err.is_timeout() => (Kind::Timeout, format!("no whole answer within {timeout:?}")),
+        None => (Kind::Interrupted, chain(err)),
+    };
+    Fault::new(Origin::Sink, kind, format!("{peer}: {why}"))
+}
+
+/// What of an answer matters.
+#[derive(Debug)]
+pub struct Answer {
+    pub(super) status: StatusCode,
+    /// How long we are asked to wait.
+    wait: Option<Duration>,
+    location: Option<String>,
+    /// Up to its bound.
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    fn new(response: &Response, body: Vec<u8>) -> Self {
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        Answer {
+            status: response.status(),
+            wait: answer::wait_asked(header(RETRY_AFTER), header(DATE)),
+            location: header(LOCATION)
+                .filter(|_| response.status().is_redirection())
+                .map(answer::without_queries),
+            body,
+        }
+    }
+}
+
+/// A URL for people: without user, query and fragment, places of a template in their braces.
+fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // A URL that cannot hold a user has none to hide.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.to_string().replace("%7B", "{").replace("%7D", "}")
+}
+
+async fn compressed(body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    let work = tokio::task::spawn_blocking(move || {
+        // Level 1: a quarter of level 6's time for a tenth more bytes.
+        let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(1));
+        gzip.write_all(&body)?;
+        gzip.finish()
+    });
+    let failed = |why: String| {
+        Fault::new(Origin::Local, Kind::Interrupted, format!("failed to compress a batch: {why}"))
+    };
+    work.await.map_err(|err| failed(err.to_string()))?.map_err(|err| failed(err.to_string()))
+}
+
+/// An error and its causes, without the URL, whose query may be a secret.
+fn chain(err: &reqwest::Error) -> String {
+    let mut text =
+        if err.is_connect() { "failed to connect".to_owned() } else { "the exchange broke off".to_owned() };
+    let mut cause = std::error::Error::source(err);
+    while let Some(err) = cause {
+        text.push_str(&format!(": {err}"));
+        cause = err.source();
+    }
+    text
+}

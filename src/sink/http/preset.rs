@@ -1,0 +1,170 @@
+//! What a destination's documentation says, as far as it concerns us: how a batch is written, how large it may be,
+//! and what an answer means. One file per preset; the [client](super::Http) does the rest.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use url::Url;
+
+use super::Answer;
+use crate::event::Event;
+use crate::fault::{Code, Kind};
+use crate::sink::answer::contradiction;
+use crate::sink::batch::{Batch, Group};
+use crate::sink::pack::Record;
+
+/// The program that received the events answered for them.
+pub const ANSWERED: u8 = 4;
+/// The destination says that they are stored.
+pub const STORED: u8 = 5;
+
+/// One kind of HTTP destination. Writes, reads and decides nothing: what a refusal means is the recovery table's.
+pub trait Preset: Debug + Send + Sync {
+    /// Names the way this event goes, if not all events go the same one: they are sent in requests of their own.
+    fn route(&self, _event: &Event<'_>, _out: &mut String) -> bool {
+        false
+    }
+    /// Appends the event as it stands in a request's body.
+    fn write(&self, event: &Event<'_>, record: &mut Record, out: &mut Vec<u8>) {
+        record.line(event, out);
+    }
+    /// The body's media type.
+    fn content_type(&self) -> &'static str;
+    /// The whole body of one request.
+    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
+        joined(batch, &group.events, b"")
+    }
+    /// Where this request goes.
+    fn url(&self, base: &Url, _route: &str) -> Url {
+        base.clone()
+    }
+    /// Headers of its own.
+    fn headers(&self, _route: &str, _headers: &mut HeaderMap) {}
+    /// What the destination takes at once.
+    fn caps(&self) -> Caps {
+        Caps::default()
+    }
+    /// What an answer says about a request of so many events.
+    fn judge(&self, answer: &Answer, _events: usize) -> Judged {
+        by_status(answer)
+    }
+    /// What an acknowledgement is worth (contract §8).
+    fn level(&self) -> u8 {
+        ANSWERED
+    }
+    /// A request that changes nothing and shows whether a batch would be let in.
+    fn harmless(&self) -> Option<Harmless> {
+        None
+    }
+    /// How to ask later for what [`Judged::Later`] promised.
+    fn question(&self, _base: &Url, _receipt: u64) -> Option<Question> {
+        None
+    }
+}
+
+/// Limits of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    pub events: usize,
+    /// The whole body before compression, bytes.
+    pub bytes: usize,
+    /// One event, bytes.
+    pub event_bytes: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Caps { events: usize::MAX, bytes: usize::MAX, event_bytes: usize::MAX }
+    }
+}
+
+/// What became of the events of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judged {
+    Taken,
+    /// Taken, but not stored yet; to be asked for under this number.
+    Later(u64),
+    /// All taken but these.
+    Items(Vec<Item>),
+    /// None taken.
+    Refused(Kind, Option<Code>),
+}
+
+/// Events of a request with one verdict: places in it, in the order they were sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Item {
+    pub events: Range<usize>,
+    /// `None`: not looked at, to be sent again at once.
+    pub why: Option<Refusal>,
+}
+
+/// Why an event was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: Kind,
+    pub code: Option<Code>,
+    /// The destination's words.
+    pub said: String,
+}
+
+/// A request that changes nothing.
+pub struct Harmless {
+    pub body: Vec<u8>,
+    /// Whether this answer says that a batch would have been let in.
+    pub lets_in: fn(&Answer) -> bool,
+}
+
+/// A question after an acknowledgement that comes later.
+pub struct Question {
+    pub url: Url,
+    pub body: Vec<u8>,
+    /// Whether the answer confirms this number.
+    pub confirms: fn(&[u8], u64) -> bool,
+    /// How long to go on asking.
+    pub patience: std::time::Duration,
+}
+
+/// By status alone: 2xx, if its body does not contradict.
+pub fn by_status(answer: &Answer) -> Judged {
+    if !answer.status.is_success() {
+        return Judged::Refused(Kind::Status(answer.status.as_u16()), None);
+    }
+    contradiction(&answer.body).map_or(Judged::Taken, |kind| Judged::Refused(kind, None))
+}
+
+/// An empty batch that was refused for being empty has passed every check of who sent it.
+pub fn only_the_emptiness(answer: &Answer) -> bool {
+    answer.status.is_success()
+        || [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&answer.status)
+}
+
+/// The records of these events one after another, after `start`.
+pub fn joined(batch: &Batch, events: &[Range<usize>], start: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(start.len() + batch.size(events) + 16);
+    body.extend_from_slice(start);
+    events.iter().for_each(|run| body.extend_from_slice(batch.wire(run)));
+    body
+}
+
+/// A JSON array of records that begin with a comma each.
+pub fn array(batch: &Batch, events: &[Range<usize>]) -> Vec<u8> {
+    let mut body = joined(batch, events, b"");
+    match body.first_mut() {
+        Some(comma) => *comma = b'[',
+        None => body.push(b'['),
+    }
+    body.push(b']');
+    body
+}
+
+/// A base URL with this path behind its own, unless it ends in it already.
+pub fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let own = base.path().trim_end_matches('/');
+    if !own.ends_with(path) {
+        url.set_path(&format!("{own}{path}"));
+    }
+    url
+}
