@@ -10,6 +10,7 @@ mod history;
 mod loss;
 pub mod plan;
 pub mod positions;
+pub mod repair;
 pub mod requests;
 mod shadow;
 mod tellers;

@@ -231,6 +231,16 @@ pub const VACUUM_STEPS: usize = 256;
 pub const VACUUM_KEEP_PAGES: i64 = 1_024;
 /// Rows a listing of quarantine, gaps or dead letters returns at most.
 pub const MAX_LISTED_ROWS: u32 = 1_000;
+/// Rows `list` prints unless told otherwise: two screens.
+pub const LISTED_USUALLY: u32 = 50;
+/// Bytes of one event or item that `show` prints for people; `--raw` gives all.
+pub const SHOWN_BYTES: usize = 8 << 10;
+/// How often a verb that waits for the daemon looks how far it has come.
+pub const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// Looks before it shows that: two seconds.
+pub const FOLLOW_SILENT: u32 = 8;
+/// Looks in a row without any progress before it stops waiting: 40 s, longer than one request to a sink takes.
+pub const FOLLOW_PATIENCE: u32 = 160;
 /// Feed names one process learns from a database; the catalogue has about thirty.
 pub const MAX_FEED_NAMES: usize = 256;
 /// How long a read file is remembered: longer than Mimecast lists it, so that no listing shows a forgotten one.
@@ -244,6 +254,8 @@ pub const FILES_PER_SWEEP: usize = 5_000;
 pub const QUICK_CHECK_TIME: Duration = Duration::from_secs(20);
 /// Steps of SQLite between two looks at that time, some milliseconds.
 pub const QUICK_CHECK_STEPS: i32 = 100_000;
+/// How long a replay that has ended is remembered: somebody may look next month at what was sent when.
+pub const REPLAYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 
@@ -308,6 +320,8 @@ pub const MAX_ENTRA_TOKEN_SECONDS: u64 = 86_400;
 /// One exchange with Entra's token endpoint.
 pub const ENTRA_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Dead letters sent once more at a time: they are read and booked one by one.
+pub const LETTERS_AT_ONCE: u32 = 500;
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
@@ -363,8 +377,8 @@ pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
 pub const SHADOW_EVERY: Duration = Duration::from_secs(300);
 /// The file of positions; 300 bytes a feed.
 pub const MAX_SHADOW_BYTES: u64 = 16 << 20;
-/// A request of an operator is one name; anything larger is none.
-pub const MAX_REQUEST_BYTES: u64 = 1024;
+/// A request of an operator is a few names, or the numbers of a thousand dead letters; anything larger is none.
+pub const MAX_REQUEST_BYTES: u64 = 32 << 10;
 /// How often the daemon looks after its parts, and for what operators ask of it.
 pub const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Recorded durations are folded into buckets this often.

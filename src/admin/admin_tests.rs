@@ -57,6 +57,7 @@ fn sink(name: &str, kind: &str, address: &str, up: Option<bool>, waiting: u64) -
         last_ack: up.and(past(if up == Some(true) { 3 } else { 7_950 })),
         next_attempt: if up == Some(false) { past(-45) } else { None },
         why: (up == Some(false)).then(|| "sink answered 503/9: Server is busy".to_owned()),
+        replays: Vec::new(),
     }
 }
 

@@ -177,6 +177,27 @@ pub struct Sink {
     #[serde(with = "maybe_stamp")]
     pub next_attempt: Option<Time>,
     pub why: Option<String>,
+    /// Stored events on their way to it once more, oldest order first.
+    pub replays: Vec<Replay>,
+}
+
+/// A replay that is not finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    /// Number for people.
+    pub replay: i64,
+    /// Pattern of feeds: `acme/siem.*`.
+    pub scope: String,
+    #[serde(with = "stamp")]
+    pub asked: Time,
+    /// Events to look through.
+    pub events: u64,
+    /// Of these, so far.
+    pub looked_at: u64,
+    /// Of these, acknowledged.
+    pub sent: u64,
+    /// Of these, refused for good.
+    pub refused: u64,
 }
 
 /// What is kept on disk.

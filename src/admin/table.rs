@@ -140,6 +140,19 @@ fn sinks(out: &mut String, sinks: &[Sink], now: Time) {
         ]
     };
     columns(out, &heads, sinks.iter().map(row).collect());
+    for (sink, replay) in sinks.iter().flat_map(|sink| sink.replays.iter().map(move |replay| (sink, replay)))
+    {
+        let percent = replay.looked_at.min(replay.events) * 100 / replay.events.max(1);
+        let (looked_at, events) = (words::count(replay.looked_at), words::count(replay.events));
+        let text = format!(
+            "   replay {} to {}: {looked_at} of {events} events of {} looked through ({percent} %), {} sent",
+            replay.replay,
+            sink.name,
+            replay.scope,
+            words::count(replay.sent)
+        );
+        line(out, &clean(&text));
+    }
 }
 
 fn targets(out: &mut String, targets: &[AlertTarget], now: Time) {

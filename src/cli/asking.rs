@@ -1,5 +1,7 @@
 //! Verbs that change something: through the running daemon, or, while none runs, in the store itself.
 
+use serde_json::Value;
+
 use super::{Common, Printed, block_on, load};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -8,20 +10,55 @@ use crate::daemon::requests::{self, Answer, Request};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::{Options, Store};
 
-/// Has the request carried out and prints what was done.
-/// Fails with [`ExitCode::TryLater`] when somebody holds the store and does not answer.
-pub fn ask(request: &Request, common: &Common) -> Printed {
-    let settings = load(common)?;
-    let answer = block_on(carried_out(&settings, request))??;
-    let text = if common.json { format!("{:#}\n", answer.data) } else { answer.text };
-    match ExitCode::from_number(answer.exit) {
-        ExitCode::Done => Ok((text, ExitCode::Done)),
-        exit if common.json => Ok((text, exit)),
-        exit => Err(SetupError::new(exit, text)),
+/// What came of a request.
+pub struct Done {
+    pub settings: Settings,
+    pub answer: Answer,
+    /// A daemon runs and did it.
+    pub by_daemon: bool,
+}
+
+impl Done {
+    /// Adds what happens only when a daemon runs, if none does and there is something to do.
+    pub fn and_later(mut self, something: bool, words: &str) -> Self {
+        if something && !self.by_daemon {
+            self.answer.text.push_str(words);
+            self.answer.text.push('\n');
+        }
+        self
+    }
+
+    /// A member of the answer's data; null where it has none.
+    pub fn value(&self, key: &str) -> &Value {
+        self.answer.data.get(key).unwrap_or(&Value::Null)
+    }
+
+    /// As the verb's result.
+    pub fn print(self, common: &Common) -> Printed {
+        let text = if common.json { format!("{:#}\n", self.answer.data) } else { self.answer.text };
+        match ExitCode::from_number(self.answer.exit) {
+            ExitCode::Done => Ok((text, ExitCode::Done)),
+            exit if common.json => Ok((text, exit)),
+            exit => Err(SetupError::new(exit, text)),
+        }
     }
 }
 
-async fn carried_out(settings: &Settings, request: &Request) -> Result<Answer, SetupError> {
+/// Has the request carried out and prints what was done.
+/// Fails with [`ExitCode::TryLater`] when somebody holds the store and does not answer.
+pub fn ask(request: &Request, common: &Common) -> Printed {
+    asked(request, common)?.print(common)
+}
+
+/// Has the request carried out.
+/// Fails as [`ask`].
+pub fn asked(request: &Request, common: &Common) -> Result<Done, SetupError> {
+    let settings = load(common)?;
+    let (answer, by_daemon) = block_on(carried_out(&settings, request))??;
+    Ok(Done { settings, answer, by_daemon })
+}
+
+async fn carried_out(settings: &Settings, request: &Request) -> Result<(Answer, bool), SetupError> {
     if !settings.state_dir.join("store.db").exists() {
         let text = "there is no store yet; it is created when the daemon runs for the first time";
         return Err(SetupError::failed(text));
@@ -31,12 +68,13 @@ async fn carried_out(settings: &Settings, request: &Request) -> Result<Answer, S
         Ok(store) => {
             let answer = positions::carry_out(&store, settings, Clock::System.now(), request).await;
             let _ = store.close().await; // else the next start checks the store
-            Ok(answer)
+            Ok((answer, false))
         }
         // held by the daemon, or its user's and not ours: either way it is for the daemon to do
         Err(refused) if matches!(refused.exit, ExitCode::TryLater | ExitCode::Failed) => {
             let name = format!("ask-{}-{}", Clock::System.now().0, std::process::id());
-            requests::ask(&settings.state_dir, request, &name).await?.ok_or(refused)
+            let answer = requests::ask(&settings.state_dir, request, &name).await?;
+            answer.map(|answer| (answer, true)).ok_or(refused)
         }
         Err(refused) => Err(refused),
     }

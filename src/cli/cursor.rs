@@ -81,7 +81,7 @@ pub fn cursor(verb: &Cursor) -> Printed {
 }
 
 /// A time as people write it.
-fn since(text: &str) -> Result<Time, String> {
+pub(super) fn since(text: &str) -> Result<Time, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(Clock::System.now().minus(ago));
     }

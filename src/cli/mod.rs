@@ -4,12 +4,17 @@
 mod asking;
 mod check;
 mod cursor;
+mod dead_letters;
 mod explain;
 mod feeds;
+mod following;
 mod gaps;
 mod generated;
 mod init;
+mod picking;
+mod quarantine;
 mod reconcile;
+mod replay;
 mod resume;
 mod run;
 mod saved_answer;
@@ -23,7 +28,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Settings};
+use crate::fault::Fault;
 use crate::setup_error::{self, SetupError};
+use crate::store::Store;
 
 /// Collects every Mimecast email-security event and delivers it to your SIEMs: stored first, delivered second,
 /// nothing lost, nothing skipped in silence.
@@ -127,6 +134,18 @@ enum Verb {
         #[command(subcommand)]
         verb: Option<gaps::Gaps>,
     },
+    /// List input that could not be read, read it once more, or give it up.
+    Quarantine {
+        #[command(subcommand)]
+        verb: quarantine::Quarantine,
+    },
+    /// List events that a sink refused for good, send them once more, or give them up.
+    DeadLetters {
+        #[command(subcommand)]
+        verb: dead_letters::DeadLetters,
+    },
+    /// Send stored events to a sink once more; works while the daemon runs.
+    Replay(replay::Replay),
     /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
     Resume {
         #[command(flatten)]
@@ -189,6 +208,9 @@ fn perform(verb: Verb) -> Printed {
         Verb::Explain { code, all, response, common } => {
             explain::explain(&code, all, response.as_deref(), &common)
         }
+        Verb::Quarantine { verb } => quarantine::quarantine(&verb),
+        Verb::DeadLetters { verb } => dead_letters::dead_letters(&verb),
+        Verb::Replay(verb) => replay::replay(&verb),
         Verb::Resume { common, scope } => resume::resume(&scope, &common),
         Verb::Completions { shell } => generated::completions(shell),
         Verb::Man { dir } => generated::man(dir.as_deref()),
@@ -203,8 +225,15 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Writes bytes as they are to standard output.
+fn raw(bytes: &[u8]) -> Printed {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush()); // a closed pipe ends quietly
+    done(String::new())
+}
+
 /// Verbs of later versions.
-const TO_COME: [&str; 4] = ["replay", "quarantine", "dead-letters", "support-bundle"];
+const TO_COME: [&str; 1] = ["support-bundle"];
 
 fn unknown(verb: &str) -> SetupError {
     let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };
@@ -214,6 +243,19 @@ fn unknown(verb: &str) -> SetupError {
 
 fn load(common: &Common) -> Result<Settings, SetupError> {
     config::load(&common.config, &crate::daemon::known_feeds())
+}
+
+/// Reads the store, beside a running daemon or without one.
+fn with_store<T>(
+    common: &Common,
+    read: impl AsyncFnOnce(&Store) -> Result<T, Fault>,
+) -> Result<T, SetupError> {
+    let settings = load(common)?;
+    block_on(async {
+        let store = Store::open_read_only(&settings.state_dir).await?;
+        let failed = |fault| SetupError::failed(format!("failed to read the store: {fault}"));
+        read(&store).await.map_err(failed)
+    })?
 }
 
 fn done(text: String) -> Printed {

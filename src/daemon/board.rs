@@ -22,7 +22,7 @@ use crate::fault::{Code, Fault};
 use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
 use crate::mimecast::catalogue;
 use crate::scheduler::live::{CredentialLive, FeedLive};
-use crate::store::{Account, FeedRow, Store, Usage};
+use crate::store::{Account, FeedRow, Replay, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::spread::UnknownCode;
@@ -200,11 +200,13 @@ impl Board {
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
         let gaps = self.store.newest_gaps().await.unwrap_or_default();
+        let replays = self.store.replays(true).await.unwrap_or_default();
         let told = Told {
             usage: usage.ok(),
             rows: rows.unwrap_or_default().into_iter().map(|row| (row.key.clone(), row)).collect(),
             books: books.unwrap_or_default(),
             gaps,
+            replays,
         };
         self.assemble(&told, reasons)
     }
@@ -250,6 +252,8 @@ struct Told {
     books: Vec<Account>,
     /// Open gaps of each feed that has some: how many, and when the newest was found.
     gaps: Vec<(FeedKey, u64, Option<Time>)>,
+    /// Those that are not finished, newest first.
+    replays: Vec<Replay>,
 }
 
 impl Told {
@@ -307,6 +311,8 @@ fn feed(
     gaps: &BTreeMap<&FeedKey, u64>,
 ) -> status::Feed {
     let row = told.rows.get(key);
+    // in the order of keys, as the store gives them
+    let book = told.books.binary_search_by(|book| book.feed.cmp(key)).ok().and_then(|at| told.books.get(at));
     status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
@@ -316,7 +322,7 @@ fn feed(
         next_attempt: live.next_attempt,
         cursor_time: row.and_then(|row| row.last_event_time),
         events_stored: row.map_or(0, |row| row.stored),
-        quarantined: row.map_or(0, |row| row.quarantined),
+        quarantined: book.map_or(0, |book| book.in_quarantine.0),
         gaps_open: gaps.get(key).copied().unwrap_or(0),
         poll_interval_seconds: view
             .settings
@@ -343,10 +349,23 @@ fn sink(view: &SinkView, told: &Told) -> status::Sink {
         waiting_events: waiting.map_or(0, |waiting| waiting.events_waiting),
         oldest_waiting: waiting.and_then(|waiting| waiting.oldest_waiting),
         delivered: books.iter().map(|account| account.delivered).sum(),
-        dead_lettered: books.iter().map(|account| account.dead_lettered).sum(),
+        dead_lettered: books.iter().map(|account| account.in_letters.0).sum(),
         last_ack: live.last_ack,
         next_attempt: live.next_attempt,
         why: live.why,
+        replays: told.replays.iter().rev().filter(|replay| replay.sink == *name).map(replay).collect(),
+    }
+}
+
+fn replay(row: &Replay) -> status::Replay {
+    status::Replay {
+        replay: row.id,
+        scope: row.scope.clone(),
+        asked: row.asked,
+        events: row.total,
+        looked_at: row.looked_at,
+        sent: row.sent,
+        refused: row.refused,
     }
 }
 

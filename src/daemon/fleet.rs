@@ -65,7 +65,8 @@ struct RunningSink {
 struct ReadySink {
     settings: config::Sink,
     sink: crate::sink::Sink,
-    packer: crate::sink::Packer,
+    /// One for new events, one for those that are sent once more.
+    packers: [crate::sink::Packer; 2],
 }
 
 struct ReadyTenant {
@@ -120,8 +121,8 @@ impl Fleet {
         let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
         let sinks = changed
             .map(|sink| {
-                let packer = plan::packer(sink, &self.host)?;
-                Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)?, packer })
+                let packers = [plan::packer(sink, &self.host)?, plan::packer(sink, &self.host)?];
+                Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)?, packers })
             })
             .collect::<Result<Vec<_>, SetupError>>()?;
         let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
@@ -251,7 +252,7 @@ impl Fleet {
             let courier = Courier::new(
                 (ready.settings.name.clone(), ready.sink),
                 self.store.clone(),
-                (ready.packer, plan::filter(&ready.settings)),
+                (ready.packers, plan::filter(&ready.settings)),
                 at,
                 (self.clock.clone(), Pace::new(MIN_POLL_INTERVAL, false, Overrides::default())),
                 wires,

@@ -157,7 +157,7 @@ fn encoder(settings: &config::Sink, host: &str) -> Encoder {
 /// Which events the sink wants.
 pub fn filter(settings: &config::Sink) -> Filter {
     let settings = settings.clone();
-    Arc::new(move |tenant, feed| settings.wants(tenant, feed))
+    Filter { feeds: Arc::new(move |tenant, feed| settings.wants(tenant, feed)), kinds: None }
 }
 
 /// The sink's type and address, for people.

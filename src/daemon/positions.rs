@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::requests::{Answer, Request};
-use super::transfer;
+use super::{repair, transfer};
 use crate::clock::Time;
 use crate::config::{Settings, Tenant};
 use crate::cursor::{Cursor, FeedKey, TimeSpan};
@@ -54,6 +54,7 @@ pub async fn carry_out(store: &Store, settings: &Settings, now: Time, request: &
         }
         Request::CursorMigrate { from, to } => transfer::migrate(store, settings, now, (from, to)).await,
         Request::Backfill { scope } => backfill(store, now, scope).await,
+        _ => repair::carry_out(store, settings, now, request).await,
     };
     done.unwrap_or_else(|fault| {
         let text = format!("failed to use the store: {fault}\n");

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::clock::Time;
 use crate::limits::{ANSWER_LOOKS, MAX_REQUEST_BYTES, WATCH_EVERY};
 use crate::setup_error::{ExitCode, SetupError};
+use crate::store::Pick;
 
 const DIRECTORY: &str = "requests";
 const ANSWERS: &str = "answers";
@@ -26,6 +27,18 @@ pub enum Request {
     CursorMigrate { from: String, to: String },
     /// Fetch the open gaps of `scope` (empty: of all) that Mimecast still has.
     Backfill { scope: String },
+    /// Send dead letters once more.
+    DeadLettersAgain { pick: Pick },
+    /// Give dead letters up.
+    DeadLettersDrop { pick: Pick },
+    /// Read quarantined items once more.
+    QuarantineAgain { pick: Pick },
+    /// Give quarantined items up.
+    QuarantineDrop { pick: Pick },
+    /// Send stored events to a sink once more: of `scope` (empty: of all), from `since` to `until`, exclusive.
+    Replay { sink: String, scope: String, since: Time, until: Time },
+    /// End a replay before its end.
+    ReplayEnd { replay: i64 },
 }
 
 /// What came of a request.
@@ -90,7 +103,7 @@ pub async fn ask(state_dir: &Path, request: &Request, name: &str) -> Result<Opti
         }
         tokio::time::sleep(WATCH_EVERY / 20).await;
     }
-    let text = "the daemon took the request and has not answered yet; `cursor list`, `gaps` and its log tell what came of it";
+    let text = "the daemon took the request and has not answered yet; `status`, the lists and its log tell what came of it";
     Err(SetupError::new(ExitCode::TryLater, text))
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::errands::Errands;
 use super::reader::{Accounts, Filter, Load, Reader, add_tally};
 use super::refusal::Delivery;
 use crate::clock::{Clock, Time};
@@ -52,15 +53,17 @@ pub struct Wires {
 
 /// Hands the store's events over to one sink.
 pub struct Courier {
-    name: String,
-    store: Store,
-    sink: Sink,
+    pub(super) name: String,
+    pub(super) store: Store,
+    pub(super) sink: Sink,
     reader: Reader,
     clock: Clock,
     pace: Pace,
-    wires: Wires,
+    pub(super) wires: Wires,
     /// Loads a request sink has not decided yet, oldest first.
-    under_way: VecDeque<Delivery>,
+    under_way: VecDeque<(Load, Delivery)>,
+    /// What operators asked for.
+    pub(super) errands: Errands,
     failures: u32,
     refused_in_a_row: usize,
     /// Where the store knows the sink to stand.
@@ -73,22 +76,32 @@ pub struct Courier {
 const LOCAL_TROUBLE: Ladder = Ladder { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
 /// How a round ended.
-enum Round {
+pub(super) enum Round {
     Moved,
     Nothing,
 }
 
+/// What a stream took and confirmed.
+pub(super) struct Streamed {
+    pub accounts: Accounts,
+    pub events: usize,
+    pub bytes: usize,
+}
+
 impl Courier {
-    /// A courier that goes on from `at`.
+    /// A courier that goes on from `at`. It needs two packers: events that are sent once more must not disturb what
+    /// the first one remembers of the others.
     pub fn new(
         (name, sink): (String, Sink),
         store: Store,
-        (packer, wants): (Packer, Filter),
+        ([packer, second], wants): ([Packer; 2], Filter),
         at: Position,
         (clock, pace): (Clock, Pace),
         wires: Wires,
     ) -> Self {
+        let again = Reader::new(store.clone(), wants.clone(), second, at);
         Courier {
+            errands: Errands::new(again, wires.wake.clone()),
             reader: Reader::new(store.clone(), wants, packer, at),
             name,
             store,
@@ -110,7 +123,7 @@ impl Courier {
         while !self.wires.stop.is_cancelled() {
             newest.mark_unchanged();
             pulse::beat();
-            match self.round().await {
+            match self.rounds().await {
                 Ok(Round::Moved) => self.note_success(),
                 Ok(Round::Nothing) => {
                     pulse::rest();
@@ -118,6 +131,7 @@ impl Courier {
                         biased;
                         () = self.wires.stop.cancelled() => break,
                         changed = newest.changed() => if changed.is_err() { break },
+                        () = self.errands.asked() => {}
                         () = self.wires.drain.cancelled() => break,
                     }
                 }
@@ -128,6 +142,18 @@ impl Courier {
                     }
                 }
             }
+        }
+    }
+
+    /// One round of new events, then one of what operators asked for: what is new waits for at most one batch of it.
+    async fn rounds(&mut self) -> Result<Round, Fault> {
+        let new = self.round().await?;
+        if self.wires.stop.is_cancelled() {
+            return Ok(new);
+        }
+        match (new, self.errand_round().await?) {
+            (Round::Nothing, Round::Nothing) => Ok(Round::Nothing),
+            _ => Ok(Round::Moved),
         }
     }
 
@@ -161,32 +187,9 @@ impl Courier {
     /// confirmation that moves the position.
     async fn stream_round(&mut self) -> Result<Round, Fault> {
         self.reader.rewind_to(self.confirmed);
-        let window = self.sink.window();
-        let (start, every) = (tokio::time::Instant::now(), window.confirm_every as usize);
-        let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
-        while events < every && !self.wires.stop.is_cancelled() {
-            let room = window.max_events.min(every - events);
-            pulse::beat();
-            let Some(mut load) = self.reader.next(room, window.max_bytes).await? else { break };
-            if !load.batch.is_empty() {
-                (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
-                self.sink.send(&load.batch).await?;
-                self.reader.reuse(std::mem::take(&mut load.batch));
-            }
-            self.reader.reuse(std::mem::take(&mut load.batch));
-            match &mut sent {
-                Some(accounts) => accounts.add(load.account()),
-                None => sent = Some(load.account()),
-            }
-        }
-        let Some(accounts) = sent else { return Ok(Round::Nothing) };
-        if events > 0 {
-            let receipt = self.sink.confirm().await?;
-            if receipt.events() != events as u64 {
-                let words = format!("confirmed {} of {events} events", receipt.events());
-                return Err(Fault::new(Origin::Sink, Kind::Interrupted, words));
-            }
-        }
+        let start = tokio::time::Instant::now();
+        let streamed = stream(&self.sink, &mut self.reader, &self.wires.stop).await?;
+        let Some(Streamed { accounts, events, bytes }) = streamed else { return Ok(Round::Nothing) };
         self.settle(accounts.to, &accounts.tally, &[]).await?;
         self.note_batch((events, bytes), start.elapsed(), &accounts.times);
         Ok(Round::Moved)
@@ -197,17 +200,19 @@ impl Courier {
         let start = tokio::time::Instant::now();
         while self.under_way.len() < self.sink.window().concurrency.max(1) && !self.wires.stop.is_cancelled()
         {
-            let Some(load) = self.gather().await? else { break };
-            self.under_way.push_back(Delivery::new(load));
+            let Some(mut load) = self.gather().await? else { break };
+            let batch = std::mem::take(&mut load.batch);
+            self.under_way.push_back((load, Delivery::new(batch, true)));
         }
         if self.under_way.is_empty() {
             return Ok(Round::Nothing);
         }
         let (sink, before) = (&self.sink, self.refused_in_a_row);
         let results =
-            join_all(self.under_way.iter_mut().map(|delivery| delivery.proceed(sink, before))).await;
-        let moved =
-            |count, delivery: &mut Delivery| count + u32::from(std::mem::take(&mut delivery.progress));
+            join_all(self.under_way.iter_mut().map(|(_, delivery)| delivery.proceed(sink, before))).await;
+        let moved = |count, (_, delivery): &mut (Load, Delivery)| {
+            count + u32::from(std::mem::take(&mut delivery.progress))
+        };
         if self.under_way.iter_mut().fold(0, moved) > 0 {
             self.failures = self.failures.min(1); // a sink that takes some is busy, not down: no longer waits
         }
@@ -222,21 +227,22 @@ impl Courier {
     /// with several requests under way that is one instead of several. While it fails they stay decided, so that
     /// nothing is sent again.
     async fn book_decided(&mut self, start: tokio::time::Instant) -> Result<(), Fault> {
-        let count = self.under_way.iter().take_while(|delivery| delivery.decided()).count();
+        let count = self.under_way.iter().take_while(|(_, delivery)| delivery.decided()).count();
         let decided = || self.under_way.iter().take(count);
-        let Some(to) = decided().next_back().map(|delivery| delivery.load.to) else { return Ok(()) };
-        let mut tally = Vec::new();
-        for delivery in decided() {
-            add_tally(&mut tally, delivery.load.tally(&delivery.dead));
+        let Some(to) = decided().next_back().map(|(load, _)| load.to) else { return Ok(()) };
+        let (mut tally, mut dead) = (Vec::new(), Vec::new());
+        for (load, delivery) in decided() {
+            let letters = load.letters(&delivery.dead);
+            add_tally(&mut tally, load.tally(&letters));
+            dead.extend(letters);
         }
-        let dead: Vec<_> = decided().flat_map(|delivery| &delivery.dead).cloned().collect();
         self.settle(to, &tally, &dead).await?;
         let decided: Vec<_> = self.under_way.drain(..count).collect();
-        for delivery in decided {
-            let letters = delivery.dead.len();
-            self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + letters };
-            let size = (delivery.load.batch.len() - letters, delivery.load.batch.bytes.len());
-            self.note_batch(size, start.elapsed(), &delivery.load.times().collect::<Vec<_>>());
+        for (load, delivery) in decided {
+            let dead = delivery.dead.len();
+            self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + dead };
+            let size = (delivery.batch.len() - dead, delivery.batch.bytes.len());
+            self.note_batch(size, start.elapsed(), &load.times());
         }
         Ok(())
     }
@@ -273,14 +279,18 @@ impl Courier {
     ) -> Result<(), Fault> {
         self.store.advance(&self.name, self.confirmed, to, tally, dead).await?;
         self.confirmed = to;
+        self.note_dead(dead);
+        Ok(())
+    }
+
+    pub(super) fn note_dead(&self, dead: &[DeadLetter]) {
         if let Some(first) = dead.first() {
             let news = News::DeadLettered { events: dead.len() as u64, first: first.id, words: &first.words };
             Notice::Sink(&self.name, news).emit();
         }
-        Ok(())
     }
 
-    fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, times: &[Time]) {
+    pub(super) fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, times: &[Time]) {
         if events == 0 {
             return;
         }
@@ -359,6 +369,46 @@ impl Courier {
         };
         Notice::Sink(&self.name, news).emit();
     }
+}
+
+/// Writes events to a stream until a batch is full or nothing is left, then asks for the one confirmation of all.
+pub(super) async fn stream(
+    sink: &Sink,
+    reader: &mut Reader,
+    stop: &CancellationToken,
+) -> Result<Option<Streamed>, Fault> {
+    let window = sink.window();
+    let every = window.confirm_every as usize;
+    let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
+    while events < every && !stop.is_cancelled() {
+        let room = window.max_events.min(every - events);
+        pulse::beat();
+        let Some(mut load) = reader.next(room, window.max_bytes).await? else { break };
+        if !load.batch.is_empty() {
+            (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
+            sink.send(&load.batch).await?;
+        }
+        reader.reuse(std::mem::take(&mut load.batch));
+        match &mut sent {
+            Some(accounts) => accounts.add(load.account()),
+            None => sent = Some(load.account()),
+        }
+    }
+    let Some(accounts) = sent else { return Ok(None) };
+    if events > 0 {
+        confirm(sink, events).await?;
+    }
+    Ok(Some(Streamed { accounts, events, bytes }))
+}
+
+/// Has the sink answer for what was sent to it, which is `events`.
+pub(super) async fn confirm(sink: &Sink, events: usize) -> Result<(), Fault> {
+    let receipt = sink.confirm().await?;
+    if receipt.events() == events as u64 {
+        return Ok(());
+    }
+    let words = format!("confirmed {} of {events} events", receipt.events());
+    Err(Fault::new(Origin::Sink, Kind::Interrupted, words))
 }
 
 /// What an acknowledgement of a level means (contract §8).

@@ -3,8 +3,9 @@
 //! costs its own courier time and nobody else anything.
 
 mod courier;
+mod errands;
 mod reader;
 mod refusal;
 
 pub use courier::{Courier, SinkState, Wires};
-pub use reader::Filter;
+pub use reader::{Filter, WantsKind};

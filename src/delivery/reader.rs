@@ -1,5 +1,6 @@
 //! From the store to batches: walks chunks behind a sink's position, leaves out what the sink's filter does not
-//! want, formats the rest, and remembers where each event came from until it is acknowledged.
+//! want, formats the rest, and remembers where each event came from until it is acknowledged. A replay is walked the
+//! same way, chunk by chunk of those that it names.
 
 use std::sync::Arc;
 
@@ -9,10 +10,20 @@ use crate::event::Event;
 use crate::fault::Fault;
 use crate::limits::FILTERED_CHUNKS_PER_LOAD;
 use crate::sink::{Batch, Packer};
-use crate::store::{DeadLetter, Position, Store, StoredChunk, Tally};
+use crate::store::{DeadLetter, Position, Replay, Store, StoredChunk, Tally};
 
-/// Which events a sink wants, by tenant and feed.
-pub type Filter = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Whether events of a tenant and feed are wanted.
+pub type WantsFeed = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Whether records of a type are wanted.
+pub type WantsKind = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Which events a sink wants.
+#[derive(Clone)]
+pub struct Filter {
+    pub feeds: WantsFeed,
+    /// `None`: all types.
+    pub kinds: Option<WantsKind>,
+}
 
 /// Walks the store for one sink.
 pub struct Reader {
@@ -20,6 +31,8 @@ pub struct Reader {
     wants: Filter,
     packer: Packer,
     at: Position,
+    /// Only what it names is read.
+    replay: Option<Replay>,
     open: Option<Arc<StoredChunk>>,
     /// An empty batch whose memory is used again.
     spare: Batch,
@@ -33,6 +46,8 @@ pub struct Load {
     pub to: Position,
     /// Events the filter left out, per feed.
     filtered: Vec<(FeedKey, u64)>,
+    /// Chunks that had nothing for the sink.
+    fruitless: usize,
     origins: Vec<Origin>,
 }
 
@@ -45,7 +60,7 @@ struct Origin {
 
 impl Reader {
     pub fn new(store: Store, wants: Filter, packer: Packer, at: Position) -> Self {
-        Reader { store, wants, packer, at, open: None, spare: Batch::default() }
+        Reader { store, wants, packer, at, replay: None, open: None, spare: Batch::default() }
     }
 
     /// Goes back to a position that was confirmed; free of cost when it stands there.
@@ -54,6 +69,15 @@ impl Reader {
             self.at = to;
             self.open = None;
         }
+    }
+
+    /// From now on reads what is left of a replay.
+    pub fn follow(&mut self, replay: &Replay) {
+        if self.replay.as_ref().is_none_or(|known| known.id != replay.id) {
+            self.open = None;
+        }
+        self.rewind_to(replay.at);
+        self.replay = Some(replay.clone());
     }
 
     pub fn at(&self) -> Position {
@@ -66,7 +90,7 @@ impl Reader {
         let batch = std::mem::take(&mut self.spare);
         let mut load = Load { batch, from: self.at, to: self.at, ..Load::default() };
         let room = |load: &Load| load.batch.len() < max_events && load.batch.bytes.len() < max_bytes;
-        while room(&load) && load.filtered.len() < FILTERED_CHUNKS_PER_LOAD {
+        while room(&load) && load.fruitless < FILTERED_CHUNKS_PER_LOAD {
             match self.current().await {
                 Ok(Some(chunk)) => self.fill(&mut load, &chunk, max_events, max_bytes),
                 Ok(None) => break,
@@ -83,6 +107,11 @@ impl Reader {
         Ok(Some(load))
     }
 
+    /// Adds an event that is at hand to a batch; false when it does not fit into it.
+    pub fn encode(&mut self, event: &Event<'_>, batch: &mut Batch) -> bool {
+        self.packer.pack(event, batch)
+    }
+
     /// Takes back the memory of a batch that is on its way.
     pub fn reuse(&mut self, mut batch: Batch) {
         batch.clear();
@@ -91,28 +120,44 @@ impl Reader {
 
     /// The chunk behind the position.
     async fn current(&mut self) -> Result<Option<Arc<StoredChunk>>, Fault> {
-        if self.open.is_none() {
-            self.open = self.store.next_chunk(self.at.seq).await?;
+        if self.open.is_some() {
+            return Ok(self.open.clone());
         }
+        if let Some(replay) = &self.replay {
+            let Some(seq) = self.store.next_of_replay(replay, self.at.seq).await? else { return Ok(None) };
+            if seq != self.at.seq + 1 {
+                self.at = Position { seq: seq - 1, index: 0 }; // what lay between does not belong to it, or is gone
+            }
+        }
+        self.open = self.store.next_chunk(self.at.seq).await?;
         Ok(self.open.clone())
     }
 
     fn fill(&mut self, load: &mut Load, chunk: &Arc<StoredChunk>, max_events: usize, max_bytes: usize) {
-        let total = chunk.chunk.records.len() as u32; // offsets are 32 bits, so counts are
-        let first = self.at.index;
-        let mut next = first;
-        if (self.wants)(&chunk.key.tenant, chunk.key.feed) {
+        let mut total = chunk.chunk.records.len() as u32; // offsets are 32 bits, so counts are
+        if let Some(replay) = &self.replay {
+            total = replay.records_of(chunk.seq, total);
+        }
+        let mut next = self.at.index;
+        let before = load.batch.len();
+        if (self.wants.feeds)(&chunk.key.tenant, chunk.key.feed) {
+            let kinds = self.kinds(chunk);
             while next < total && load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
                 if let Some(event) = event(chunk, next) {
-                    self.packer.pack(&event, &mut load.batch);
+                    if self.takes(&event, kinds.as_deref(), chunk, next) {
+                        self.packer.pack(&event, &mut load.batch);
+                        load.take(chunk, next);
+                    } else {
+                        load.leave_out(&chunk.key, 1);
+                    }
                 }
                 next += 1;
             }
-            load.origins.push(Origin { chunk: chunk.clone(), first, count: next - first });
         } else {
+            load.leave_out(&chunk.key, u64::from(total.saturating_sub(next)));
             next = total;
-            load.filtered.push((chunk.key.clone(), u64::from(total.saturating_sub(first))));
         }
+        load.fruitless += usize::from(load.batch.len() == before);
         if next >= total {
             self.at = Position { seq: chunk.seq, index: 0 };
             self.open = None;
@@ -120,6 +165,22 @@ impl Reader {
             self.at.index = next;
         }
         load.to = self.at;
+    }
+
+    /// Which of the chunk's types are wanted; `None`: all of them.
+    fn kinds(&self, chunk: &StoredChunk) -> Option<Vec<bool>> {
+        let wants = self.wants.kinds.as_ref()?;
+        let wanted: Vec<bool> = chunk.chunk.kinds.iter().map(|kind| wants(kind)).collect();
+        (!wanted.iter().all(|wanted| *wanted)).then_some(wanted)
+    }
+
+    fn takes(&self, event: &Event<'_>, kinds: Option<&[bool]>, chunk: &StoredChunk, n: u32) -> bool {
+        let kind = kinds.is_none_or(|kinds| {
+            let record = chunk.chunk.records.get(n as usize);
+            record.and_then(|record| kinds.get(usize::from(record.kind))).is_none_or(|wanted| *wanted)
+        });
+        let at = Time(event.time.unwrap_or(event.collected));
+        kind && self.replay.as_ref().is_none_or(|replay| replay.since <= at && at < replay.until)
     }
 }
 
@@ -133,7 +194,7 @@ fn event(chunk: &StoredChunk, n: u32) -> Option<Event<'_>> {
 pub struct Accounts {
     pub to: Position,
     pub tally: Vec<(FeedKey, Tally)>,
-    /// One event time a run of records, for the delivery lag.
+    /// One event time a chunk, for the delivery lag.
     pub times: Vec<Time>,
 }
 
@@ -147,6 +208,20 @@ impl Accounts {
 }
 
 impl Load {
+    fn take(&mut self, chunk: &Arc<StoredChunk>, n: u32) {
+        match self.origins.last_mut() {
+            Some(run) if run.first + run.count == n && Arc::ptr_eq(&run.chunk, chunk) => run.count += 1,
+            _ => self.origins.push(Origin { chunk: chunk.clone(), first: n, count: 1 }),
+        }
+    }
+
+    fn leave_out(&mut self, key: &FeedKey, events: u64) {
+        match self.filtered.iter_mut().find(|(known, _)| known == key) {
+            Some((_, count)) => *count += events,
+            None => self.filtered.push((key.clone(), events)),
+        }
+    }
+
     /// What the accounts become when all events of the load but the `dead` ones were delivered.
     pub fn tally(&self, dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
         let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
@@ -165,8 +240,17 @@ impl Load {
         tallies
     }
 
+    /// The letters of events that were refused: their places in the batch, and the sink's words.
+    pub fn letters(&self, refused: &[(usize, String)]) -> Vec<DeadLetter> {
+        let letter = |(place, words): &(usize, String)| {
+            let (chunk, event) = self.event(*place)?;
+            Some(DeadLetter::of(&event, chunk.key.clone(), words.clone()))
+        };
+        refused.iter().filter_map(letter).collect()
+    }
+
     /// The `n`th event of the batch as it lies in the store.
-    pub fn event(&self, n: usize) -> Option<(&StoredChunk, Event<'_>)> {
+    fn event(&self, n: usize) -> Option<(&StoredChunk, Event<'_>)> {
         let mut left = n;
         for origin in &self.origins {
             if left < origin.count as usize {
@@ -177,18 +261,24 @@ impl Load {
         None
     }
 
-    /// Newest event time of each run of records, for the delivery lag: one figure a chunk, never one an event.
-    pub fn times(&self) -> impl Iterator<Item = Time> {
-        self.origins.iter().filter_map(|origin| {
-            let last = (origin.first + origin.count).checked_sub(1)?;
-            event(&origin.chunk, last)?.time.map(Time)
-        })
+    /// Time of the last event of each chunk, for the delivery lag: one figure a chunk, never one an event.
+    pub fn times(&self) -> Vec<Time> {
+        let mut times = Vec::new();
+        for (n, origin) in self.origins.iter().enumerate() {
+            let next = self.origins.get(n + 1);
+            if next.is_some_and(|next| Arc::ptr_eq(&next.chunk, &origin.chunk)) {
+                continue;
+            }
+            let last = (origin.first + origin.count).checked_sub(1);
+            times.extend(last.and_then(|last| event(&origin.chunk, last)?.time.map(Time)));
+        }
+        times
     }
 
     /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
     /// loads at once.
-    pub fn account(self) -> Accounts {
-        Accounts { to: self.to, times: self.times().collect(), tally: self.tally(&[]) }
+    pub fn account(&self) -> Accounts {
+        Accounts { to: self.to, times: self.times(), tally: self.tally(&[]) }
     }
 }
 

@@ -5,46 +5,55 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::reader::Load;
-use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::REFUSED_IN_A_ROW;
-use crate::sink::{Sent, Sink, Undelivered};
-use crate::store::DeadLetter;
+use crate::sink::{Batch, Sent, Sink, Undelivered};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::pulse;
 
-/// A load on its way, with what is decided so far. Survives back-offs, so that what was acknowledged is not
+/// An event that was refused for good: its place in the batch, and what the sink said.
+pub type Refused = (usize, String);
+
+/// A batch on its way, with what is decided so far. Survives back-offs, so that what was acknowledged is not
 /// sent again.
 pub struct Delivery {
-    pub load: Load,
+    pub batch: Batch,
     /// Parts without a verdict, last one first.
     undecided: Vec<Part>,
-    /// Single events refused since the last acknowledgement, with their places: dead letters once the sink proves
-    /// itself by taking another.
-    suspects: Vec<(usize, DeadLetter)>,
-    pub dead: Vec<DeadLetter>,
-    /// The sink acknowledged something of this load.
+    /// Single events refused since the last acknowledgement: dead once the sink proves itself by taking another.
+    suspects: Vec<Refused>,
+    pub dead: Vec<Refused>,
+    /// The sink acknowledged something of this batch.
     pub acknowledged: bool,
     /// The same since this was last looked at.
     pub progress: bool,
+    /// So many refusals that the sink must be wrong are its fault; false for events that it refused before.
+    guarded: bool,
     /// How often single events were refused that may be taken another time (recovery row S15).
     refusals: BTreeMap<usize, u8>,
 }
 
 impl Delivery {
-    pub fn new(load: Load) -> Self {
-        let all = Part::of(0..load.batch.len());
+    /// All of `batch`, nothing decided.
+    pub fn new(batch: Batch, guarded: bool) -> Self {
+        let all = Part::of(0..batch.len());
         Delivery {
             undecided: if all.is_empty() { Vec::new() } else { vec![all] },
-            load,
+            batch,
+            guarded,
             suspects: Vec::new(),
             dead: Vec::new(),
             acknowledged: false,
             progress: false,
             refusals: BTreeMap::new(),
         }
+    }
+
+    /// Everything of it was taken, as a stream's confirmation says.
+    pub fn decide(&mut self) {
+        self.undecided.clear();
+        self.acknowledged = true;
     }
 
     pub fn decided(&self) -> bool {
@@ -56,10 +65,10 @@ impl Delivery {
     pub async fn proceed(&mut self, sink: &Sink, refused_before: usize) -> Result<(), Fault> {
         while let Some(part) = self.undecided.pop() {
             pulse::beat();
-            let sent = if part.len() == self.load.batch.len() {
-                sink.send(&self.load.batch).await
+            let sent = if part.len() == self.batch.len() {
+                sink.send(&self.batch).await
             } else {
-                sink.send(&self.load.batch.pick(&part.0)).await
+                sink.send(&self.batch.pick(&part.0)).await
             };
             match sent {
                 Ok(Sent::Acknowledged(_) | Sent::Written) => self.taken(),
@@ -69,13 +78,13 @@ impl Delivery {
                 Err(fault) => self.refused(part, fault, refused_before)?,
             }
         }
-        self.dead.extend(self.suspects.drain(..).map(|(_, letter)| letter));
+        self.dead.append(&mut self.suspects);
         Ok(())
     }
 
     fn taken(&mut self) {
         (self.acknowledged, self.progress) = (true, true);
-        self.dead.extend(self.suspects.drain(..).map(|(_, letter)| letter));
+        self.dead.append(&mut self.suspects);
     }
 
     /// Books what each event of a part got for an answer, in the order of the events; the first fault that is about
@@ -158,15 +167,14 @@ impl Delivery {
             return Ok(());
         }
         let in_a_row = self.suspects.len() + 1 + if self.acknowledged { 0 } else { before };
-        if in_a_row >= REFUSED_IN_A_ROW || self.mostly_refused() {
+        if self.guarded && (in_a_row >= REFUSED_IN_A_ROW || self.mostly_refused()) {
             // the sink is wrong, not the events: all that it refused is still to be delivered
             let suspects = self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1));
             self.undecided.push(part);
             self.undecided.extend(suspects);
             return Err(fault);
         }
-        let letter = self.letter(part.first(), &fault);
-        self.suspects.extend(letter.map(|letter| (part.first(), letter)));
+        self.suspects.push((part.first(), fault.to_string()));
         Ok(())
     }
 
@@ -175,8 +183,7 @@ impl Delivery {
     fn put_aside(&mut self, part: &Part, fault: &Fault) {
         self.taken();
         for place in part.0.iter().flat_map(Clone::clone) {
-            let letter = self.letter(place, fault);
-            self.dead.extend(letter);
+            self.dead.push((place, fault.to_string()));
         }
     }
 
@@ -184,20 +191,7 @@ impl Delivery {
     /// before stays one; each of them was followed by an event that the sink took.
     fn mostly_refused(&self) -> bool {
         let refused = self.dead.len() + self.suspects.len() + 1;
-        refused >= REFUSED_IN_A_ROW && refused * 2 > self.load.batch.len()
-    }
-
-    fn letter(&self, place: usize, fault: &Fault) -> Option<DeadLetter> {
-        let (chunk, event) = self.load.event(place)?;
-        Some(DeadLetter {
-            feed: chunk.key.clone(),
-            id: event.id,
-            record: event.raw.to_vec(),
-            words: fault.to_string(),
-            collected: chunk.collected,
-            time: event.time.map(Time),
-            kind: event.kind.to_owned(),
-        })
+        refused >= REFUSED_IN_A_ROW && refused * 2 > self.batch.len()
     }
 }
 

@@ -68,6 +68,14 @@ impl Gathering {
         self.add(feed, bytes, number, "");
     }
 
+    /// One record by itself, whose form its first byte says; `row` reads it. Says whether it could be read.
+    pub fn add_alone(&mut self, row: &'static Feed, bytes: &[u8], number: u64) -> bool {
+        let before = self.readable;
+        self.turn(self.typed || bytes.first() == Some(&b'{'));
+        self.add(row, bytes, number, "");
+        self.readable > before
+    }
+
     /// What is left, and what could not be read.
     pub fn finish(mut self) -> (Vec<Chunk>, Vec<Unreadable>) {
         self.seal();

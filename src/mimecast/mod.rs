@@ -2,6 +2,7 @@
 //! in it, what its answers mean. Facts only: nothing here waits, tries again, logs or decides what a fault
 //! means, and everything but [`client`] is pure.
 
+pub mod again;
 pub mod archive;
 pub mod auth;
 pub mod catalogue;

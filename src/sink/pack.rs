@@ -23,17 +23,16 @@ impl Packer {
         Packer { record: Record { encoder, json, scratch: Vec::new() }, preset, route: String::new() }
     }
 
-    /// Adds the record of one event to a batch.
-    pub fn pack(&mut self, event: &Event<'_>, batch: &mut Batch) {
+    /// Adds the record of one event to a batch; false when it does not fit into it.
+    pub fn pack(&mut self, event: &Event<'_>, batch: &mut Batch) -> bool {
         let Some(preset) = &self.preset else {
-            batch.push(event.id, |out| self.record.line(event, out));
-            return;
+            return batch.push(event.id, |out| self.record.line(event, out));
         };
         self.route.clear();
         if preset.route(event, &mut self.route) {
             batch.route(&self.route);
         }
-        batch.push(event.id, |out| preset.write(event, &mut self.record, out));
+        batch.push(event.id, |out| preset.write(event, &mut self.record, out))
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Account {
     pub listed: u64,
     pub stored: u64,
     pub quarantined: u64,
+    /// The same, counted where they lie, and what operators have given up of them.
+    pub in_quarantine: (u64, u64),
     /// Listed records known to be lost.
     pub gap: u64,
     /// The same, added up over the ledger's rows.
@@ -43,6 +45,8 @@ pub struct SinkAccount {
     /// Events counted in the chunks after the sink's position.
     pub waiting: u64,
     pub dead_lettered: u64,
+    /// The same, counted where they lie, and what operators have given up of them.
+    pub in_letters: (u64, u64),
     pub filtered: u64,
 }
 
@@ -59,7 +63,12 @@ impl Account {
         compare("listed = stored + quarantined + gap".into(), self.listed, known);
         compare("stored = kept + swept".into(), self.stored, self.kept + self.swept);
         compare("gap = records of the ledger's gaps".into(), self.gap, self.in_ledger);
+        let (lie, dropped) = self.in_quarantine;
+        compare("quarantined = in quarantine + dropped".into(), self.quarantined, lie + dropped);
         for sink in &self.sinks {
+            let (lie, dropped) = sink.in_letters;
+            let what = format!("sink {}: dead-lettered = dead letters + dropped", sink.sink);
+            compare(what, sink.dead_lettered, lie + dropped);
             let known = sink.base + sink.delivered + sink.waiting + sink.dead_lettered + sink.filtered;
             let what = "stored = before its start + delivered + waiting + dead-lettered + filtered";
             compare(format!("sink {}: {what}", sink.sink), self.stored, known);
@@ -106,15 +115,20 @@ const ACCOUNTS: &str = "
              SELECT s.id AS sink, c.feed,
                     sum(c.events - CASE WHEN c.seq = (SELECT min(seq) FROM chunk WHERE seq > s.seq)
                                         THEN s.idx ELSE 0 END) AS waiting
-             FROM sink AS s JOIN chunk AS c ON c.seq > s.seq GROUP BY s.id, c.feed)
+             FROM sink AS s JOIN chunk AS c ON c.seq > s.seq GROUP BY s.id, c.feed),
+         lie AS (SELECT feed, count(*) AS items FROM quarantine GROUP BY feed),
+         dead AS (SELECT sink, feed, count(*) AS letters FROM dead_letter WHERE booked = 1 GROUP BY sink, feed)
     SELECT f.tenant, f.feed, f.listed, f.stored, f.quarantined, f.gap, f.duplicate, f.swept,
            (SELECT coalesce(sum(records), 0) FROM gap WHERE gap.feed = f.id) AS in_ledger,
            coalesce(live.kept, 0) AS kept, s.name AS sink, coalesce(a.base, 0) AS base,
            coalesce(a.delivered, 0) AS delivered, coalesce(a.dead_lettered, 0) AS dead_lettered,
-           coalesce(a.filtered, 0) AS filtered, coalesce(due.waiting, 0) AS waiting
+           coalesce(a.filtered, 0) AS filtered, coalesce(due.waiting, 0) AS waiting,
+           coalesce(lie.items, 0) AS items, f.quarantine_dropped, coalesce(dead.letters, 0) AS letters,
+           coalesce(a.dropped, 0) AS letters_dropped
     FROM feed AS f LEFT JOIN live ON live.feed = f.id LEFT JOIN sink AS s ON true
          LEFT JOIN account AS a ON a.sink = s.id AND a.feed = f.id
          LEFT JOIN due ON due.sink = s.id AND due.feed = f.id
+         LEFT JOIN lie ON lie.feed = f.id LEFT JOIN dead ON dead.sink = s.name AND dead.feed = f.id
     ORDER BY f.tenant, f.feed, s.name";
 
 const USAGE: &str = "
@@ -168,6 +182,7 @@ fn account(row: &SqliteRow, feed: FeedKey) -> Result<Account, Fault> {
         listed: count(row.try_get("listed")?),
         stored: count(row.try_get("stored")?),
         quarantined: count(row.try_get("quarantined")?),
+        in_quarantine: (count(row.try_get("items")?), count(row.try_get("quarantine_dropped")?)),
         gap: count(row.try_get("gap")?),
         in_ledger: count(row.try_get("in_ledger")?),
         duplicate: count(row.try_get("duplicate")?),
@@ -184,6 +199,7 @@ fn sink_account(row: &SqliteRow, sink: String) -> Result<SinkAccount, Fault> {
         delivered: count(row.try_get("delivered")?),
         waiting: count(row.try_get("waiting")?),
         dead_lettered: count(row.try_get("dead_lettered")?),
+        in_letters: (count(row.try_get("letters")?), count(row.try_get("letters_dropped")?)),
         filtered: count(row.try_get("filtered")?),
     })
 }

@@ -83,7 +83,7 @@ impl Store {
 
     /// The room that the ballast gave back is for sinks to drain and for deleting. Feeds that are in the middle
     /// of a page when the disk fills up must not take it.
-    fn refuse_while_full(&self, doing: &str) -> Result<(), Fault> {
+    pub(super) fn refuse_while_full(&self, doing: &str) -> Result<(), Fault> {
         match self.inner.live().disk_full {
             None => Ok(()),
             Some(needed) => {
@@ -244,7 +244,8 @@ async fn insert_chunk(
     Ok(insert.bind(&facts.kinds).bind(&facts.source).execute(conn).await?.last_insert_rowid())
 }
 
-async fn insert_visible(
+/// Writes a chunk where couriers see it.
+pub(super) async fn insert_visible(
     conn: &mut SqliteConnection,
     feed: i64,
     collected: Time,

@@ -126,7 +126,7 @@ async fn findings_are_kept_with_the_page_and_counted() {
     page.listed = 5;
     assert_eq!(store.commit(page).await.unwrap().quarantined, 1);
     assert_balanced(&store).await;
-    let listed = store.quarantine_list(0, 10).await.unwrap();
+    let listed = store.quarantine_list(&super::Pick::default(), 0, 10).await.unwrap();
     assert_eq!((listed[0].len, listed[0].kept), (long.len() as u64, MAX_QUARANTINE_BYTES as u64));
     assert_eq!((listed[0].reason.as_str(), listed[0].found), ("too_long", Time(5_000)));
     assert_eq!(store.quarantine_bytes(listed[0].id).await.unwrap().unwrap(), long[..MAX_QUARANTINE_BYTES]);

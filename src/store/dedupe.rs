@@ -84,6 +84,37 @@ pub(super) async fn drop_repeats(
     Ok((before - chunk.records.len()) as u64)
 }
 
+/// Gives records that could not be read until now their identities, and takes out those that are known. Where windows
+/// are read again (`again`), a known one came in readable meanwhile; elsewhere each is an occurrence of its own, and
+/// is counted here because no file can be asked any more.
+pub(super) async fn admit(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    key: &FeedKey,
+    (again, now): (bool, Time),
+    chunk: &mut Chunk,
+) -> Result<(), Fault> {
+    let mut kept = Vec::with_capacity(chunk.records.len());
+    for slice in chunk.records.chunks(SEEN_ROWS) {
+        let base = |record| Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, 0));
+        let keys = slice.iter().map(base).collect::<Result<Vec<_>, Fault>>()?;
+        let mut seen = load(conn, feed, &keys).await?;
+        for (record, base) in slice.iter().zip(keys) {
+            let known = seen.entry(base).or_default();
+            if again && known.total > 0 {
+                continue;
+            }
+            let ordinal = u32::try_from(known.total).unwrap_or(u32::MAX);
+            known.total += 1;
+            let id = EventId::of(&key.tenant, key.feed, raw(record, chunk)?, ordinal);
+            kept.push(Record { id, ..record.clone() });
+        }
+        save(conn, feed, now, &seen).await?;
+    }
+    chunk.records = kept;
+    Ok(())
+}
+
 /// What equal records have in common. The ordinal-0 id is computed anew, so that it does not matter whether
 /// intake numbered the twins of a page.
 fn identity(record: &Record, key: &FeedKey, dedupe: &Dedupe, chunk: &Chunk) -> Result<EventId, Fault> {

@@ -19,10 +19,13 @@ mod health;
 mod history;
 mod intake;
 mod ledger;
+mod letters;
 mod open;
 mod positions;
+mod quarantine;
 mod read;
 mod recent;
+mod replays;
 mod sinks;
 mod sql;
 mod sweep;
@@ -45,6 +48,8 @@ mod open_tests;
 #[cfg(test)]
 mod positions_tests;
 #[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
 mod sink_tests;
 
 use std::collections::BTreeMap;
@@ -61,11 +66,14 @@ pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use alerts::{AlertNews, Aside, DueRow, GapSum};
 pub use feeds::{FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
-pub use ledger::{DeadLetterRow, GapRow, QuarantineRow};
+pub use ledger::GapRow;
+pub use letters::{DeadLetter, DeadLetterRow, Pick};
 pub use open::Options;
 pub use positions::Change;
+pub use quarantine::{QuarantineRow, Readmitted};
 pub use read::StoredChunk;
-pub use sinks::{DeadLetter, Position, Start, Tally};
+pub use replays::{Order, Replay, Walked};
+pub use sinks::{Position, Start, Tally};
 pub use sweep::Swept;
 
 /// The store, open. Clones share it; the last one to go closes it.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::fixture::{assert_balanced, chunk, deliver, deliver_texts, intake, key, open, options, scalar};
-use super::{DeadLetter, Options, Position, Start, Store, Tally};
+use super::{DeadLetter, Options, Pick, Position, Start, Store, Tally};
 use crate::clock::{Clock, Time};
-use crate::event::EventId;
+use crate::event::{EventId, Severity};
 use crate::fault::Kind;
 
 async fn ready(dir: &std::path::Path) -> Store {
@@ -97,6 +97,8 @@ async fn refused_and_unwanted_events_are_booked_and_kept() {
         collected: Time(5_000),
         time: Some(Time(1_001)),
         kind: "receipt".into(),
+        severity: Severity::Notice,
+        json: true,
     };
     let tally = [(key("audit"), Tally { delivered: 1, filtered: 1, dead_lettered: 1 })];
     let end = Position { seq: 1, index: 0 };
@@ -104,12 +106,13 @@ async fn refused_and_unwanted_events_are_booked_and_kept() {
         store.advance("siem", start, end, &tally, std::slice::from_ref(&letter)).await.unwrap();
     }
     assert_balanced(&store).await;
-    let rows = store.dead_letters_list(Some("siem"), 0, 10).await.unwrap();
+    let rows = store.dead_letters_list(&Pick::default(), 0, 10).await.unwrap();
     assert_eq!(rows.len(), 1, "buried once");
     assert_eq!((rows[0].event_id, rows[0].refused, rows[0].len), (letter.id, Time(10_000), 1));
     assert_eq!(rows[0].words.len(), 2_048, "cut at a character");
     assert_eq!(store.dead_letter_bytes(rows[0].id).await.unwrap().unwrap(), b"b");
-    assert!(store.dead_letters_list(Some("other"), 0, 10).await.unwrap().is_empty());
+    let others = Pick { sink: Some("other".into()), ..Pick::default() };
+    assert!(store.dead_letters_list(&others, 0, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

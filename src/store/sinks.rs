@@ -3,13 +3,12 @@
 use sqlx::SqliteConnection;
 
 use super::Store;
+use super::letters::{DeadLetter, bury};
 use super::sql::{count, int, local};
 use super::writer::{newest, snapshot};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
-use crate::event::EventId;
 use crate::fault::{Fault, Kind};
-use crate::limits::MAX_SINK_WORDS_BYTES;
 
 /// How far a sink has come: every chunk up to number `seq` is dealt with, and the first `index` records of
 /// the chunk after it, which is `next_chunk(seq)`. When that chunk is finished the position is its own
@@ -41,22 +40,6 @@ pub struct Tally {
     pub dead_lettered: u64,
 }
 
-/// An event a sink refused for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    pub feed: FeedKey,
-    pub id: EventId,
-    /// Its bytes as Mimecast sent them.
-    pub record: Vec<u8>,
-    /// What the sink said; cut to 2 KiB.
-    pub words: String,
-    /// When the event was stored.
-    pub collected: Time,
-    /// Event time.
-    pub time: Option<Time>,
-    pub kind: String,
-}
-
 impl Store {
     /// Makes sure that the sink has a position, and returns it. `start` counts only for a new sink.
     pub async fn register_sink(&self, name: &str, start: Start) -> Result<Position, Fault> {
@@ -81,9 +64,10 @@ impl Store {
     /// Forgets every sink that is not named: its position, its claim on chunks and its account. Returns the
     /// names forgotten and how many events each still had to get.
     pub async fn retain_sinks(&self, names: &[&str]) -> Result<Vec<(String, u64)>, Fault> {
+        let now = self.inner.options.clock.now();
         let mut tx = self.begin("forget removed sinks").await?;
         let outcome = async {
-            let gone = retain_in(tx.conn(), names).await?;
+            let gone = retain_in(tx.conn(), names, now).await?;
             Ok((gone, snapshot(tx.conn()).await?))
         }
         .await;
@@ -116,7 +100,7 @@ impl Store {
                 return Ok(None);
             }
             book(tx.conn(), sink, tally).await?;
-            bury(tx.conn(), sink, dead, now).await?;
+            bury(tx.conn(), sink, dead, true, now).await?;
             self.freed(tx.conn(), sink, to.seq).await.map(Some)
         }
         .await;
@@ -176,12 +160,22 @@ async fn register_in(
     Ok(Position { seq, index: 0 })
 }
 
-async fn retain_in(conn: &mut SqliteConnection, names: &[&str]) -> Result<Vec<(String, u64)>, Fault> {
+async fn retain_in(
+    conn: &mut SqliteConnection,
+    names: &[&str],
+    now: Time,
+) -> Result<Vec<(String, u64)>, Fault> {
     let sql = "SELECT id, name, coalesce((SELECT sum(events) FROM chunk WHERE chunk.seq > sink.seq), 0) - idx FROM sink";
     let sinks: Vec<(i64, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
     let mut gone = Vec::new();
     for (id, name, waiting) in sinks {
         if !names.contains(&name.as_str()) {
+            // should it come back one day, its account begins anew
+            let letters = "UPDATE dead_letter SET booked = 0, wanted = NULL WHERE sink = ?1";
+            sqlx::query(letters).bind(&name).execute(&mut *conn).await?;
+            let replays = "UPDATE replay SET finished = ?2, words = 'the sink was removed from the configuration' \
+                           WHERE sink = ?1 AND finished IS NULL";
+            sqlx::query(replays).bind(&name).bind(now.0).execute(&mut *conn).await?;
             sqlx::query("DELETE FROM account WHERE sink = ?1").bind(id).execute(&mut *conn).await?;
             sqlx::query("DELETE FROM sink WHERE id = ?1").bind(id).execute(&mut *conn).await?;
             gone.push((name, count(waiting)));
@@ -231,22 +225,7 @@ async fn book(conn: &mut SqliteConnection, sink: &str, tally: &[(FeedKey, Tally)
     Ok(())
 }
 
-async fn bury(conn: &mut SqliteConnection, sink: &str, dead: &[DeadLetter], now: Time) -> Result<(), Fault> {
-    let sql = "INSERT INTO dead_letter (sink, feed, event_id, record, words, refused, collected, time, kind) \
-               SELECT ?1, id, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM feed WHERE tenant = ?2 AND feed = ?3";
-    for letter in dead {
-        let words =
-            letter.words.get(..letter.words.floor_char_boundary(MAX_SINK_WORDS_BYTES)).unwrap_or_default();
-        let insert = sqlx::query(sql).bind(sink).bind(&letter.feed.tenant).bind(letter.feed.feed);
-        let insert =
-            insert.bind(letter.id.0.as_slice()).bind(letter.record.as_slice()).bind(words).bind(now.0);
-        let insert = insert.bind(letter.collected.0).bind(letter.time.map(|at| at.0)).bind(&letter.kind);
-        expect_one(insert.execute(&mut *conn).await?.rows_affected(), &letter.feed)?;
-    }
-    Ok(())
-}
-
-fn expect_one(rows: u64, feed: &FeedKey) -> Result<(), Fault> {
+pub(super) fn expect_one(rows: u64, feed: &FeedKey) -> Result<(), Fault> {
     match rows {
         1 => Ok(()),
         _ => Err(local(Kind::Conflict, format!("{feed} is not registered in the store"))),

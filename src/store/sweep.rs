@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::sql::{int, local};
-use super::{Store, ballast, dedupe, files};
+use super::{Store, ballast, dedupe, files, replays};
 use crate::fault::{Fault, Kind};
 use crate::limits::{FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS};
 
@@ -21,7 +21,8 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Deletes chunks that every sink has passed and that are older than the retention, forgets identities
+    /// Deletes chunks that every sink has passed, no replay waits for and that are older than the retention (on a full
+    /// disk: all that every sink has passed), forgets identities
     /// beyond their feed's horizon, gives unused pages back to the file system, and builds the ballast. To be
     /// called soon after the start (the ballast is not built by `open`) and every minute or so.
     ///
@@ -34,7 +35,7 @@ impl Store {
         let before = if full { now } else { now.minus(self.inner.options.retention) };
         loop {
             let mut tx = self.begin("delete delivered events").await?;
-            let outcome = delete_chunks(tx.conn(), before.0).await;
+            let outcome = delete_chunks(tx.conn(), before.0, full).await;
             let done = tx.finish(outcome).await?;
             drop(tx);
             swept.chunks += done.chunks;
@@ -55,7 +56,11 @@ impl Store {
             }
         }
         let mut tx = self.begin("forget old files").await?;
-        let outcome = files::purge(tx.conn(), now.minus(FILES_KEPT).0).await;
+        let outcome = async {
+            replays::purge(tx.conn(), now).await?;
+            files::purge(tx.conn(), now.minus(FILES_KEPT).0).await
+        }
+        .await;
         tx.finish(outcome).await?;
         drop(tx);
         self.vacuum().await?;
@@ -114,11 +119,13 @@ impl Store {
     }
 }
 
-async fn delete_chunks(conn: &mut SqliteConnection, before: i64) -> Result<Swept, Fault> {
+async fn delete_chunks(conn: &mut SqliteConnection, before: i64, full: bool) -> Result<Swept, Fault> {
     let sql = "SELECT seq, feed, body, events, bytes FROM chunk \
-               WHERE seq <= (SELECT min(seq) FROM sink) AND collected < ?1 ORDER BY seq LIMIT ?2";
-    let rows: Vec<(i64, i64, i64, i64, i64)> =
-        sqlx::query_as(sql).bind(before).bind(int(SWEEP_CHUNKS)).fetch_all(&mut *conn).await?;
+               WHERE seq <= (SELECT min(seq) FROM sink) AND collected < ?1 \
+               AND (?3 OR seq <= coalesce((SELECT min(seq) FROM replay WHERE finished IS NULL), seq)) \
+               ORDER BY seq LIMIT ?2";
+    let query = sqlx::query_as(sql).bind(before).bind(int(SWEEP_CHUNKS)).bind(full);
+    let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(&mut *conn).await?;
     let mut swept = Swept::default();
     for (seq, feed, body, events, bytes) in rows {
         sqlx::query("DELETE FROM chunk WHERE seq = ?1").bind(seq).execute(&mut *conn).await?;

@@ -30,7 +30,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 
 /// Control characters (C0, DEL, C1), line and paragraph separators, zero-width and direction marks
 /// (reliability threat T13), and characters that are no text at all.
-fn misleading(c: char) -> bool {
+pub fn misleading(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -8,15 +8,18 @@ use crate::rig::{Arrived, Simulator, Site, assert_complete, text};
 use crate::web::{Answer, Web};
 
 /// An NDJSON receiver that refuses whatever holds the poison, and is busy for its first requests.
-struct HttpReceiver {
-    web: Web,
-    arrived: Arc<Mutex<Arrived>>,
+pub struct HttpReceiver {
+    pub web: Web,
+    pub arrived: Arc<Mutex<Arrived>>,
+    /// What it refuses; empty: nothing.
+    pub poison: Arc<Mutex<String>>,
 }
 
 impl HttpReceiver {
-    fn start(poison: &'static str, busy: u32) -> Self {
+    pub fn start(poison: &str, busy: u32) -> Self {
         let (arrived, left) = (Arc::new(Mutex::new(Arrived::default())), Mutex::new(busy));
-        let mine = arrived.clone();
+        let poison = Arc::new(Mutex::new(poison.to_owned()));
+        let (mine, refused) = (arrived.clone(), poison.clone());
         let web = Web::start(move |request| {
             let mut left = left.lock().expect("no panics");
             if *left > 0 {
@@ -25,18 +28,19 @@ impl HttpReceiver {
             }
             drop(left);
             let body = request.text();
-            if !poison.is_empty() && body.contains(poison) {
+            let refused = refused.lock().expect("no panics").clone();
+            if !refused.is_empty() && body.contains(&refused) {
                 return Answer::new("400 Bad Request", "");
             }
             let mut arrived = mine.lock().expect("no panics");
             body.lines().for_each(|line| arrived.add(line));
             Answer::new("200 OK", "")
         });
-        HttpReceiver { web, arrived }
+        HttpReceiver { web, arrived, poison }
     }
 }
 
-fn http_sink(address: SocketAddr) -> String {
+pub fn http_sink(address: SocketAddr) -> String {
     format!(
         "[sinks.web]\ntype = \"http\"\npreset = \"ndjson\"\nurl = \"http://{address}/in\"\ncompression = \"gzip\"\n\
          batch = {{ events = 200, bytes = \"1MiB\", wait = \"1s\" }}\nconcurrency = 4\n"
@@ -61,7 +65,7 @@ fn one_event_the_receiver_refuses_becomes_a_dead_letter_and_the_rest_arrives() {
     let simulator = Simulator::start(&["--events", "3000", "--seed", "62", "--scenario", "no_quota"]);
     // a record of the truth that occurs once: its bytes are the poison
     let truth = simulator.truth("siem.av");
-    let poison: &'static str = String::leak(truth.first().expect("av events").clone());
+    let poison = truth.first().expect("av events");
     let receiver = HttpReceiver::start(poison, 0);
     let site = Site::new(&simulator.url, ALL_FEEDS, &http_sink(receiver.web.address));
     let out = site.run_once();

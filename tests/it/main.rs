@@ -24,6 +24,7 @@ mod main_job;
 mod observability;
 mod presets;
 mod relp;
+mod repair;
 mod rig;
 mod signed;
 mod status_page;

@@ -1,0 +1,222 @@
+//! `dead-letters`: events that a sink refused for good.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::asking::asked;
+use super::following::{Progress, follow};
+use super::picking::{Narrow, Pages, as_they_are, either, facts, meant, more, sure, visible, with_bytes};
+use super::{Common, Printed, with_store};
+use crate::clock::Time;
+use crate::daemon::requests::Request;
+use crate::fault::Fault;
+use crate::setup_error::{ExitCode, SetupError};
+use crate::store::{DeadLetterRow, Pick, Store};
+use crate::telemetry::escape::clean;
+
+/// What can be done about dead letters.
+#[derive(Subcommand)]
+pub enum DeadLetters {
+    /// Every dead letter: which sink refused it, when, and its words.
+    List {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        pages: Pages,
+    },
+    /// One dead letter in full, with the event.
+    Show {
+        #[command(flatten)]
+        common: Common,
+        id: i64,
+        /// Write the event's bytes as Mimecast sent them, and nothing else.
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+    },
+    /// Send them to their sink once more. What it takes now counts as delivered; what it refuses stays.
+    Retry {
+        #[command(flatten)]
+        common: Common,
+        ids: Vec<i64>,
+        #[command(flatten)]
+        which: Which,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+        /// Do not wait for what comes of it.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Give them up: the events are deleted, the accounts keep counting them as dead-lettered.
+    Drop {
+        #[command(flatten)]
+        common: Common,
+        ids: Vec<i64>,
+        #[command(flatten)]
+        which: Which,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+        /// Needed without numbers.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Narrows the list down.
+#[derive(Args)]
+pub struct Which {
+    /// Of this sink.
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+    #[command(flatten)]
+    narrow: Narrow,
+}
+
+impl Which {
+    fn pick(&self, ids: &[i64]) -> Pick {
+        Pick { sink: self.sink.clone(), ..self.narrow.pick(ids) }
+    }
+}
+
+const VERB: &str = "dead-letters";
+
+/// Prints dead letters, or has something done about them and prints what came of it.
+pub fn dead_letters(verb: &DeadLetters) -> Printed {
+    match verb {
+        DeadLetters::List { common, which, pages } => list(common, &which.pick(&[]), pages),
+        DeadLetters::Show { common, id, raw } => show(common, *id, *raw),
+        DeadLetters::Retry { common, ids, which, all, no_wait } => {
+            again(common, meant(which.pick(ids), *all, VERB)?, *no_wait)
+        }
+        DeadLetters::Drop { common, ids, which, all, yes } => {
+            let pick = meant(which.pick(ids), *all, VERB)?;
+            sure(&pick, *yes, || with_store(common, async |store| store.dead_letters_count(&pick).await))?;
+            asked(&Request::DeadLettersDrop { pick }, common)?.print(common)
+        }
+    }
+}
+
+fn list(common: &Common, pick: &Pick, pages: &Pages) -> Printed {
+    let (rows, all) = with_store(common, async |store| {
+        Ok((
+            store.dead_letters_list(pick, pages.after, pages.limit).await?,
+            store.dead_letters_count(pick).await?,
+        ))
+    })?;
+    let data = json!({ "dead_letters": rows.iter().map(as_json).collect::<Vec<_>>(), "all": all });
+    either(common, || table(&rows, all), data)
+}
+
+fn table(rows: &[DeadLetterRow], all: u64) -> String {
+    if rows.is_empty() {
+        return "no dead letters\n".to_owned();
+    }
+    let mut text = format!(
+        "{:>6} {:<16} {:<32} {:<24} {:>5} {:>8}  words of the sink\n",
+        "id", "sink", "feed", "refused", "times", "bytes"
+    );
+    for row in rows {
+        let again = if row.wanted.is_some() { "goes out again; " } else { "" };
+        let words: String = clean(&row.words).chars().take(120).collect();
+        text.push_str(&format!(
+            "{:>6} {:<16} {:<32} {:<24} {:>5} {:>8}  {again}{words}\n",
+            row.id,
+            row.sink,
+            row.feed.to_string(),
+            row.refused.rfc3339(),
+            row.refusals,
+            row.len,
+        ));
+    }
+    text + &more(rows.len(), all, rows.last().map_or(0, |row| row.id))
+}
+
+fn as_json(row: &DeadLetterRow) -> Value {
+    json!({
+        "id": row.id, "sink": row.sink, "tenant": row.feed.tenant, "feed": row.feed.feed,
+        "event_id": row.event_id.to_string(), "type": row.kind, "time": row.time.map(Time::rfc3339),
+        "collected": row.collected.rfc3339(), "refused": row.refused.rfc3339(), "times": row.refusals,
+        "words": row.words, "bytes": row.len, "goes_out_again": row.wanted.is_some(),
+    })
+}
+
+fn show(common: &Common, id: i64, raw: bool) -> Printed {
+    let found = with_store(common, async |store| {
+        let row = store.dead_letters_list(&Pick::ids([id]), 0, 1).await?.pop();
+        Ok(row.zip(store.dead_letter_bytes(id).await?))
+    })?;
+    let Some((row, bytes)) = found else {
+        return Err(SetupError::failed(format!(
+            "there is no dead letter {id}; `dead-letters list` shows them"
+        )));
+    };
+    if raw {
+        return as_they_are(&bytes);
+    }
+    let data = with_bytes(as_json(&row), "event", &bytes);
+    let text = || {
+        facts(&[
+            ("dead letter", row.id.to_string()),
+            ("sink", row.sink.clone()),
+            ("its words", clean(&row.words).into_owned()),
+            ("refused", format!("{}, {} times in all", row.refused.rfc3339(), row.refusals)),
+            ("feed", row.feed.to_string()),
+            ("type", clean(&row.kind).into_owned()),
+            ("event id", row.event_id.to_string()),
+            ("event time", row.time.map_or("none".to_owned(), Time::rfc3339)),
+            ("collected", row.collected.rfc3339()),
+            ("bytes", row.len.to_string()),
+        ]) + "\n"
+            + &visible(&bytes)
+            + "\n"
+    };
+    either(common, text, data)
+}
+
+fn again(common: &Common, pick: Pick, no_wait: bool) -> Printed {
+    let done = asked(&Request::DeadLettersAgain { pick }, common)?;
+    let wanted = done.value("wanted").as_u64().unwrap_or(0);
+    if wanted == 0 || no_wait || !done.by_daemon {
+        return done.and_later(wanted > 0, "they go out when the daemon runs").print(common);
+    }
+    let since = Time(done.value("asked_ms").as_i64().unwrap_or(0));
+    let sinks: Vec<String> = done
+        .value("sinks")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|s| s.as_str().map(str::to_owned))
+        .collect();
+    let look = async |store: &Store| look(store, &sinks, wanted).await;
+    let end = follow(&done.settings, "dead letters", look)?;
+    let refused = with_store(common, async |store| refused_again(store, &sinks, since).await)?;
+    let taken = end.done.saturating_sub(refused);
+    let exit = if refused > 0 { ExitCode::Failed } else { ExitCode::Done };
+    let text = match refused {
+        0 => format!("{taken} delivered\n"),
+        n => format!("{taken} delivered, {n} refused again; `dead-letters list` shows the sink's words\n"),
+    };
+    let data = json!({ "delivered": taken, "refused": refused });
+    Ok((if common.json { format!("{data:#}\n") } else { text }, exit))
+}
+
+/// How many of those wanted have been decided.
+async fn look(store: &Store, sinks: &[String], wanted: u64) -> Result<Progress, Fault> {
+    let mut waiting = 0;
+    for sink in sinks {
+        waiting += store.dead_letters_wanted(sink).await?;
+    }
+    Ok(Progress { done: wanted.saturating_sub(waiting), all: wanted, ended: waiting == 0 })
+}
+
+async fn refused_again(store: &Store, sinks: &[String], since: Time) -> Result<u64, Fault> {
+    let mut refused = 0;
+    for sink in sinks {
+        let pick = Pick { sink: Some(sink.clone()), since: Some(since), ..Pick::default() };
+        refused += store.dead_letters_refused_again(&pick).await?;
+    }
+    Ok(refused)
+}
