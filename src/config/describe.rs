@@ -9,7 +9,7 @@ use humantime::format_duration;
 use super::describe_http::of_http;
 use super::secret_ref::SecretRef;
 use super::settings::{
-    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, LogFormat, Protocol,
+    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, Kafka, LogFormat, Protocol,
     Settings, Sink, SinkKind, Syslog, Tenant, TlsFiles, Transport, shown,
 };
 use super::sink::facility_name;
@@ -149,6 +149,7 @@ fn of_sink(sink: &Sink) -> Rows {
     let mut rows = match &sink.kind {
         SinkKind::Syslog(syslog) => of_syslog(syslog),
         SinkKind::Http(http) => of_http(http),
+        SinkKind::Kafka(kafka) => of_kafka(kafka),
         SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
         SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
     };
@@ -186,6 +187,36 @@ fn of_syslog(syslog: &Syslog) -> Rows {
     ];
     if let Some(tls) = &syslog.tls {
         rows.push(("tls", of_tls(tls)));
+    }
+    rows
+}
+
+fn of_batches(events: usize, bytes: usize, wait: Duration) -> (&'static str, String) {
+    let bytes = ByteSize(bytes as u64);
+    ("batches", format!("up to {events} events or {bytes}, after {} at the latest", format_duration(wait)))
+}
+
+fn of_kafka(kafka: &Kafka) -> Rows {
+    let clear = if kafka.tls.is_none() { ", unencrypted" } else { "" };
+    let mut rows = vec![
+        ("kafka", format!("topic {} at {}{clear}", kafka.topic, kafka.brokers.join(", "))),
+        ("compressed", kafka.compression.as_str().to_owned()),
+        of_batches(kafka.batch_events, kafka.batch_bytes, kafka.batch_wait),
+        (
+            "confirmed",
+            format!(
+                "every event, by every replica in sync (acks=all), within {}",
+                format_duration(kafka.timeout)
+            ),
+        ),
+    ];
+    rows.extend(kafka.tls.as_ref().map(|tls| ("tls", of_tls(tls))));
+    if let Some(sasl) = &kafka.sasl {
+        let user = &sasl.user;
+        rows.push((
+            "sasl",
+            format!("{} as {user}, password from {}", sasl.mechanism.as_str(), sasl.password),
+        ));
     }
     rows
 }

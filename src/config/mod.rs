@@ -12,6 +12,7 @@ mod file;
 mod general;
 mod glob;
 mod http_settings;
+mod kafka;
 mod mask;
 mod nearest;
 mod secret_ref;

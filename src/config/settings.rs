@@ -78,6 +78,9 @@ impl Settings {
             SinkKind::Http(http) => {
                 http.token.as_ref().map(|place| text(format!("token of sink {}", s.name), place))
             }
+            SinkKind::Kafka(Kafka { sasl: Some(sasl), .. }) => {
+                Some(text(format!("password of sink {}", s.name), &sasl.password))
+            }
             _ => None,
         });
         let alerts = self.alerts.iter().flat_map(move |target| {
@@ -275,6 +278,7 @@ impl Sink {
 pub enum SinkKind {
     Syslog(Syslog),
     Http(Box<Http>),
+    Kafka(Kafka),
     /// NDJSON envelopes, appended.
     File {
         path: PathBuf,
@@ -333,6 +337,86 @@ pub struct TlsFiles {
     pub key_file: Option<PathBuf>,
     /// Name the certificate has to carry; `None`: the host of the address.
     pub server_name: Option<String>,
+}
+
+/// A Kafka cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kafka {
+    /// `HOST:PORT`, at least one.
+    pub brokers: Vec<String>,
+    /// Fit for a topic; `{tenant}` and `{feed}` stand for the event's.
+    pub topic: String,
+    pub compression: Compression,
+    /// `None`: unencrypted.
+    pub tls: Option<TlsFiles>,
+    pub sasl: Option<Sasl>,
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub batch_wait: Duration,
+    pub timeout: Duration,
+}
+
+/// How Kafka's batches are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+}
+
+impl Compression {
+    pub const ALL: [Compression; 4] =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4];
+
+    /// Kafka's own word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+        }
+    }
+}
+
+/// How a Kafka broker learns who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sasl {
+    pub mechanism: Mechanism,
+    /// Never empty.
+    pub user: String,
+    pub password: SecretRef,
+}
+
+/// SASL's mechanisms with a name and a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+impl Mechanism {
+    pub const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512];
+
+    /// As the protocol names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    /// As it is written in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "plain",
+            Mechanism::ScramSha256 => "scram-sha-256",
+            Mechanism::ScramSha512 => "scram-sha-512",
+        }
+    }
 }
 
 /// What the bytes of one event look like.

@@ -5,6 +5,7 @@ use rustls::pki_types::ServerName;
 
 use super::diagnostic::Problem;
 use super::glob::Glob;
+use super::kafka;
 use super::nearest::nearest;
 use super::settings::{
     FormatName, Framing, KnownFeed, Protocol, Sink, SinkKind, Syslog, TlsFiles, Transport,
@@ -33,27 +34,38 @@ pub(super) fn facility_name(number: u8) -> &'static str {
 enum Type {
     Syslog,
     Http,
+    Kafka,
     File,
     Stdout,
 }
 
 pub(super) fn read(value: &Value<'_>, tenants: &[&str], known: &[KnownFeed]) -> Option<Sink> {
-    const TYPES: [(&str, Type); 4] =
-        [("syslog", Type::Syslog), ("http", Type::Http), ("file", Type::File), ("stdout", Type::Stdout)];
+    const TYPES: [(&str, Type); 5] = [
+        ("syslog", Type::Syslog),
+        ("http", Type::Http),
+        ("kafka", Type::Kafka),
+        ("file", Type::File),
+        ("stdout", Type::Stdout),
+    ];
     let table = value.table(format!("[sinks.{}]", value.name))?;
     let name = name_fits(value, "sink");
     let Some(kind) = table.get("type") else {
         let problem = Problem::new(format!("`type` is missing in {}", table.title));
         let problem = problem.at(value.key_place(), "in this table");
-        table.book.report(problem.help("add type = \"syslog\", \"http\", \"file\" or \"stdout\""));
+        table.book.report(problem.help("add type = \"syslog\", \"http\", \"kafka\", \"file\" or \"stdout\""));
         return None;
     };
-    let kind = kind.choice(&TYPES, &[])?;
+    let type_key = kind;
+    let kind = type_key.choice(&TYPES, &[])?;
     let feeds = table.get("feeds").map_or(Some(vec![Glob::new("*")]), |v| read_globs(&v, known, Whose::Sink));
     let tenants = table.get("tenants").map_or(Some(Vec::new()), |v| read_tenants(&v, tenants));
     let (kind, a_kind) = match kind {
         Type::Syslog => (read_syslog(&table).map(SinkKind::Syslog), "a syslog sink"),
         Type::Http => (read_http(&table).map(|http| SinkKind::Http(Box::new(http))), "an http sink"),
+        Type::Kafka => {
+            kafka::refuse_without(&type_key);
+            (kafka::read(&table).map(SinkKind::Kafka), "a kafka sink")
+        }
         Type::File => {
             let path = table.require("path", "path = \"/var/log/mimecast/events.ndjson\"");
             (path.and_then(|v| v.path()).map(|path| SinkKind::File { path }), "a file sink")
@@ -176,7 +188,7 @@ fn read_syslog(table: &Table<'_>) -> Option<Syslog> {
 }
 
 /// `host:port`, `192.0.2.1:514` or `[2001:db8::1]:514`.
-fn read_address(value: &Value<'_>) -> Option<(String, u16)> {
+pub(super) fn read_address(value: &Value<'_>) -> Option<(String, u16)> {
     let text = value.text()?;
     let split = text.rsplit_once(':').and_then(|(host, port)| {
         let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;

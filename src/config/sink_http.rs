@@ -163,10 +163,11 @@ fn fits(value: &Value<'_>, text: &str) -> bool {
 }
 
 /// How many events and bytes go into one request.
-struct BatchLimits {
-    events: usize,
-    bytes: usize,
-    wait: Duration,
+/// How many events and bytes go into one request.
+pub(super) struct BatchLimits {
+    pub events: usize,
+    pub bytes: usize,
+    pub wait: Duration,
 }
 
 fn count(value: &Value<'_>, high: i64) -> Option<usize> {
@@ -240,7 +241,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(fits)
 }
 
-fn read_batch(table: &Table<'_>) -> Option<BatchLimits> {
+pub(super) fn read_batch(table: &Table<'_>) -> Option<BatchLimits> {
     let mut limits = BatchLimits { events: 1000, bytes: 1 << 20, wait: Duration::from_secs(1) };
     let Some(value) = table.get("batch") else { return Some(limits) };
     let batch = value.table(format!("`{}`", value.name))?;

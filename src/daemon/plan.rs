@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::destination;
 use crate::clock::Clock;
 use crate::config::settings::{
-    Credential, FormatName, Framing, Protocol, SinkKind, Syslog, Transport, shown,
+    Credential, FormatName, Framing, Kafka, Protocol, SinkKind, Syslog, Transport, shown,
 };
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
@@ -17,7 +17,7 @@ use crate::mimecast::feed::{Api, Ask};
 use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
 use crate::setup_error::SetupError;
-use crate::sink::{Packer, Plan, RelpPlan, Sink, SyslogPlan, TlsFiles};
+use crate::sink::{KafkaPlan, Packer, Plan, RelpPlan, Sasl, Sink, SyslogPlan, TlsFiles};
 use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
@@ -84,6 +84,7 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
         SinkKind::File { path } => Plan::File { path: path.clone() },
         SinkKind::Stdout => Plan::Stdout,
         SinkKind::Http(http) => Plan::Http(destination::plan(http)?),
+        SinkKind::Kafka(kafka) => Plan::Kafka(kafka_plan(kafka)?),
         SinkKind::Syslog(syslog) => syslog_plan(syslog),
     })
 }
@@ -116,9 +117,27 @@ fn syslog_plan(syslog: &Syslog) -> Plan {
 pub fn packer(settings: &config::Sink, host: &str) -> Result<Packer, SetupError> {
     let preset = match &settings.kind {
         SinkKind::Http(http) => Some(destination::preset(http)?),
-        SinkKind::Syslog(_) | SinkKind::File { .. } | SinkKind::Stdout => None,
+        SinkKind::Syslog(_) | SinkKind::Kafka(_) | SinkKind::File { .. } | SinkKind::Stdout => None,
     };
     Ok(Packer::new(encoder(settings, host), settings.format.is_json(), preset))
+}
+
+fn kafka_plan(kafka: &Kafka) -> Result<KafkaPlan, SetupError> {
+    let sasl = kafka.sasl.as_ref().map(|sasl| {
+        let password = sasl.password.read()?;
+        Ok(Sasl { mechanism: sasl.mechanism.as_str(), user: sasl.user.clone(), password })
+    });
+    Ok(KafkaPlan {
+        brokers: kafka.brokers.clone(),
+        topic: kafka.topic.clone(),
+        compression: kafka.compression.as_str(),
+        tls: kafka.tls.as_ref().map(tls_files),
+        sasl: sasl.transpose()?,
+        batch_events: kafka.batch_events,
+        batch_bytes: kafka.batch_bytes,
+        batch_wait: kafka.batch_wait,
+        timeout: kafka.timeout,
+    })
 }
 
 /// What turns events into the format's bytes.
@@ -149,6 +168,7 @@ fn encoder(settings: &config::Sink, host: &str) -> Encoder {
                 Protocol::Rfc3164 => Wire::Syslog3164(header),
             }
         }
+        SinkKind::Kafka(_) => Wire::Keyed,
         SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
     };
     Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host)
@@ -165,6 +185,7 @@ pub fn address(settings: &config::Sink) -> (&'static str, String) {
     match &settings.kind {
         SinkKind::Syslog(syslog) => ("syslog", format!("{}:{}", syslog.host, syslog.port)),
         SinkKind::Http(http) => ("http", shown(&http.url)),
+        SinkKind::Kafka(kafka) => ("kafka", format!("{} at {}", kafka.topic, kafka.brokers.join(","))),
         SinkKind::File { path } => ("file", path.display().to_string()),
         SinkKind::Stdout => ("stdout", "standard output".to_owned()),
     }

@@ -12,6 +12,7 @@ mod envelope;
 mod fields;
 mod gelf;
 mod json;
+pub mod keyed;
 mod kind;
 mod leef;
 mod ocsf;
@@ -90,6 +91,8 @@ pub enum Wire {
     Syslog3164(SyslogHeader),
     /// The body and a line feed (NDJSON).
     Line,
+    /// The body behind what a keyed message needs beside it; see [`keyed`].
+    Keyed,
 }
 
 /// Everything an [`Encoder`] is made from.
@@ -102,6 +105,7 @@ pub struct Shape {
 enum Header {
     Rfc5424(rfc5424::Header),
     Rfc3164(rfc3164::Header),
+    Keyed(Box<keyed::Header>),
     None,
 }
 
@@ -162,6 +166,7 @@ impl Encoder {
             Wire::Syslog5424(syslog) => (Header::Rfc5424(rfc5424::Header::new(syslog)), syslog.framing),
             Wire::Syslog3164(syslog) => (Header::Rfc3164(rfc3164::Header::new(syslog)), syslog.framing),
             Wire::Line => (Header::None, Framing::Newline),
+            Wire::Keyed => (Header::Keyed(Box::default()), Framing::Bare),
         };
         Encoder { body: Writer::new(shape.body), header, framing, count: Vec::new() }
     }
@@ -223,6 +228,7 @@ impl Encoder {
         match &mut self.header {
             Header::Rfc5424(header) => header.write(event, out),
             Header::Rfc3164(header) => header.write(event, out),
+            Header::Keyed(header) => header.write(event, out),
             Header::None => {}
         }
         self.body.write(event, one_line, out);

@@ -9,6 +9,8 @@ mod batch;
 mod dial;
 mod file;
 pub mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod pack;
 mod peer;
 mod plan;
@@ -28,12 +30,16 @@ pub use answer::{excerpt, wait_asked};
 pub use batch::Batch;
 pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};
-pub use plan::{Auth, HttpPlan, Keeper, Plan, RelpPlan, SyslogPlan, TlsFiles};
+pub use plan::{Auth, HttpPlan, KafkaPlan, Keeper, Plan, RelpPlan, Sasl, SyslogPlan, TlsFiles};
 
 pub use tls::client_config;
 
 use crate::fault::{Fault, Kind, Origin};
 use crate::setup_error::SetupError;
+
+/// What a build without the feature `kafka` says to whoever wants it.
+pub const WITHOUT_KAFKA: &str = "this mimecollectd was built without Kafka, which needs libraries in C; build it with \
+     `cargo build --release --features kafka`, or use another type of sink";
 
 /// Proof that a sink has taken responsibility for events. Only this room can make one, and it cannot be
 /// copied, so that a position moves once for it.
@@ -121,6 +127,8 @@ pub enum Sink {
     Syslog(syslog::Syslog),
     Relp(relp::Relp),
     Http(http::Http),
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::Kafka),
     File(file::FileSink),
     Stdout(stdout::Stdout),
 }
@@ -135,6 +143,10 @@ impl Sink {
             Plan::Syslog(plan) => Sink::Syslog(syslog::Syslog::new(plan)?),
             Plan::Relp(plan) => Sink::Relp(relp::Relp::new(&plan)?),
             Plan::Http(plan) => Sink::Http(http::Http::new(plan)?),
+            #[cfg(feature = "kafka")]
+            Plan::Kafka(plan) => Sink::Kafka(kafka::Kafka::new(plan)?),
+            #[cfg(not(feature = "kafka"))]
+            Plan::Kafka(_) => return Err(SetupError::config(WITHOUT_KAFKA)),
             Plan::File { path } => Sink::File(file::FileSink::new(path)),
             Plan::Stdout => Sink::Stdout(stdout::Stdout::new()),
         })
@@ -149,6 +161,8 @@ impl Sink {
             Sink::Syslog(sink) => sink.send(batch).await,
             Sink::Relp(sink) => sink.send(batch).await,
             Sink::Http(sink) => sink.send(batch).await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.send(batch).await,
             Sink::File(sink) => sink.send(batch).await,
             Sink::Stdout(sink) => sink.send(batch).await,
         }
@@ -163,6 +177,8 @@ impl Sink {
             Sink::Syslog(sink) => sink.confirm().await,
             Sink::File(sink) => sink.confirm().await,
             Sink::Relp(_) | Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(_) => Err(nothing_to_confirm()),
         }
     }
 
@@ -177,6 +193,8 @@ impl Sink {
             Sink::Syslog(sink) => sink.probe().await,
             Sink::Relp(sink) => sink.probe().await,
             Sink::Http(sink) => sink.probe().await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.probe().await,
             Sink::File(sink) => sink.probe().await,
             Sink::Stdout(_) => Ok(stdout::LEVEL),
         }
@@ -188,6 +206,8 @@ impl Sink {
             Sink::Syslog(sink) => sink.ack_level(),
             Sink::Relp(_) => relp::LEVEL,
             Sink::Http(sink) => sink.ack_level(),
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(_) => kafka::LEVEL,
             Sink::File(_) => file::LEVEL,
             Sink::Stdout(_) => stdout::LEVEL,
         }
@@ -200,6 +220,8 @@ impl Sink {
             Sink::Syslog(sink) => sink.window(),
             Sink::Relp(sink) => sink.window(),
             Sink::Http(sink) => sink.window(),
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.window(),
             Sink::File(_) => file::WINDOW,
             Sink::Stdout(_) => stdout::WINDOW,
         }

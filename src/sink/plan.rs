@@ -19,6 +19,7 @@ pub enum Plan {
     Syslog(SyslogPlan),
     Relp(RelpPlan),
     Http(HttpPlan),
+    Kafka(KafkaPlan),
     File { path: PathBuf },
     Stdout,
 }
@@ -190,5 +191,46 @@ impl HttpPlan {
             tls: TlsFiles::default(),
             proxy: None,
         }
+    }
+}
+
+/// Topics of a Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct KafkaPlan {
+    /// `HOST:PORT` of brokers to begin with; the cluster names the others.
+    pub brokers: Vec<String>,
+    /// `{tenant}` and `{feed}` are replaced by the event's.
+    pub topic: String,
+    /// As the client library names it.
+    pub compression: &'static str,
+    /// `None`: unencrypted.
+    pub tls: Option<TlsFiles>,
+    /// `None`: brokers ask nobody for a name, or for a certificate only.
+    pub sasl: Option<Sasl>,
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub batch_wait: Duration,
+    /// From handing a batch over until every replica in sync has it; the client library goes on by itself until then.
+    pub timeout: Duration,
+}
+
+/// How we say to a broker who we are.
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// As the protocol names it: `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    pub user: String,
+    pub password: Secret,
+}
+
+impl KafkaPlan {
+    /// Whether every event goes to one topic.
+    pub fn one_topic(&self) -> Option<&str> {
+        (!self.topic.contains('{')).then_some(&self.topic)
+    }
+
+    /// The topic of an event.
+    pub fn topic_of(&self, tenant: &str, feed: &str) -> String {
+        self.topic.replace("{tenant}", tenant).replace("{feed}", feed)
     }
 }

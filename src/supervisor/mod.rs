@@ -12,6 +12,7 @@ pub mod words;
 
 mod rows_access;
 mod rows_download;
+mod rows_kafka;
 mod rows_local;
 mod rows_permission;
 mod rows_request;

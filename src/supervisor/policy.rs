@@ -5,17 +5,19 @@
 use super::overrides::CONFIGURED;
 use super::rule::Rule;
 use super::{
-    rows_access, rows_download, rows_local, rows_permission, rows_request, rows_service, rows_sink, rows_wire,
+    rows_access, rows_download, rows_kafka, rows_local, rows_permission, rows_request, rows_service,
+    rows_sink, rows_wire,
 };
 use crate::fault::{Code, Fault, Kind, Origin};
 
-const PARTS: [&[Rule]; 8] = [
+const PARTS: [&[Rule]; 9] = [
     rows_access::ROWS,
     rows_permission::ROWS,
     rows_request::ROWS,
     rows_service::ROWS,
     rows_wire::ROWS,
     rows_download::ROWS,
+    rows_kafka::ROWS,
     rows_sink::ROWS,
     rows_local::ROWS,
 ];
@@ -24,7 +26,7 @@ const PARTS: [&[Rule]; 8] = [
 pub static RULES: &[Rule] = &JOINED;
 
 /// The table in parts, each with its title.
-pub fn parts() -> [(&'static str, &'static [Rule]); 8] {
+pub fn parts() -> [(&'static str, &'static [Rule]); 9] {
     let titles = [
         "Who we are",
         "What the credential may",
@@ -32,6 +34,7 @@ pub fn parts() -> [(&'static str, &'static [Rule]); 8] {
         "Quotas, servers and gateways",
         "The way there",
         "Files behind links",
+        "Kafka",
         "Destinations",
         "This machine",
     ];
