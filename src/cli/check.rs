@@ -92,7 +92,7 @@ fn exit_of(fault: &Fault, verdict: Verdict) -> ExitCode {
             Kind::Status(_),
             Verdict::Halt { .. }
             | Verdict::Lockout { .. }
-            | Verdict::ConfirmThenHalt { .. }
+            | Verdict::ConfirmThenHalt(_)
             | Verdict::Refresh { .. },
         ) => ExitCode::Permission,
         _ => ExitCode::Unreachable,

@@ -60,16 +60,25 @@ fn table(common: &Common) -> Printed {
     done(text)
 }
 
-/// Each rule under the sides it answers for; a code that the rule does not name is said to be unknown there.
+/// Each rule under the sides it answers for. Where some side knows the code, the others, for which only the status
+/// counts, are one line; where none does, that is said of each.
 fn answers_text(answers: &Answers, code: Option<&Code>) -> String {
-    let mut text = String::new();
+    let knows = |rule: &Rule| code.is_none_or(|code| rule.knows(code.as_str()));
+    let somebody_knows = answers.iter().any(|(_, rule)| knows(rule));
+    let sides = |from: &[Origin]| from.iter().map(|origin| surface(*origin)).collect::<Vec<_>>().join(" or ");
+    let (mut text, mut elsewhere) = (String::new(), Vec::new());
     for (from, rule) in answers {
-        let sides: Vec<&str> = from.iter().map(|origin| surface(*origin)).collect();
-        let known = code.is_none_or(|code| rule.knows(code.as_str()));
-        let note = if known { "" } else { " (this code is not known there; the status decides)" };
-        let _ = write!(text, "From {}{note}:\n{}\n", sides.join(" or "), paragraph(rule, "  ")); // as above
+        if somebody_knows && !knows(rule) {
+            elsewhere.push(format!("from {}: {} {}", sides(from), rule.id, rule.title));
+            continue;
+        }
+        let note = if knows(rule) { "" } else { " (this code is not known there; the status decides)" };
+        let _ = write!(text, "From {}{note}:\n{}\n", sides(from), paragraph(rule, "  ")); // as above
     }
     text.pop();
+    if !elsewhere.is_empty() {
+        let _ = write!(text, "\nElsewhere only the status counts: {}.\n", elsewhere.join("; ")); // as above
+    }
     text
 }
 
@@ -80,9 +89,11 @@ fn saved(path: &Path, question: &str, common: &Common) -> Printed {
     let bytes = read(path)?;
     let answer = SavedAnswer::parse(&bytes);
     let given = question.trim().parse::<u16>().ok().filter(|status| (100..=999).contains(status));
-    let Some(status) = answer.status.or(given) else {
+    let in_body = || dialect::status_in_body(&answer.headers, answer.body);
+    let Some(status) = answer.status.or(given).or_else(in_body) else {
         let words = format!(
-            "{} has no status line; say which status it came with: `explain 403 --response {}`",
+            "neither a status line nor the body of {} says with which status it came; give it: \
+             `explain 403 --response {}`",
             path.display(),
             path.display()
         );

@@ -15,6 +15,7 @@ use crate::limits::{
     ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
     SECRET_WARNING_DAYS,
 };
+use crate::mimecast::catalogue;
 use crate::scheduler::live::FeedLive;
 use crate::store::{Aside, Usage};
 use crate::supervisor::alert::{Finding, Key, patience};
@@ -136,6 +137,7 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
             found.unsettled.insert(feed.to_string()); // what held it before a restart may hold it still
         }
         found.findings.extend(of_feed(feed, &live, now));
+        found.findings.extend(outruns(feed, &live, credential.until, now));
     }
     let unknown = |live: &FeedLive| {
         live.rule.is_none() && matches!(live.state, FeedState::Starting | FeedState::BackingOff)
@@ -203,6 +205,33 @@ fn silence(
     let remedy = ("Look at its line in `status`, and at the log.", "the next good answer");
     let key = key(&feed.tenant, &feed.to_string(), "no_success");
     Some(Finding { since: Some(last), ..by_word(key, Severity::Error, words, remedy) })
+}
+
+/// The next attempt, of the feed or of its credential, comes later than Mimecast keeps what is not read yet: whoever
+/// asked us to wait for so long has to be told apart from one that costs nothing.
+fn outruns(feed: &FeedKey, live: &FeedLive, closed: Option<Time>, now: Time) -> Option<Finding> {
+    let next = live.next_attempt.max(closed).filter(|next| *next > now)?;
+    let last = live.last_success?;
+    let forgets = last.plus(catalogue::find(feed.feed)?.retention);
+    if next <= forgets {
+        return None;
+    }
+    let words = format!(
+        "the next attempt is due at {}, and from {} on Mimecast forgets what was not read since {}",
+        next.rfc3339(),
+        forgets.rfc3339(),
+        last.rfc3339()
+    );
+    let remedy = (
+        "Remove what holds it up, then run `resume`; else the gap ledger will show a loss.",
+        "an earlier attempt that succeeds",
+    );
+    Some(by_word(
+        key(&feed.tenant, &feed.to_string(), "wait_outruns_retention"),
+        Severity::Critical,
+        words,
+        remedy,
+    ))
 }
 
 fn retires(tenant: &str) -> Finding {

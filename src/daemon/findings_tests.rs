@@ -118,6 +118,28 @@ fn a_feed_that_nothing_holds_back_and_that_is_silent_is_found() {
     assert_eq!(after(16), [pair("acme/audit", "no_success")], "two intervals of five minutes, and five more");
 }
 
+/// Retry-After may ask for a day; so may a probe. It is told when that costs events, not when it does not.
+#[test]
+fn a_wait_that_outlasts_what_mimecast_keeps_is_told() {
+    let day = Duration::from_secs(86_400);
+    let outruns = |last: Duration, wait: Duration, closed: Option<Duration>| {
+        let live = FeedLive {
+            last_success: Some(NOW.minus(last)),
+            next_attempt: Some(NOW.plus(wait)),
+            ..held("M28", FeedState::Throttled)
+        };
+        let credential =
+            CredentialLive { until: closed.map(|closed| NOW.plus(closed)), ..CredentialLive::default() };
+        let parts =
+            Parts { tenants: vec![view(credential, vec![("siem.receipt", live)])], ..Parts::default() };
+        found(&parts, &Facts::default()).contains(&pair("acme/siem.receipt", "wait_outruns_retention"))
+    };
+    assert!(!outruns(day * 6, day / 2, None), "seven days are kept");
+    assert!(outruns(day * 6, day + Duration::from_secs(1), None));
+    assert!(outruns(day * 6, day / 2, Some(day * 2)), "the credential's wait counts as well");
+    assert!(!outruns(day * 8, Duration::ZERO, None), "what is due now waits for nothing");
+}
+
 #[test]
 fn a_secret_that_ends_is_told_in_four_steps() {
     let stages: Vec<Option<(u64, Severity)>> = [31, 30, 14, 7, 1, -3]

@@ -67,6 +67,11 @@ pub fn with_headers(mut fault: Fault, headers: &[(String, String)], now: Time) -
     fault
 }
 
+/// The status that an answer's body gives for itself, for an answer that was saved without its status line.
+pub fn status_in_body(headers: &[(String, String)], body: &[u8]) -> Option<u16> {
+    said(headers, cut(body)).status.filter(|status| (100..=999).contains(status))
+}
+
 fn read_success(origin: Origin, status: u16, headers: &[(String, String)], body: &[u8]) -> Fault {
     if let Some(fault) = failure_in_success(origin, body) {
         return fault;

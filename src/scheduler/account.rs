@@ -127,9 +127,8 @@ impl Account {
             gate.set_back(saved.ahead_of(clock.now()));
             Some(gate)
         });
-        let gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         let signs = matches!(keys, Keys::Signing(_));
-        let gate = if signs { gate.of_signing() } else { gate };
+        let gate = gate.unwrap_or_else(|| Gate::new(fingerprint)).signing(signs);
         let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
         quota.restore(&counted.unwrap_or_default(), clock.now());

@@ -258,12 +258,11 @@ impl Deciding<'_> {
         }
         match rule.verdict {
             Verdict::Backoff { wait, quick, last } => {
-                if self.may_try_quickly(quick) {
-                    return self.quickly(rule);
-                }
+                // a look at what was given up is one request, without another one at its heels
                 match last.filter(|last| self.s.failures >= last.after).map(|last| last.end) {
                     Some(End::Halt { probe }) => self.hold(fault, probe, rule),
                     Some(End::Exit(_)) => self.stop(Some(rule)),
+                    None if self.may_try_quickly(quick) => self.quickly(rule),
                     None => self.fail(fault, wait, rule),
                 }
             }
@@ -303,7 +302,7 @@ impl Deciding<'_> {
                 self.pause(until, Why::Paused, Some(rule))
             }
             Verdict::Exit(_) => self.stop(Some(rule)),
-            Verdict::Lockout { .. } | Verdict::ConfirmThenHalt { .. } => self.await_gate(None, Some(rule)),
+            Verdict::Lockout { .. } | Verdict::ConfirmThenHalt(_) => self.await_gate(None, Some(rule)),
             Verdict::Refresh { wait, .. } => self.fail(fault, wait, rule),
             Verdict::Proceed | Verdict::Bisect | Verdict::DeadLetter => self.fail(fault, CYCLES, rule),
         }

@@ -9,7 +9,7 @@ use crate::fault::{Code, Fault, Kind, Origin};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::gate::{Gate, Permit};
 use crate::supervisor::policy::{RULES, judge};
-use crate::supervisor::rule::{End, Verdict};
+use crate::supervisor::rule::{End, Refused, Verdict};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -221,12 +221,12 @@ fn allowance(fault: &Fault) -> u32 {
     match judge(fault).verdict {
         Verdict::Lockout { .. } => 4,
         // A day and a quarter of an hour pass between the first and the third.
-        Verdict::ConfirmThenHalt { .. } => 2,
+        Verdict::ConfirmThenHalt(_) => 2,
         Verdict::Halt { probe } => probes(probe),
         Verdict::Rewind { probe } => 1 + probes(probe),
         Verdict::Shrink { .. } => 8,
         Verdict::Backoff { last: Some(last), quick, .. } => match last.end {
-            End::Halt { probe } => (u32::from(last.after) + probes(probe)) * (1 + u32::from(quick)),
+            End::Halt { probe } => u32::from(last.after) * (1 + u32::from(quick)) + probes(probe),
             End::Exit(_) => u32::from(last.after) + 1,
         },
         Verdict::Backoff { quick, .. } => POLLS * (1 + u32::from(quick)),
@@ -234,8 +234,11 @@ fn allowance(fault: &Fault) -> u32 {
         Verdict::Relist { at_once, .. } => POLLS * (1 + u32::from(at_once)),
         Verdict::BackoffThenShrink { .. } => POLLS,
         // A fresh token and the same call with it.
-        Verdict::Refresh { generations: None, .. } => POLLS * 2,
-        Verdict::Refresh { generations: Some(most), .. } => u32::from(most) + 2,
+        Verdict::Refresh { spent: None, .. } => POLLS * 2,
+        Verdict::Refresh { spent: Some(spent), .. } => match spent.end {
+            Refused::Halt => u32::from(spent.generations),
+            Refused::Confirm(_) => u32::from(spent.generations) + 1,
+        },
         // Two files an ask.
         Verdict::Quarantine | Verdict::SkipWithGap => POLLS * 2,
         _ => POLLS,

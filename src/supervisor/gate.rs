@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::Pace;
 use super::policy::{by_id, by_name};
-use super::rule::{CONFIRM, CYCLES, End, HOUR, Ladder, Rule, Verdict};
+use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, TWICE_MORE, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFE};
@@ -46,8 +46,9 @@ pub struct Gate {
     /// is read again.
     #[serde(skip)]
     token_until: Option<Time>,
-    /// The secret signs each call (API 1.0); there are no tokens.
-    #[serde(skip)]
+    /// The secret signs each call (API 1.0); there are no tokens. Kept, because what a login without an answer
+    /// counts for depends on it.
+    #[serde(default)]
     signs: bool,
     /// The one call on trial.
     #[serde(skip)]
@@ -250,7 +251,7 @@ impl Gate {
     pub fn login_fault(&mut self, fault: &Fault, at: Moment, pace: &Pace) -> &'static Rule {
         let rule = pace.judge(fault);
         self.in_flight = None;
-        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
+        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
         if !judged && !unknown {
             self.recent.pop(); // the secret was not looked at
@@ -322,7 +323,7 @@ impl Gate {
             Hold::Halted { rule, .. } => rule.as_str(),
         };
         match rule.split_once('/').map(|(id, _)| id) {
-            Some("M17" | "M26") => CredentialState::Expired,
+            Some("M17" | "M26" | "M27") => CredentialState::Expired,
             Some("M12" | "M13") => CredentialState::Revoked,
             _ => CredentialState::Denied,
         }
@@ -353,7 +354,13 @@ impl Gate {
         } else if !self.proven {
             self.refusals = self.refusals.saturating_add(1);
             if self.refusals > 1 {
-                self.wait_to_confirm(by_id("M34"), None, then, pace);
+                self.wait_to_confirm(
+                    by_id(if self.signs { "M06" } else { "M34" }),
+                    TWICE_MORE,
+                    None,
+                    then,
+                    pace,
+                );
             }
         }
     }
@@ -361,21 +368,19 @@ impl Gate {
     fn apply(&mut self, rule: &'static Rule, fault: &Fault, at: Moment, pace: &Pace) {
         self.token_until = None;
         match rule.verdict {
-            Verdict::ConfirmThenHalt { .. } => {
-                self.refusals = self.refusals.saturating_add(1);
-                let chosen = pace.overrides.pause(fault, pace.loopback);
-                self.wait_to_confirm(Some(rule), chosen, at, pace);
-            }
+            Verdict::ConfirmThenHalt(confirm) => self.refuse(rule, confirm, fault, at, pace),
             Verdict::Lockout { .. } => {
                 let chosen = pace.overrides.pause(fault, pace.loopback);
                 self.lock(Some(rule), fault.retry_after.unwrap_or_default(), chosen, at, pace);
             }
-            Verdict::Refresh { .. } if !self.can_be_renewed(fault) => {
-                self.refusals = self.refusals.saturating_add(1);
-                self.wait_to_confirm(Some(rule), None, at, pace);
-            }
-            Verdict::Refresh { wait, generations } => {
-                self.refuse_token(rule, fault, (wait, generations), at, pace)
+            Verdict::Refresh { wait, spent } => {
+                self.tokens_refused = self.tokens_refused.saturating_add(1);
+                let over = |generations| self.tokens_refused >= generations || !self.can_be_renewed(fault);
+                match spent.filter(|spent| over(spent.generations)).map(|spent| spent.end) {
+                    Some(Refused::Confirm(confirm)) => self.refuse(rule, confirm, fault, at, pace),
+                    Some(Refused::Halt) => self.halt(Some(rule), None, at),
+                    None => self.renew_later(rule, fault, wait, at, pace),
+                }
             }
             Verdict::Halt { probe } => self.halt(Some(rule), pace.probe(fault, probe), at),
             Verdict::Backoff { wait, quick, last } => {
@@ -403,31 +408,39 @@ impl Gate {
         self.hold_for(Some(rule), wait.max(floor(pace)), at);
     }
 
-    fn refuse_token(
-        &mut self,
-        rule: &'static Rule,
-        fault: &Fault,
-        (wait, generations): (Ladder, Option<u8>),
-        at: Moment,
-        pace: &Pace,
-    ) {
-        self.tokens_refused = self.tokens_refused.saturating_add(1);
-        if generations.is_some_and(|most| self.tokens_refused >= most) {
-            self.refusals = self.refusals.saturating_add(1);
-            self.wait_to_confirm(Some(rule), None, at, pace);
-        } else if self.tokens_refused > 1 {
-            let wait = pace.after_failure(fault, wait, self.tokens_refused - 1, at);
+    /// The first token is renewed at once, later ones after a wait.
+    fn renew_later(&mut self, rule: &'static Rule, fault: &Fault, wait: Ladder, at: Moment, pace: &Pace) {
+        if self.tokens_refused > 1 || !self.can_be_renewed(fault) {
+            let wait = pace.after_failure(fault, wait, self.tokens_refused.saturating_sub(1).max(1), at);
             self.hold_for(Some(rule), wait.max(floor(pace)), at);
         }
     }
 
-    /// The secret was refused `refusals` times: 15 minutes, then a day, then for good.
-    fn wait_to_confirm(&mut self, rule: Row, chosen: Option<Duration>, at: Moment, pace: &Pace) {
-        let Verdict::ConfirmThenHalt { after, last } = CONFIRM else { return };
-        match self.refusals {
-            0 | 1 => self.hold_for(rule, chosen.unwrap_or_else(|| pace.scaled(after)), at),
-            2 => self.hold_for(rule, pace.scaled(last), at),
-            _ => self.halt(rule, None, at),
+    /// The secret was refused once more.
+    fn refuse(&mut self, rule: &'static Rule, confirm: Confirm, fault: &Fault, at: Moment, pace: &Pace) {
+        self.refusals = self.refusals.saturating_add(1);
+        let chosen = pace.overrides.pause(fault, pace.loopback);
+        self.wait_to_confirm(Some(rule), confirm, chosen, at, pace);
+    }
+
+    /// The secret was refused `refusals` times: what is left of its attempts, then nothing for good.
+    fn wait_to_confirm(
+        &mut self,
+        rule: Row,
+        confirm: Confirm,
+        chosen: Option<Duration>,
+        at: Moment,
+        pace: &Pace,
+    ) {
+        let confirms = confirm.keys || !self.signs;
+        let wait = match self.refusals {
+            0 | 1 => Some(chosen.unwrap_or_else(|| pace.scaled(confirm.after))),
+            2 => confirm.last.map(|last| pace.scaled(last)),
+            _ => None,
+        };
+        match wait.filter(|_| confirms) {
+            Some(wait) => self.hold_for(rule, wait, at),
+            None => self.halt(rule, None, at),
         }
     }
 

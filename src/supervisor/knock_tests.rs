@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::backoff::{Overrides, Pace};
+use super::backoff::{Override, Overrides, Pace};
 use super::gate::{CredentialState, Gate, Permit};
 use crate::clock::{Moment, Time};
 use crate::fault::{Code, Fault, Kind, Origin};
@@ -27,7 +27,7 @@ fn said(status: u16, code: &str) -> Fault {
     fault
 }
 fn gate() -> Gate {
-    Gate::new("f").of_signing()
+    Gate::new("f").signing(true)
 }
 fn knock(gate: &mut Gate, ms: i64) {
     gate.begin_login(at(ms), "f", &pace()).unwrap();
@@ -57,17 +57,17 @@ fn a_good_key_goes_on_and_is_read_again() {
     assert!(!gate.go_on("another key", Time(30 * MINUTE), LIFE));
     assert!(gate.go_on("f", Time(30 * MINUTE), LIFE));
     assert!(matches!(gate.permit(Time(59 * MINUTE)), Permit::Go { generation: 1 }), "the same key");
-    let mut restarted = Gate::restore(&gate.to_text(), at(HOUR), &pace()).unwrap().of_signing();
+    let mut restarted = Gate::restore(&gate.to_text(), at(HOUR), &pace()).unwrap();
     assert!(!restarted.go_on("f", Time(HOUR), LIFE), "after a restart one call goes first");
 }
 
 #[test]
-fn a_bad_signature_waits_and_a_new_key_opens() {
+fn a_bad_signature_under_a_good_clock_stops_at_once_and_a_new_key_opens() {
     let mut gate = gate();
     refused(&mut gate, 0, &said(401, "0004"));
-    assert_eq!((until(&mut gate, 0), gate.state(Time(1))), (Some(15 * MINUTE), CredentialState::Suspended));
-    assert!(gate.clone().offer("another key"));
-    assert!(gate.begin_login(at(MINUTE), "f", &pace()).is_err());
+    assert_eq!((until(&mut gate, 0), gate.state(Time(1))), (Some(i64::MAX), CredentialState::Denied));
+    assert_eq!(gate.holding().unwrap().rule.unwrap().id, "M07");
+    assert!(gate.begin_login(at(400 * DAY), "f", &pace()).is_err(), "no later attempt either");
     gate.begin_login(at(MINUTE), "another key", &pace()).unwrap();
     gate.knock_ok(Time(MINUTE), LIFE);
     assert_eq!(until(&mut gate, MINUTE), None);
@@ -81,7 +81,25 @@ fn a_clock_that_is_off_gets_one_corrected_attempt() {
     refused(&mut gate, 0, &skewed);
     assert!(matches!(gate.permit(Time(0)), Permit::Login), "at the next request, with the server's date");
     refused(&mut gate, 1, &skewed);
-    assert_eq!(until(&mut gate, 2), Some(1 + 15 * MINUTE), "it was not the clock");
+    assert_eq!(until(&mut gate, 2), Some(i64::MAX), "it was not the clock");
+}
+
+/// A key that worked until the clock ran away: the corrected attempt brings it back, and the next time is a first one.
+#[test]
+fn a_clock_that_runs_away_twice_is_corrected_twice() {
+    let mut skewed = said(401, "0004");
+    skewed.skew_ms = Some(61_000);
+    let mut gate = working();
+    for n in 1..=2 {
+        gate.call_fault(&skewed, u64::try_from(n).unwrap(), at(n * HOUR), &pace());
+        assert!(matches!(gate.permit(Time(n * HOUR)), Permit::Login));
+        knock(&mut gate, n * HOUR);
+        gate.knock_ok(Time(n * HOUR), LIFE);
+    }
+    let mut gate = working();
+    (skewed.skew_ms, gate) = (Some(59_000), gate);
+    gate.call_fault(&skewed, 1, at(HOUR), &pace());
+    assert_eq!(until(&mut gate, HOUR), Some(i64::MAX), "less than a minute is no excuse");
 }
 
 #[test]
@@ -89,8 +107,39 @@ fn a_dead_key_cannot_be_refreshed() {
     for code in ["0001", ""] {
         let mut gate = working();
         gate.call_fault(&said(418, code), 1, at(MINUTE), &pace());
-        assert_eq!(until(&mut gate, MINUTE), Some(16 * MINUTE), "no second attempt with the same key");
+        assert_eq!(until(&mut gate, MINUTE), Some(i64::MAX), "no second attempt with the same key");
         assert_eq!(gate.state(Time(MINUTE)), CredentialState::Expired);
+    }
+}
+
+/// What may have meant something else is asked once more, a quarter of an hour later, and never again.
+#[test]
+fn a_refusal_that_does_not_say_why_is_confirmed_once() {
+    for code in ["", "9999"] {
+        let mut gate = working();
+        gate.call_fault(&said(401, code), 1, at(MINUTE), &pace());
+        assert_eq!(until(&mut gate, MINUTE), Some(16 * MINUTE), "{code}");
+        refused(&mut gate, 16 * MINUTE, &said(401, code));
+        assert_eq!(until(&mut gate, 400 * DAY), Some(i64::MAX), "{code}");
+    }
+}
+
+/// Neither a halt of a wrong password nor one of a dead key gets an attempt from `[recovery]` unless it is asked for.
+#[test]
+fn a_pause_of_the_configuration_does_not_try_a_password_again() {
+    let change = Override {
+        status: 401,
+        code: None,
+        pause: Some(Duration::from_secs(1_200)),
+        action: None,
+        allow_harmful: false,
+    };
+    let pace = Pace::new(Duration::from_secs(300), false, Overrides::new(vec![change]));
+    for code in ["0003", "0004"] {
+        let mut gate = gate();
+        knock(&mut gate, 0);
+        gate.knock_fault(&said(401, code), LIFE, at(0), &pace);
+        assert_eq!(until(&mut gate, 400 * DAY), Some(i64::MAX), "{code}");
     }
 }
 
@@ -154,7 +203,7 @@ fn calls(events: &[Event], answer: &Fault, dice: u64) -> Vec<i64> {
         let at = Moment { now: Time(now), dice };
         match event {
             Event::Pass(by) => now += by,
-            Event::Restart => gate = Gate::restore(&gate.to_text(), at, &pace).unwrap().of_signing(),
+            Event::Restart => gate = Gate::restore(&gate.to_text(), at, &pace).unwrap(),
             Event::Feed | Event::DieInCall => {
                 assert!(!matches!(gate.permit(Time(now)), Permit::Go { .. }), "no key is known to work");
                 if gate.begin_login(at, "f", &pace).is_err() {
@@ -164,7 +213,7 @@ fn calls(events: &[Event], answer: &Fault, dice: u64) -> Vec<i64> {
                 if matches!(event, Event::Feed) {
                     gate.knock_fault(answer, LIFE, at, &pace);
                 } else {
-                    gate = Gate::restore(&gate.to_text(), at, &pace).unwrap().of_signing();
+                    gate = Gate::restore(&gate.to_text(), at, &pace).unwrap();
                 }
             }
         }
@@ -175,18 +224,13 @@ fn calls(events: &[Event], answer: &Fault, dice: u64) -> Vec<i64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Once; a death in the very first call, whose answer nobody saw, adds one.
     #[test]
-    fn a_bad_password_is_sent_twice_in_a_day(events in events(), dice: u64) {
-        let calls = calls(&events, &said(401, "0003"), dice);
-        prop_assert!(calls.iter().filter(|&&at| at < calls[0] + DAY).count() <= 2, "{calls:?}");
-        prop_assert!(calls.len() <= 3, "three in all: {calls:?}");
-    }
-
-    #[test]
-    fn a_bad_signature_is_sent_no_more_often(events in events(), dice: u64) {
-        let calls = calls(&events, &said(401, "0004"), dice);
-        prop_assert!(calls.iter().filter(|&&at| at < calls[0] + DAY).count() <= 2, "{calls:?}");
-        prop_assert!(calls.len() <= 3, "three in all: {calls:?}");
+    fn a_bad_password_is_sent_once(events in events(), dice: u64, code in prop_oneof![Just("0003"), Just("0004")]) {
+        let calls = calls(&events, &said(401, code), dice);
+        let died_first = events.iter().find(|event| matches!(event, Event::Feed | Event::DieInCall));
+        let most = if matches!(died_first, Some(Event::DieInCall)) { 2 } else { 1 };
+        prop_assert!(calls.len() <= most, "{calls:?}");
     }
 
     #[test]

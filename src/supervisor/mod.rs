@@ -23,6 +23,8 @@ mod rows_wire;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
+mod interleaving_tests;
+#[cfg(test)]
 mod knock_tests;
 #[cfg(test)]
 mod overrides_tests;

@@ -127,7 +127,7 @@ pub fn floor(rule: &Rule) -> Option<Duration> {
         | Verdict::Relist { wait, .. }
         | Verdict::Insist { wait, .. } => Some(wait.first),
         Verdict::Lockout { .. } => Some(LOCKOUT_FLOOR),
-        Verdict::ConfirmThenHalt { after, .. } => Some(after),
+        Verdict::ConfirmThenHalt(confirm) => Some(confirm.after),
         Verdict::Halt { probe: Some(every) } if rule.harmful => Some(every),
         Verdict::Halt { probe: Some(every) } => Some(every.min(MIN_POLL_INTERVAL)),
         Verdict::Halt { probe: None } if rule.harmful => None,

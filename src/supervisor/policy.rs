@@ -92,8 +92,10 @@ pub fn by_name(name: &str) -> Option<&'static Rule> {
     known.into_iter().find(|rule| rule.id == id && rule.title == title)
 }
 
-/// `401/0010`, `403 app_forbidden`, `429`, `locked_out`, `M10` → status and word, for [`explain`].
+/// `401/0010`, `403 app_forbidden`, `HTTP 429`, `locked_out`, `M10` → status and word, for [`explain`].
 pub fn parse_question(text: &str) -> (Option<u16>, Option<Code>) {
+    let bare = text.trim().strip_prefix("HTTP ").or_else(|| text.trim().strip_prefix("http "));
+    let text = bare.unwrap_or(text).trim();
     let mut parts = text.splitn(2, |c: char| c == '/' || c.is_whitespace()).map(str::trim);
     let first = parts.next().unwrap_or_default();
     let rest = parts.next().and_then(Code::new);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::policy::{RULES, by_id, by_name, explain, judge, parse_question};
-use super::rule::{CONFIRM, LOCKOUT, Verdict};
+use super::rule::{CONFIRM_ONCE, LOCKOUT, Verdict};
 use crate::clock::Time;
 use crate::dialect;
 use crate::fault::{Code, Fault, Kind, Origin};
@@ -214,7 +214,7 @@ fn every_sample_of_an_answer_gets_its_row() {
 fn an_unknown_401_is_taken_to_be_a_refused_secret() {
     for origin in [Origin::Api, Origin::Token] {
         let rule = judge(&at(origin, 401, "brand_new"));
-        assert_eq!((rule.id, rule.verdict, rule.harmful), ("H12", CONFIRM, true));
+        assert_eq!((rule.id, rule.verdict, rule.harmful), ("H12", CONFIRM_ONCE, true));
     }
 }
 
@@ -222,7 +222,7 @@ fn an_unknown_401_is_taken_to_be_a_refused_secret() {
 fn only_token_and_api_answers_in_a_form_of_theirs_touch_the_credential() {
     for fault in all_faults() {
         let rule = judge(&fault);
-        let touches = matches!(rule.verdict, Verdict::Lockout { .. } | Verdict::ConfirmThenHalt { .. });
+        let touches = matches!(rule.verdict, Verdict::Lockout { .. } | Verdict::ConfirmThenHalt(_));
         if touches {
             assert!(matches!(fault.origin, Origin::Token | Origin::Api), "{fault}");
             assert!(fault.attributed, "{fault}");
@@ -247,6 +247,8 @@ fn explain_understands_the_forms_people_type() {
     assert_eq!(ask("401/0010"), ["M10", "X17", "S06"]);
     assert!(ask("403 app_forbidden").starts_with(&["M14"]));
     assert!(ask("429").contains(&"M28"));
+    assert_eq!(ask("HTTP 429"), ask("429"));
+    assert_eq!(ask(" http 401/0010 "), ask("401/0010"));
     assert_eq!(ask("locked_out"), ["M10"]);
     assert_eq!(ask("m10"), ["M10"]);
     assert_eq!(ask("NoSuchThing"), Vec::<&str>::new());

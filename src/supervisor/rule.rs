@@ -146,9 +146,10 @@ pub enum Verdict {
     BackoffThenShrink { wait: Ladder, after: Duration },
     /// Same again when the service allows it; its own figure wins over `wait`.
     PauseFor(Ladder),
-    /// A new token, once per token generation; the second generation refused in a row waits, and from
-    /// `generations` on the secret itself is taken to be refused.
-    Refresh { wait: Ladder, generations: Option<u8> },
+    /// A new token, once per token generation; the second generation refused in a row waits. With `spent`, so many
+    /// generations refused in a row are the secret's fault; a key that signs has but one generation, unless
+    /// our clock is to blame.
+    Refresh { wait: Ladder, spent: Option<Spent> },
     /// Ask the listing again from the same cursor for fresh links: `at_once` times in a cycle, then later. A file
     /// that fails on through all `patience` is given up, with a gap record.
     Relist { at_once: u8, wait: Ladder, patience: Option<Patience> },
@@ -161,8 +162,8 @@ pub enum Verdict {
     Shrink { wait: Ladder },
     /// The account is locked: silence for `rungs[n]` plus up to `jitter`, one attempt, next rung; then halt.
     Lockout { rungs: [Duration; 3], jitter: Duration },
-    /// The secret was refused: one attempt after `after` to confirm, a last one after `last`, then halt.
-    ConfirmThenHalt { after: Duration, last: Duration },
+    /// The secret was refused: a few late attempts may show that it was not its fault, then halt.
+    ConfirmThenHalt(Confirm),
     /// Nothing more until the row's key turns; `probe` is how often one request may look whether it did.
     Halt { probe: Option<Duration> },
     /// Keep the bytes aside and go on.
@@ -179,6 +180,32 @@ pub enum Verdict {
     PauseIntake { check: Duration },
     /// End the process with this exit code.
     Exit(u8),
+}
+
+/// The attempts that a refused secret still gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// One attempt after this long.
+    pub after: Duration,
+    /// And a last one after this long; `None`: there is none.
+    pub last: Option<Duration>,
+    /// Keys that sign get them too. `false`: such keys stand for a password and are tried once.
+    pub keys: bool,
+}
+
+/// When a [`Verdict::Refresh`] gives the secret up, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Tokens refused in a row.
+    pub generations: u8,
+    pub end: Refused,
+}
+
+/// What becomes of a secret that is taken to be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Confirm(Confirm),
+    Halt,
 }
 
 /// What follows when a [`Verdict::Backoff`] failed `after` times in a row.
@@ -215,7 +242,7 @@ impl Verdict {
             Verdict::Rewind { .. } => "rewind",
             Verdict::Shrink { .. } => "shrink",
             Verdict::Lockout { .. } => "lockout",
-            Verdict::ConfirmThenHalt { .. } => "confirm_then_halt",
+            Verdict::ConfirmThenHalt(_) => "confirm_then_halt",
             Verdict::Halt { .. } => "halt",
             Verdict::Quarantine => "quarantine",
             Verdict::SkipWithGap => "skip_with_gap",
@@ -439,13 +466,22 @@ pub const LOCKOUT: Verdict = Verdict::Lockout {
     rungs: [Duration::from_secs(31 * 60), Duration::from_secs(61 * 60), Duration::from_secs(4 * 3_600)],
     jitter: MINUTE,
 };
-/// One attempt after 15 min and a last one after a day: a secret refused at both is taken to be wrong.
-pub const CONFIRM: Verdict = Verdict::ConfirmThenHalt { after: Duration::from_secs(15 * 60), last: DAY };
+/// One attempt after 15 min and a last one after a day: a secret refused at both is taken to be wrong. Keys that sign
+/// are not tried again: repeats with a wrong password lead to a lock.
+pub const TWICE_MORE: Confirm = Confirm { after: Duration::from_secs(15 * 60), last: Some(DAY), keys: false };
+/// One attempt after 15 min, whatever the secret: the refusal may have meant something else.
+pub const ONCE_MORE: Confirm = Confirm { after: Duration::from_secs(15 * 60), last: None, keys: true };
+pub const CONFIRM: Verdict = Verdict::ConfirmThenHalt(TWICE_MORE);
+pub const CONFIRM_ONCE: Verdict = Verdict::ConfirmThenHalt(ONCE_MORE);
 pub(super) const LATER: Verdict = Verdict::Backoff { wait: CYCLES, quick: 0, last: None };
 pub(super) const RELIST: Verdict =
     Verdict::Relist { at_once: 3, wait: CYCLES, patience: Some(Patience { tries: 24, over: DAY }) };
 pub(super) const HALT: Verdict = Verdict::Halt { probe: None };
 
+/// A new token once; refused again, `end`.
+pub(super) const fn renew(generations: u8, end: Refused) -> Verdict {
+    Verdict::Refresh { wait: CYCLES, spent: Some(Spent { generations, end }) }
+}
 pub(super) const fn soon(quick: u8) -> Verdict {
     Verdict::Backoff { wait: CYCLES, quick, last: None }
 }

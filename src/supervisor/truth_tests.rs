@@ -213,8 +213,9 @@ fn timers(verdict: Verdict) -> [String; 3] {
         Verdict::Lockout { rungs: [first, _, last], .. } => {
             ((first.as_secs().to_string(), last.as_secs().to_string()), String::new())
         }
-        Verdict::ConfirmThenHalt { after, last } => {
-            ((after.as_secs().to_string(), last.as_secs().to_string()), String::new())
+        Verdict::ConfirmThenHalt(confirm) => {
+            let last = confirm.last.map_or("-".to_owned(), |last| last.as_secs().to_string());
+            ((confirm.after.as_secs().to_string(), last), String::new())
         }
         Verdict::Halt { probe: every } => (none(), probe(every)),
         Verdict::Rewind { probe: every } => (none(), probe(every)),

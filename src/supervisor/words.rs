@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::backoff::Pace;
 use super::policy;
-use super::rule::{End, Ladder, Last, Patience, Rule, Scope, Verdict};
+use super::rule::{Confirm, End, Ladder, Last, Patience, Refused, Rule, Scope, Spent, Verdict};
 use crate::fault::Origin;
 
 /// One row as `/api/errors` and `explain --json` show it.
@@ -181,7 +181,7 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
         Verdict::PauseFor(wait) => {
             format!("waits as long as the service says; if it does not say, {}", grows(wait))
         }
-        Verdict::Refresh { wait, generations } => refreshes(&grows(wait), generations),
+        Verdict::Refresh { wait, spent } => refreshes(&grows(wait), spent, pace),
         Verdict::Relist { at_once, wait, patience } => relists(at_once, &grows(wait), patience, pace),
         Verdict::Insist { tries, over: Duration::ZERO, .. } => {
             format!("tries again later, and after {tries} refusals keeps the event as a dead letter")
@@ -203,12 +203,11 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
             span(second),
             span(third)
         ),
-        Verdict::ConfirmThenHalt { after, last } => {
-            format!(
-                "waits {} for one attempt to confirm, {} for a last one, then stops",
-                span(after),
-                span(last)
-            )
+        Verdict::ConfirmThenHalt(confirm) if confirm.keys || !rule.surfaces.contains(&Origin::Api) => {
+            confirms(confirm, pace)
+        }
+        Verdict::ConfirmThenHalt(confirm) => {
+            format!("{}; keys that sign (API 1.0) are not tried again", confirms(confirm, pace))
         }
         Verdict::Halt { probe: Some(every) } => {
             format!("stops; one request every {} looks whether it works again", span(every))
@@ -237,12 +236,33 @@ fn soon(quick: u8) -> String {
     }
 }
 
-fn refreshes(then: &str, generations: Option<u8>) -> String {
-    let end = match generations {
-        Some(most) => format!(", and takes the secret to be refused after {most} tokens in a row"),
-        None => String::new(),
-    };
-    format!("asks for a new token and sends the request once more; refused again, {then}{end}")
+fn refreshes(then: &str, spent: Option<Spent>, pace: &Pace) -> String {
+    let once = "asks for a new token and sends the request once more";
+    match spent {
+        None => format!("{once}; refused again, {then}"),
+        Some(Spent { generations: 2, end: Refused::Halt }) => format!(
+            "{once}; refused again, stops until somebody acts. Keys that sign (API 1.0) cannot be renewed: only where \
+             the clocks differ is the request signed once more"
+        ),
+        Some(Spent { generations, end }) => {
+            let end = match end {
+                Refused::Halt => "stops until somebody acts".to_owned(),
+                Refused::Confirm(confirm) => confirms(confirm, pace),
+            };
+            match generations {
+                0..=2 => format!("{once}; refused again, {end}"),
+                _ => format!("{once}; refused again, {then}; after {generations} tokens in a row {end}"),
+            }
+        }
+    }
+}
+
+fn confirms(confirm: Confirm, pace: &Pace) -> String {
+    let first = span(pace.scaled(confirm.after));
+    match confirm.last.map(|last| span(pace.scaled(last))) {
+        Some(last) => format!("waits {first} for one attempt to confirm, {last} for a last one, then stops"),
+        None => format!("waits {first} for one attempt to confirm, then stops"),
+    }
 }
 
 fn ends(last: Last, pace: &Pace) -> String {

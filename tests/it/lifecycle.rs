@@ -109,6 +109,18 @@ fn verbs_print_what_they_promise() {
     let explain = text(&site.output(&["explain", "401/0010"]).stdout);
     assert!(explain.contains("locked") && explain.contains("31 min"), "{explain}");
     assert!(text(&site.output(&["explain", "403", "app_forbidden"]).stdout).contains("permission"));
+    assert!(
+        explain.contains("\nElsewhere only the status counts: from the host of a file link: X17"),
+        "{explain}"
+    );
+    let saved = site.path("saved.json");
+    let body = r#"{"meta":{"status":401},"fail":[{"errors":[{"code":"err_xdk_invalid_signature"}]}]}"#;
+    std::fs::write(&saved, body).expect("written");
+    let path = saved.to_str().expect("a plain path");
+    let told = text(&site.output(&["explain", "--response", path]).stdout);
+    assert!(told.starts_with("HTTP 401") && told.contains("M07 bad_signature"), "{told}");
+    std::fs::write(&saved, "no status anywhere").expect("written");
+    assert_eq!(site.output(&["explain", "--response", path]).status.code(), Some(2));
     site.run_once();
     let status = site.status();
     assert_eq!(status["tenants"][0]["feeds"].as_array().map(Vec::len), Some(FEEDS.len()));

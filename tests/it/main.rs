@@ -15,6 +15,7 @@ mod check;
 
 mod counterparts;
 mod crash;
+mod held;
 mod http_sink;
 mod init;
 mod ledger;

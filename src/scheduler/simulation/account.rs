@@ -114,7 +114,12 @@ impl World {
             self.account.gate.resume();
         }
         match self.account.gate.permit(self.now) {
-            Permit::Closed(closed) => return shut(closed.until),
+            Permit::Closed(closed) => {
+                if closed.rule.is_none() {
+                    self.audit_trial(feed);
+                }
+                return shut(closed.until);
+            }
             Permit::Go { generation } => {
                 if let Some(token) = self.account.token {
                     return Ok(Pass::Go { token, generation });
@@ -156,6 +161,10 @@ impl World {
             None => {
                 self.account.gate.login_ok(self.now, TOKEN_LIFE);
                 self.account.token = Some(self.server.token());
+                // one in eight dies before its time
+                let life =
+                    if self.dice.u8(0..8) == 0 { self.dice.u64(30..1_400) } else { TOKEN_LIFE.as_secs() };
+                self.server.token_until = self.now.plus(Duration::from_secs(life));
                 self.audit.logged_in();
                 self.save_gate()
             }
@@ -211,7 +220,9 @@ impl World {
         let before = self.account.gate.clone();
         let rule = self.account.gate.call_fault(fault, generation, moment, &pace);
         if self.account.gate != before {
-            if rule.is_for_gate(fault.origin) {
+            if rule.is_for_gate(fault.origin) && self.is(Planted::LateTokenKept) {
+                self.account.gate = before;
+            } else if rule.is_for_gate(fault.origin) {
                 self.account.token = None;
             }
             self.save_gate()?;

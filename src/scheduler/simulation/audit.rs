@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::mimecast::LATEST;
 use super::world::World;
 use crate::clock::Time;
 use crate::event::EventId;
-use crate::fault::{Fault, Origin};
+use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{BATCH_QUOTA_CALLS, LOGINS_PER_HOUR};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{End, Verdict};
@@ -38,11 +39,16 @@ pub struct Audit {
     logins: Vec<Time>,
     refused: Vec<Time>,
     failures: HashMap<usize, u32>,
-    in_a_row: HashMap<usize, (&'static str, u32)>,
+    in_a_row: HashMap<usize, (&'static str, &'static str, u32)>,
     /// Something the store could not take: after a restart we may not know it.
     amnesty: bool,
     newest_token: u64,
     faulted_token: u64,
+    /// Tokens up to this one were refused, in words that say so.
+    refused_token: u64,
+    /// When something last put the credential on trial, and whether a later call has cleared it.
+    tried_at: Time,
+    cleared: bool,
     pub stored: usize,
     twice: HashSet<EventId>,
     /// Files that were given up may come back, so their events may be stored again.
@@ -58,7 +64,12 @@ impl Audit {
     pub fn forgotten(&mut self) {
         self.amnesty = true;
     }
-    pub fn restarted(&mut self) {
+    /// From now on one call has to go first.
+    pub fn on_trial(&mut self, now: Time) {
+        (self.tried_at, self.cleared) = (now, false);
+    }
+    pub fn restarted(&mut self, now: Time) {
+        self.on_trial(now);
         if std::mem::take(&mut self.amnesty) {
             self.a_person_acted();
         }
@@ -70,6 +81,8 @@ impl Audit {
     }
     pub fn logged_in(&mut self) {
         self.logins.clear();
+        // what was refused between two tokens was not the password's fault
+        self.refused.clear();
         self.newest_token += 1;
     }
     pub fn cycle(&mut self, feed: usize) {
@@ -123,15 +136,41 @@ impl World {
         }
     }
 
+    /// A call sent at that time, with that token, was answered well: nobody has to wait for a trial any more.
+    pub(super) fn audit_call_ok(&mut self, token: u64, sent: Time) {
+        let audit = &mut self.audit;
+        audit.cleared |= token == audit.newest_token && sent > audit.tried_at;
+    }
+
+    /// A feed is told to wait for the outcome of another one's call.
+    pub(super) fn audit_trial(&mut self, feed: usize) {
+        if self.audit.cleared {
+            let name = self.feeds[feed].feed.name;
+            self.breach(format!("{name}: waits for a trial although the credential was shown to work"));
+        }
+    }
+
+    /// A call goes out with that token.
+    pub(super) fn audit_token(&mut self, feed: usize, token: u64) {
+        if token <= self.audit.refused_token {
+            let name = self.feeds[feed].feed.name;
+            self.breach(format!("{name}: a token that was refused is used again"));
+        }
+    }
+
     /// A login was refused or came to nothing.
     pub(super) fn audit_refused_login(&mut self, fault: &Fault) {
         let (rule, now) = (judge(fault), self.now);
+        self.audit.on_trial(now);
         self.audit.refused.retain(|at| at.plus(DAY) > now);
-        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
+        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Lockout { .. });
+        if !judged && !matches!(fault.kind, Kind::Timeout | Kind::Interrupted) {
+            self.audit.logins.pop(); // an answer that did not look at the password
+        }
         if self.audit.logins.len() > LOGINS_PER_HOUR && judged {
             self.breach(format!("{} refused logins in an hour", self.audit.logins.len()));
         }
-        if matches!(rule.verdict, Verdict::ConfirmThenHalt { .. }) {
+        if matches!(rule.verdict, Verdict::ConfirmThenHalt(_)) {
             self.audit.refused.push(now);
             if self.audit.refused.len() > 2 {
                 self.breach(format!("a password refused {} times in a day", self.audit.refused.len()));
@@ -145,7 +184,7 @@ impl World {
         let rule = judge(fault);
         let quiet = match rule.verdict {
             Verdict::Lockout { .. } => Some(Duration::from_secs(1_860)),
-            Verdict::ConfirmThenHalt { .. } => Some(Duration::from_secs(900)),
+            Verdict::ConfirmThenHalt(_) => Some(Duration::from_secs(900)),
             Verdict::Halt { probe: Some(probe) } => Some(probe),
             Verdict::Halt { probe: None } => Some(DAY * 10_000),
             Verdict::PauseFor(_) => fault.retry_after,
@@ -161,6 +200,10 @@ impl World {
     pub(super) fn audit_call_fault(&mut self, fault: &Fault, token: u64) {
         let rule = judge(fault);
         let first = token == self.server_token() && self.audit.faulted_token != token;
+        self.audit.on_trial(self.now);
+        if rule.is_for_gate(fault.origin) && matches!(rule.verdict, Verdict::Refresh { .. }) {
+            self.audit.refused_token = self.audit.refused_token.max(token);
+        }
         if rule.is_for_gate(fault.origin) && first {
             self.audit.faulted_token = token;
             self.hush(fault);
@@ -180,14 +223,15 @@ impl World {
         if rule.is_for_gate(fault.origin) || fault.origin != Origin::Api {
             return;
         }
-        let (id, times) = self.audit.in_a_row.entry(feed).or_insert((rule.id, 0));
-        (*id, *times) = if *id == rule.id { (rule.id, *times + 1) } else { (rule.id, 1) };
-        let times = *times;
+        let row = self.audit.in_a_row.entry(feed).or_insert((rule.id, rule.title, 0));
+        let same = (row.0, row.1) == (rule.id, rule.title);
+        *row = (rule.id, rule.title, if same { row.2 + 1 } else { 1 });
+        let times = row.2;
         let quiet = match rule.verdict {
             Verdict::Halt { probe } => Some(probe.unwrap_or(DAY * 10_000)),
             Verdict::PauseFor(_) => fault.retry_after,
             Verdict::Backoff { quick, last: Some(last), .. } => {
-                let most = (u32::from(last.after) + 1) * (1 + u32::from(quick));
+                let most = u32::from(last.after) * (1 + u32::from(quick)) + 1;
                 match last.end {
                     End::Halt { probe } if times >= most => Some(probe.unwrap_or(DAY * 10_000)),
                     _ => None,
@@ -248,13 +292,16 @@ impl World {
                     .filter(|gap| gap.cause == "beyond_retention")
                     .any(|gap| gap.span.from <= at.plus(HOUR) && at <= gap.span.to.plus(HOUR))
             };
-            let missing = self.server.logs[feed].owed.iter().find(|(id, at)| {
+            // a row may show up later than it happened, and what happened before the first window is not asked for
+            let begins = begins.plus(LATEST);
+            let owed = self.server.logs[feed].owed.iter().filter(|(id, at)| {
                 **at < settled
                     && **at >= begins
                     && !self.audit.twice.contains(*id)
                     && !self.audit.given_up.contains(*id)
                     && !covered(**at)
             });
+            let missing = owed.min_by_key(|(id, at)| (**at, **id));
             if let Some((id, at)) = missing {
                 let (id, at, step) = (*id, at.rfc3339(), self.feeds[feed].step);
                 let cursor = self.store.rows[feed].cursor.clone();

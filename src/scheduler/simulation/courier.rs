@@ -107,8 +107,8 @@ impl World {
         } else {
             self.sinks[sink].sent.extend(batch);
         }
-        if self.is(Planted::PartTakenForWhole) && part > 0 && fault.kind == Kind::Interrupted
-            || self.is(Planted::MovedWithoutReceipt)
+        let in_part = matches!(fault.kind, Kind::Interrupted | Kind::Timeout | Kind::Partial);
+        if self.is(Planted::PartTakenForWhole) && part > 0 && in_part || self.is(Planted::MovedWithoutReceipt)
         {
             self.book(sink, from + batch.len(), None)?;
         }

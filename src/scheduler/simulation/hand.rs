@@ -8,7 +8,7 @@ use super::audit::Knock;
 use super::mimecast::TENANT;
 use super::planted::Planted;
 use super::store::{Commit, Trouble};
-use super::weather::Answer;
+use super::weather::{self, Answer};
 use super::world::{Event, World, local};
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
@@ -58,7 +58,19 @@ pub struct Hand {
     first: bool,
 }
 
+/// A file that was being fetched when its process was taken for dead, with the listing it belongs to.
+pub struct Ghost {
+    feed: &'static str,
+    page: (Listing, Cursor),
+    file: u16,
+}
+
 impl Hand {
+    /// What is left behind in the middle of a file.
+    pub fn leave(&mut self) -> Option<Ghost> {
+        let Some(Flight::File(file)) = self.flight else { return None };
+        Some(Ghost { feed: self.feed.name, page: self.page.take()?, file })
+    }
     pub fn new(feed: &'static Feed) -> Self {
         Hand {
             feed,
@@ -129,7 +141,9 @@ impl World {
         let asked = request::build(row, &position, &asking);
         self.audit_knock(Knock::Call, feed, "call");
         self.audit_call(feed);
-        let struck = self.weather(Origin::Api, feed);
+        self.audit_token(feed, token);
+        let ended = (self.now >= self.server.token_until).then(weather::token_ended);
+        let struck = self.weather(Origin::Api, feed).or(ended);
         let answer = match struck {
             None => Ok(self.server.answer(feed, &asked.request, self.now)),
             Some(answer) => match (answer.fault(Origin::Api, self.now), answer) {
@@ -178,6 +192,7 @@ impl World {
             }
             Ok(page) => {
                 self.call_ok(asked.generation)?;
+                self.audit_call_ok(asked.token, self.feeds[feed].asked);
                 self.audit.went_well(feed);
                 match page {
                     Page::Files(listing) => self.listed(feed, listing, asked.cursor),
@@ -239,6 +254,16 @@ impl World {
         };
         self.commit(commit)?;
         Ok(outcome)
+    }
+
+    /// The process that was taken for dead finishes its file, from where it believes the feed to stand.
+    pub(super) fn haunt(&mut self) {
+        let Some(ghost) = self.ghost.take().filter(|_| !self.dead) else { return };
+        let Some(feed) = self.feeds.iter().position(|hand| hand.feed.name == ghost.feed) else { return };
+        let own = self.feeds[feed].page.replace(ghost.page);
+        let done = self.take(feed, ghost.file).is_ok();
+        self.tell(|| format!("{}: a process taken for dead has stored a file: {done}", ghost.feed));
+        self.feeds[feed].page = own;
     }
 
     // --- storing ------------------------------------------------------------------------------------------

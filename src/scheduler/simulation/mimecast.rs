@@ -1,12 +1,10 @@
 //! Mimecast, in memory: files that are listed by token and fetched by link, rows that appear late and are asked for
 //! by time, logins. It answers with bytes and keeps a ledger of everything it ever had to offer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use std::io::Write as _;
+use serde::Deserialize;
 
 use crate::clock::Time;
 use crate::event::EventId;
@@ -16,6 +14,8 @@ use crate::mimecast::request::{Body, Request};
 /// Rows of one page, and files of one listing: small, so that there are many pages.
 pub const PAGE: usize = 3;
 pub const TENANT: &str = "acme";
+/// So long after it happened a row may show up.
+pub const LATEST: Duration = Duration::from_secs(600);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// A file that is offered from `at` on.
@@ -39,7 +39,7 @@ pub struct Log {
     pub files: Vec<File>,
     rows: Vec<Row>,
     /// Every event that was ever offered, and since when.
-    pub owed: BTreeMap<EventId, Time>,
+    pub owed: HashMap<EventId, Time>,
     twins: HashMap<String, u32>,
     count: u64,
 }
@@ -50,6 +50,8 @@ pub struct Mimecast {
     /// The password it accepts, by number.
     pub secret: u32,
     tokens: u64,
+    /// When the newest token ends.
+    pub token_until: Time,
     /// Times of listing calls in the running window, for the quota.
     pub window: (i64, u32),
 }
@@ -60,11 +62,17 @@ impl Mimecast {
             feed,
             files: Vec::new(),
             rows: Vec::new(),
-            owed: BTreeMap::new(),
+            owed: HashMap::new(),
             twins: HashMap::new(),
             count: 0,
         };
-        Mimecast { logs: feeds.iter().map(log).collect(), secret: 0, tokens: 0, window: (0, 0) }
+        Mimecast {
+            logs: feeds.iter().map(log).collect(),
+            secret: 0,
+            tokens: 0,
+            token_until: Time(0),
+            window: (0, 0),
+        }
     }
 
     pub fn token(&mut self) -> u64 {
@@ -129,11 +137,9 @@ impl Log {
             text.push('\n');
             last = line;
         }
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(text.as_bytes()).unwrap();
         let name = format!("{}_{:06}.json.gz", self.feed.name, self.files.len());
         self.owed.extend(ids.iter().map(|id| (*id, now)));
-        self.files.push(File { name, at: now, gzip: gzip.finish().unwrap(), ids, broken_lines: broken });
+        self.files.push(File { name, at: now, gzip: stored(text.as_bytes()), ids, broken_lines: broken });
     }
 
     fn new_rows(&mut self, now: Time, dice: &mut fastrand::Rng) {
@@ -141,7 +147,7 @@ impl Log {
             self.count += 1;
             let time = Time(now.0.div_euclid(1_000) * 1_000);
             // most rows are there within a minute, some take longer
-            let late = if dice.u8(0..4) == 0 { dice.u64(60..600) } else { dice.u64(0..55) };
+            let late = if dice.u8(0..4) == 0 { dice.u64(60..LATEST.as_secs()) } else { dice.u64(0..55) };
             let text = time.rfc3339();
             let text = format!("{}+0000", &text[..19]);
             let json = format!("{{\"id\":\"n{}\",\"eventTime\":\"{text}\",\"date\":\"{text}\"}}", self.count);
@@ -188,11 +194,9 @@ impl Log {
 
     fn page(&self, request: &Request, now: Time) -> String {
         let Some(Body::Json(body)) = &request.body else { return String::new() };
-        let body: serde_json::Value = serde_json::from_str(body).unwrap();
-        let data = &body["data"][0];
-        let bound = |names: [&str; 2]| names.iter().find_map(|name| data[name].as_str()).map(moment).unwrap();
-        let (from, to) = (bound(["startDateTime", "from"]), bound(["endDateTime", "to"]));
-        let token = body["meta"]["pagination"]["pageToken"].as_str();
+        let body: Question = serde_json::from_str(body).unwrap();
+        let (from, to) = (moment(body.data[0].from), moment(body.data[0].to));
+        let token = body.meta.pagination.page_token;
         let (skip, seen) = token
             .and_then(|token| token.split_once('@'))
             .map_or((0, now.0), |(skip, seen)| (skip.parse().unwrap(), seen.parse().unwrap()));
@@ -214,6 +218,46 @@ impl Log {
         };
         format!("{{\"meta\":{{\"status\":200,\"pagination\":{{{next}}}}},\"data\":[{rows}],\"fail\":[]}}")
     }
+}
+
+/// What a window is asked for with.
+#[derive(Deserialize)]
+struct Question<'a> {
+    #[serde(borrow)]
+    meta: Meta<'a>,
+    data: [Bounds<'a>; 1],
+}
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow)]
+    pagination: Pagination<'a>,
+}
+#[derive(Deserialize)]
+struct Pagination<'a> {
+    #[serde(rename = "pageToken", default)]
+    page_token: Option<&'a str>,
+}
+#[derive(Deserialize)]
+struct Bounds<'a> {
+    #[serde(alias = "startDateTime")]
+    from: &'a str,
+    #[serde(alias = "endDateTime")]
+    to: &'a str,
+}
+
+/// A gzip member whose content is not compressed (RFC 1951 §3.2.4): a compressor for every small file would cost more
+/// than all the rest of a story.
+fn stored(text: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    let mut crc = flate2::Crc::new();
+    crc.update(text);
+    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
+    gzip.extend(length.to_le_bytes());
+    gzip.extend((!length).to_le_bytes());
+    gzip.extend(text);
+    gzip.extend(crc.sum().to_le_bytes());
+    gzip.extend(u32::from(length).to_le_bytes());
+    gzip
 }
 
 fn start_of(day: &str) -> Time {

@@ -97,6 +97,7 @@ pub fn draw(dice: &mut fastrand::Rng, from: Time, to: Time, feeds: usize) -> Vec
 fn locked(dice: &mut fastrand::Rng, from: Time, span: u64) -> Episode {
     let begins = from.plus(Duration::from_secs(dice.u64(0..span)));
     let ends = begins.plus(Duration::from_secs(dice.u64(600..40_000)));
+    let ends = ends.min(from.plus(Duration::from_secs(span)));
     let on = if dice.bool() { Origin::Token } else { Origin::Api };
     Episode { from: begins, to: ends, on, feed: None, percent: 100, answer: said(401, "0010", Vec::new()) }
 }
@@ -131,12 +132,21 @@ fn of_a_row(dice: &mut fastrand::Rng, on: Origin) -> Answer {
             let code = dice.choice(rule.on.codes()).copied().unwrap_or_default();
             let mut headers = Vec::new();
             if rule.title.contains("thrott") || dice.u8(0..5) == 0 {
-                headers.push(("Retry-After".to_owned(), dice.u32(1..2_000).to_string()));
+                let seconds = dice.u32(1..2_000);
+                headers.push(match dice.u8(0..3) {
+                    0 => ("X-RateLimit-Reset".to_owned(), (seconds * 1_000).to_string()),
+                    _ => ("Retry-After".to_owned(), seconds.to_string()),
+                });
             }
             return said(dice.u16(*low..=*high), code, headers);
         }
     }
     Answer::Broken(Kind::Timeout)
+}
+
+/// The token is not taken any more.
+pub fn token_ended() -> Answer {
+    said(401, "token_expired", Vec::new())
 }
 
 fn said(status: u16, code: &str, headers: Vec<(String, String)>) -> Answer {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::audit::Audit;
 use super::courier::Courier;
-use super::hand::{Flight, Hand};
+use super::hand::{Flight, Ghost, Hand};
 use super::mimecast::Mimecast;
 use super::plan::Plan;
 use super::planted::Planted;
@@ -30,13 +30,24 @@ const LOOK_AT_GATE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
-    Wake { feed: usize, serial: u64 },
-    Arrives { feed: usize },
-    Deliver { sink: usize },
+    Wake {
+        feed: usize,
+        serial: u64,
+    },
+    Arrives {
+        feed: usize,
+    },
+    Deliver {
+        sink: usize,
+    },
     Dies,
+    /// A process that was taken for dead finishes what it had begun.
+    Haunts,
     Starts,
     Person,
-    Happens { log: usize },
+    Happens {
+        log: usize,
+    },
     SecretChanges,
     SecretFollows,
     Calm,
@@ -49,8 +60,10 @@ pub struct World {
     pub now: Time,
     queue: BinaryHeap<Reverse<(Time, u64, u64, Event)>>,
     number: u64,
-    /// Which life of the process this is; `None` while it is dead.
+    /// Which life of the process this is.
     life: u64,
+    /// What the last one had in hand, if it comes back.
+    pub(super) ghost: Option<Ghost>,
     pub dead: bool,
     pub server: Mimecast,
     pub store: Store,
@@ -83,6 +96,7 @@ impl World {
             queue: BinaryHeap::new(),
             number: 0,
             life: 0,
+            ghost: None,
             dead: false,
             server: Mimecast::new(&plan.feeds),
             store: Store::new(plan.feeds.len(), plan.sinks, plan.room),
@@ -178,6 +192,7 @@ impl World {
             Event::Deliver { sink } => self.deliver(sink),
             Event::Dies if self.now < self.plan.calm => self.die("the process dies"),
             Event::Dies => {}
+            Event::Haunts => self.haunt(),
             Event::Starts => self.start(),
             Event::Person => {
                 self.a_person_looks();
@@ -198,6 +213,8 @@ impl World {
                 self.account.secret = 1;
                 self.audit.a_person_acted();
             }
+            // the person comes when somebody is there to listen
+            Event::Calm if self.dead => self.within(90, Event::Calm),
             Event::Calm => {
                 self.tell(|| "all faults end".into());
                 self.account.secret = self.server.secret;
@@ -228,6 +245,10 @@ impl World {
         self.tell(|| how.to_owned());
         self.dead = true;
         self.life += 1;
+        self.ghost = self.feeds.iter_mut().find_map(Hand::leave);
+        if self.ghost.is_some() && self.dice.u8(0..3) == 0 {
+            self.within(600, Event::Haunts);
+        }
         self.within(90, Event::Starts);
     }
 
@@ -235,7 +256,7 @@ impl World {
         self.tell(|| "the process starts".into());
         self.dead = false;
         self.life += 1;
-        self.audit.restarted();
+        self.audit.restarted(self.now);
         self.open_account();
         if let Some(every) = self.plan.dies_every {
             self.around(every, Event::Dies);
@@ -292,7 +313,8 @@ impl World {
         // a halt has its own pace, which is the shortest interval there may be
         let held = matches!(self.feeds[feed].step, Step::Hold { .. });
         let least = if held { MIN_POLL_INTERVAL } else { self.plan.interval };
-        let (moment, state) = (self.moment(), self.feeds[feed].state.clone());
+        let moment = self.moment();
+        let state = std::mem::take(&mut self.feeds[feed].state);
         let before = state.cycle;
         let decision = decide(state, outcome, moment, &self.pace);
         let began = decision.state.cycle != before;

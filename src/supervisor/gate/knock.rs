@@ -11,10 +11,10 @@ use crate::supervisor::backoff::Pace;
 use crate::supervisor::rule::{Rule, Scope, Verdict};
 
 impl Gate {
-    /// The same gate, of a secret that signs each call.
+    /// The same gate, of a secret that signs each call, or of one that is exchanged for tokens.
     #[must_use]
-    pub fn of_signing(mut self) -> Self {
-        self.signs = true;
+    pub fn signing(mut self, signs: bool) -> Self {
+        self.signs = signs;
         self
     }
 
@@ -47,7 +47,7 @@ impl Gate {
     pub fn knock_fault(&mut self, fault: &Fault, life: Duration, at: Moment, pace: &Pace) -> &'static Rule {
         let rule = pace.judge(fault);
         self.in_flight = None;
-        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt { .. } | Verdict::Lockout { .. });
+        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
         if !judged && (!unknown || self.proven) {
             self.recent.pop(); // the signature was not refused
