@@ -16,18 +16,26 @@ pub fn feeds(common: &Common) -> Printed {
     let mut text = String::new();
     for feed in FEEDS {
         text.push_str(&format!(
-            "{}\n  contains   {}\n  api        {}   {}\n  permission {}\n  kept       {} by Mimecast\n  resumes by {}\n\n",
+            "{}\n  contains   {}\n  api        {}   {}\n{}  permission {}\n  kept       {} by Mimecast\n  resumes by {}\n{}\n",
             feed.name,
             feed.contains,
             apis(feed).join(", "),
             feed.endpoint(),
+            feed.stream_endpoint().map_or_else(String::new, |stream| format!("  or         {stream}   {OF_STREAM}\n")),
             feed.permission,
             feed.kept(),
             feed.resumes(),
+            match feed.succeeded_by() {
+                "" => String::new(),
+                next => format!("  replaced   by {next}\n"),
+            },
         ));
     }
     done(text)
 }
+
+/// What the stream is, and how it is chosen.
+const OF_STREAM: &str = "the last 24 hours, with siem_endpoint = \"stream\"";
 
 fn apis(feed: &Feed) -> Vec<&'static str> {
     feed.apis.iter().map(|api| api.as_str()).collect()
@@ -39,6 +47,8 @@ fn row(feed: &Feed) -> serde_json::Value {
         "contains": feed.contains,
         "apis": apis(feed),
         "endpoint": feed.endpoint(),
+        "stream_endpoint": feed.stream_endpoint(),
+        "replaced_by": Some(feed.succeeded_by()).filter(|next| !next.is_empty()),
         "permission": feed.permission,
         "retention_seconds": (feed.retention != FOREVER).then_some(feed.retention.as_secs()),
         "resumes": feed.resumes(),
@@ -72,6 +82,12 @@ mod tests {
                 feed.resumes()
             ));
         }
+        text.push_str(
+            "\n`siem.*` and `ci.*` of API 2.0 can be read from the stream instead of from files (`siem_endpoint = \"stream\"`): within moments, \
+             of the\nlast 24 hours, by `GET /siem/v1/events/cg` and `GET /siem/v1/events/ci`, with the same permission. What is older comes from files.\n\n\
+             `siem.mta` goes with API 1.0, which Mimecast is retiring. Its events are those of the ten `siem.*` feeds of API 2.0;\n\
+             `mimecollectd cursor migrate` begins them where it stopped.\n",
+        );
         text
     }
 
@@ -98,6 +114,8 @@ mod tests {
             "kept       7 days by Mimecast",
             "kept       without end by Mimecast",
             "resumes by time window",
+            "or         GET /siem/v1/events/cg   the last 24 hours, with siem_endpoint",
+            "replaced   by the ten siem.* feeds of API 2.0; `cursor migrate`",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

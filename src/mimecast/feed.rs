@@ -83,6 +83,21 @@ impl Feed {
     pub fn endpoint(&self) -> String {
         format!("{} {}", self.method().as_str(), self.path)
     }
+    /// For people: the other function that has the same events, of the last 24 hours.
+    pub fn stream_endpoint(&self) -> Option<String> {
+        match self.ask {
+            Ask::Batch { stream, .. } => Some(format!("{} {stream}", self.method().as_str())),
+            Ask::Window { .. } | Ask::Archive | Ask::Intel { .. } => None,
+        }
+    }
+    /// For people: what takes its place once API 1.0 is gone; empty for a feed that API 2.0 has.
+    pub fn succeeded_by(&self) -> &'static str {
+        if self.offered_by(Api::V2) {
+            ""
+        } else {
+            "the ten siem.* feeds of API 2.0; `cursor migrate` begins them where it stopped"
+        }
+    }
     /// One span of time can be asked for; a token only leads on.
     pub fn reads_spans(&self) -> bool {
         matches!(self.ask, Ask::Batch { .. } | Ask::Window { .. })

@@ -4,17 +4,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request as Incoming, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::account::{Access, Account, Identity};
+use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
+use crate::cursor::FeedKey;
 use crate::fault::Fault;
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue::find;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use crate::mimecast::feed::Endpoint;
 use crate::mimecast::position::Position;
 use crate::mimecast::request::{Asking, build};
 use crate::mimecast::signature::SigningKeys;
@@ -58,6 +64,10 @@ impl World {
 
     /// The daemon starts: everything it knew is what the store holds.
     async fn account(&self, secret: &'static str) -> Arc<Account> {
+        self.account_and_store(secret).await.0
+    }
+
+    async fn account_and_store(&self, secret: &'static str) -> (Arc<Account>, Store) {
         let outlet = Outlet {
             base_url: self.base.parse().unwrap(),
             proxy: None,
@@ -76,13 +86,14 @@ impl World {
             base_url: self.base.clone(),
             api: ApiClient::new(&outlet).unwrap(),
             downloads: DownloadClient::new(&outlet).unwrap(),
-            feeds: vec![find("audit").unwrap()],
+            feeds: vec![find("audit").unwrap(), find("siem.mta").unwrap()],
             loopback: false,
         };
         let options = Options { ballast: 128 << 10, ..Options::new(1 << 30, MINUTE, self.clock.clone()) };
         let store = Store::open(self.dir.path(), &options).await.unwrap();
         let pace = Pace::new(MINUTE * 5, false, Overrides::default());
-        Arc::new(Account::open(identity, store, self.clock.clone(), pace).await.unwrap())
+        let account = Account::open(identity, store.clone(), self.clock.clone(), pace).await.unwrap();
+        (Arc::new(account), store)
     }
 
     fn calls(&self) -> usize {
@@ -156,6 +167,35 @@ async fn twenty_feeds_with_good_keys_wait_for_the_first_and_all_go() {
     assert_eq!(ids.len(), 20, "a fresh id for each");
     world.clock.advance(MINUTE * 31);
     assert_eq!(twenty(&account).await, 20, "keys that work are only read again");
+}
+
+/// The first call happens to be an archive that takes long: that it is sent shows that the keys work.
+#[tokio::test]
+async fn an_archive_that_takes_long_keeps_no_other_feed_waiting() {
+    let world = World::new(|_, number| match number {
+        1 => {
+            let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("PK\u{3}\u{4}")]);
+            let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+            let head = [("content-type", "application/octet-stream"), ("mc-siem-token", "next")];
+            (head, body).into_response()
+        }
+        _ => EMPTY.into_response(),
+    })
+    .await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    let key = FeedKey { tenant: "acme".into(), feed: "siem.mta" };
+    store.register_feed(&key).await.unwrap();
+    let (feed, endpoint) = (find("siem.mta").unwrap(), Endpoint::Batch);
+    let reach = Reach { overlap: MINUTE, lookback: MINUTE, endpoint, sweep_every: MINUTE };
+    let files = Arc::new(Semaphore::new(1));
+    let mut hand = Hand::new(key, feed, reach, account.clone(), (store, world.clock.clone()), files);
+    let reading = tokio::spawn(async move { hand.ask(500).await });
+    while world.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(call(&account).await.unwrap().is_ok());
+    assert!(!reading.is_finished(), "it is still on its way");
+    reading.abort();
 }
 
 #[tokio::test]

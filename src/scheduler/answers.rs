@@ -7,6 +7,7 @@
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::account::Slip;
 use super::decide::{Leads, Outcome};
 use super::found::Found;
 use super::spool::{Body, Spool};
@@ -116,27 +117,37 @@ impl Hand {
     }
 
     async fn converse(&mut self, Going { pass, slip }: Going, request: &Request) -> Result<Received, Fault> {
-        let start = Instant::now();
-        let received = self.receive(&pass, request).await;
+        let (start, mut slip) = (Instant::now(), Some(slip));
+        let received = self.receive(&pass, request, &mut slip).await;
         self.tell_answer(received.as_ref().err(), start.elapsed());
-        match received {
-            Err(fault) => {
-                self.failed(&fault, slip).await?;
-                Err(fault)
-            }
-            Ok(received) => {
-                self.account.call_ok(slip).await?;
-                Ok(received)
-            }
+        match (&received, slip) {
+            (Err(fault), Some(slip)) => self.failed(fault, slip).await?,
+            (Err(fault), None) => self.account.met(self.key.feed, fault).await?,
+            (Ok(_), Some(slip)) => self.account.call_ok(slip).await?,
+            (Ok(_), None) => {}
         }
+        received
     }
 
-    async fn receive(&self, pass: &Pass, request: &Request) -> Result<Received, Fault> {
+    /// The slip is used up as soon as it is clear that the call was let in, which may be long before all is here.
+    async fn receive(
+        &self,
+        pass: &Pass,
+        request: &Request,
+        slip: &mut Option<Slip>,
+    ) -> Result<Received, Fault> {
         let mut incoming = self.account.api.open(request, pass).await?;
         self.account.note_headers(self.feed, Endpoint::Batch, incoming.headers());
         let archive = self.feed.ask == Ask::Archive;
         let head =
             Head::read(incoming.headers(), if archive { mta::TOKEN_HEADER } else { mta::INTEL_TOKEN_HEADER });
+        // only who signed well is sent a file with a token; the tenant's other feeds need not wait for the rest of it
+        if !head.json
+            && head.token.is_some()
+            && let Some(slip) = slip.take()
+        {
+            self.account.call_ok(slip).await?;
+        }
         let mut spool = Spool::new(self.store.dir());
         while let Some(piece) = incoming.next_piece().await? {
             pulse::beat();

@@ -2,12 +2,12 @@
 //! hours late, twins, pages that shift while they are read, readings cut off at any page, outages longer than the
 //! server's memory. In the end every row the server ever showed is stored, or lies in a gap of the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestRunner};
 
+use super::history_sink::{Sink, histories, stored};
 use super::lost::{LOST, horizon, known};
 use super::side::{Side, Sight, late_rows_gaps};
 use crate::clock::{Clock, Time};
@@ -24,8 +24,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const PAGE: usize = 3;
-/// Histories of one test: seconds, on a loaded machine.
-const CASES: u32 = 16;
 /// As late as rows may be and still be found by a sweep that runs once a day and reaches back for two.
 const LATEST: u32 = 20;
 
@@ -39,6 +37,8 @@ enum Event {
     Hours(u32),
     /// Nobody reads.
     Outage { hours: u32 },
+    /// The destination takes a batch; its acknowledgement may be lost.
+    Taken { events: usize, heard: bool },
     /// The daemon starts again with what the store holds.
     Restart,
 }
@@ -49,6 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (1_usize..8).prop_map(|pages| Event::Poll { pages }),
         2 => (1_u32..30).prop_map(Event::Hours),
         1 => prop_oneof![1_u32..100, 700_u32..900].prop_map(|hours| Event::Outage { hours }),
+        2 => (1_usize..6, any::<bool>()).prop_map(|(events, heard)| Event::Taken { events, heard }),
         1 => Just(Event::Restart),
     ]
 }
@@ -68,6 +69,7 @@ struct World {
     /// A row appeared behind the place a reading had come to: pages shift, and repeats look like twins.
     shifted: bool,
     reading: bool,
+    sink: Sink,
 }
 
 impl World {
@@ -76,8 +78,9 @@ impl World {
         let store = open(&dir, &clock).await;
         let key = FeedKey { tenant: "acme".into(), feed: "ttp.url" };
         store.register_feed(&key).await.unwrap();
+        let sink = Sink::new(&store).await;
         let feed = find("ttp.url").unwrap();
-        World { feed, key, dir, clock, store, rows: Vec::new(), shifted: false, reading: false }
+        World { feed, key, dir, clock, store, rows: Vec::new(), shifted: false, reading: false, sink }
     }
 
     fn now(&self) -> Time {
@@ -251,6 +254,9 @@ impl World {
                 }
             }
             Event::Outage { hours } => self.clock.advance(HOUR * hours),
+            Event::Taken { events, heard } => {
+                self.sink.take(&self.store, events, heard).await;
+            }
             Event::Restart => {
                 let elsewhere = tempfile::tempdir().unwrap();
                 let other = open(&elsewhere, &self.clock).await;
@@ -260,23 +266,16 @@ impl World {
         }
     }
 
-    async fn stored(&self) -> BTreeMap<String, usize> {
-        let (mut found, mut after) = (BTreeMap::new(), 0);
-        while let Some(chunk) = self.store.next_chunk(after).await.unwrap() {
-            after = chunk.seq;
-            for n in 0..chunk.chunk.records.len() {
-                let event = chunk.chunk.event(n, "acme", "ttp.url", 0).unwrap();
-                *found.entry(String::from_utf8(event.raw.to_vec()).unwrap()).or_default() += 1;
-            }
-        }
-        found
-    }
-
-    async fn prove(&self) {
+    async fn prove(&mut self) {
         let gaps: Vec<TimeSpan> =
             self.store.gaps_list(0, 1_000).await.unwrap().into_iter().map(|gap| gap.span).collect();
         let lost = |at: Time| gaps.iter().any(|gap| gap.from < at && at <= gap.to);
-        let (mut wanted, stored) = (BTreeMap::<&str, (usize, Time)>::new(), self.stored().await);
+        let mut wanted = BTreeMap::<&str, (usize, Time)>::new();
+        let events = stored(&self.store).await;
+        let ids: BTreeSet<_> = events.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids.len(), events.len(), "twins have ids of their own");
+        let mut stored = BTreeMap::<String, usize>::new();
+        events.into_iter().for_each(|(_, text)| *stored.entry(text).or_default() += 1);
         for row in &self.rows {
             wanted.entry(&row.text).or_insert((0, row.at)).0 += 1;
         }
@@ -288,35 +287,15 @@ impl World {
             );
             assert!(found <= *copies || self.shifted, "{text}: {copies} published, {found} stored");
         }
-        for account in self.store.accounts().await.unwrap() {
-            assert_eq!(account.differences(), Vec::<String>::new());
-        }
         let sum: usize = stored.values().sum();
         assert_eq!(self.store.feed(&self.key).await.unwrap().stored, sum as u64);
+        self.sink.prove(&self.store).await;
     }
 }
 
 async fn open(dir: &tempfile::TempDir, clock: &Clock) -> Store {
-    let options = Options::new(1 << 30, DAY, clock.clone());
+    let options = Options::new(1 << 30, DAY * 400, clock.clone());
     Store::open(dir.path(), &Options { ballast: 0, ..options }).await.unwrap()
-}
-
-/// Histories of one seed; the seed of a failure is shown, and `HISTORY_SEED=… cargo test --lib histor` repeats it.
-/// `HISTORIES=1000` looks at more of them.
-pub(super) fn histories<S: Strategy>(strategy: S, seed: u64, tell: impl Fn(S::Value)) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("HISTORY_SEED").unwrap_or(seed);
-    let cases = number("HISTORIES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(CASES);
-    println!("HISTORY_SEED={seed} repeats these {cases} histories");
-    let rng_seed = RngSeed::Fixed(seed);
-    let config = ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() };
-    let told = TestRunner::new(config).run(&strategy, |events| {
-        tell(events);
-        Ok(())
-    });
-    if let Err(error) = told {
-        panic!("HISTORY_SEED={seed}: {error}");
-    }
 }
 
 fn tell(events: Vec<Event>) {

@@ -28,6 +28,12 @@ mod decide_model;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
+mod history_batch_tests;
+#[cfg(test)]
+mod history_sink;
+#[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod simulation;

@@ -197,3 +197,56 @@ proptest! {
         });
     }
 }
+
+/// Resident memory of this process, MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1_024
+}
+
+/// The memory of repeats lies in the store: a window of any size is recognised as a whole when it is read again, and
+/// what it costs does not stay in the process. The figures of docs/sizing.md:
+/// `SEEN=10000000 cargo test --release --lib dedupe_tests::a_window -- --nocapture`.
+#[tokio::test]
+async fn a_window_of_any_size_is_known_when_it_is_read_again() {
+    const PAGE: u64 = 500;
+    let asked = std::env::var("SEEN").ok().and_then(|text| text.parse::<u64>().ok());
+    let events = asked.unwrap_or(20_000);
+    let dir = tempfile::tempdir().unwrap();
+    let mut reader = Reader { store: ready(dir.path()).await, steps: 0 };
+    let (start, mut since) = (tokio::time::Instant::now(), tokio::time::Instant::now());
+    let before = resident();
+    let mut most = before;
+    for first in (0..events).step_by(PAGE as usize) {
+        let lines: Vec<String> =
+            (first..(first + PAGE).min(events)).map(|n| format!("{{\"n\":{n}}}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let done = reader.page(ids(1), &lines).await;
+        assert_eq!((done.stored, done.duplicate), (lines.len() as u64, 0));
+        if (first + PAGE).is_multiple_of(1_000_000) {
+            let sizes = ["store.db", "store.db-wal"]
+                .map(|name| std::fs::metadata(dir.path().join(name)).map_or(0, |file| file.len() >> 20));
+            most = most.max(resident());
+            println!(
+                "{} ids: {:?} the last million, {} MiB, files {sizes:?} MiB",
+                first + PAGE,
+                since.elapsed(),
+                resident()
+            );
+            since = tokio::time::Instant::now();
+        }
+    }
+    println!("{events} ids in {:?}, {before} MiB before, {most} MiB at most", start.elapsed());
+    let again = events.min(100_000);
+    let start = tokio::time::Instant::now();
+    for first in (0..again).step_by(PAGE as usize) {
+        let lines: Vec<String> =
+            (first..(first + PAGE).min(again)).map(|n| format!("{{\"n\":{n}}}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let done = reader.page(ids(2), &lines).await;
+        assert_eq!((done.stored, done.duplicate), (0, lines.len() as u64), "from {first} on");
+    }
+    println!("{again} read again in {:?}, {} MiB", start.elapsed(), resident());
+    assert!(asked.is_none() || most < before + 64, "{before} MiB before, {most} MiB after: it grows");
+}

@@ -24,6 +24,7 @@ mod mail_log;
 mod main_job;
 mod observability;
 mod presets;
+mod outage;
 mod relp;
 mod repair;
 mod rig;
