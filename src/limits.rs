@@ -525,6 +525,10 @@ pub const MAX_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Files in `conf.d`; more is a wrong directory.
 pub const MAX_CONFIG_FILES: usize = 512;
+/// Lines of the journal in a support archive: about a day of a healthy daemon, an hour of a troubled one.
+pub const SUPPORT_JOURNAL_LINES: usize = 5_000;
+/// Pages of a list that a support archive adds up; what is beyond is said to be.
+pub const SUPPORT_LIST_PAGES: usize = 200;
 /// Errors shown at once; what follows is mostly the echo of the first.
 pub const MAX_PROBLEMS_SHOWN: usize = 50;
 /// A secret, or a private key in PEM.

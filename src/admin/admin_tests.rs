@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::history::{History, Look};
 use super::status::*;
 use super::view::View;
-use super::{Answer, Source, listener, page, render_text, routes};
+use super::{Answer, Source, TextLook, listener, page, render_text, routes};
 use crate::clock::Time;
 use crate::telemetry::exporter;
 use crate::telemetry::label::{CredentialState, FeedState, Grade};
@@ -370,7 +370,7 @@ fn outside_text_stays_text() {
         "&lt;script&gt;alert(1)&lt;/script&gt;&quot;onload=&#39;x&#39;&amp;amp;\\u{202e}\\u{1b}[2J"
     ));
     assert!(!page.contains(" style=\"") && !page.contains("http://") && !page.contains("src="));
-    let text = render_text(&status);
+    let text = render_text(&status, TextLook::default());
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
 }
 
@@ -387,7 +387,7 @@ fn status_survives_json_and_always_has_the_same_keys() {
 
 #[test]
 fn terminal_table_is_aligned() {
-    let text = render_text(&sample());
+    let text = render_text(&sample(), TextLook::default());
     let lines: Vec<&str> = text.lines().collect();
     let head = lines.iter().position(|line| line.contains("FEED")).unwrap();
     let column = lines[head].find("NEXT POLL").unwrap();
@@ -397,6 +397,27 @@ fn terminal_table_is_aligned() {
     }
     assert!(text.contains("! critical globex (for 90 min, M07): Mimecast locked"));
     assert!(text.contains("what to do: Unlock the account"));
+}
+
+/// At 80 and at 40 columns nothing is wider, and what a person has to know is still there, the worst first.
+#[test]
+fn a_narrow_terminal_gets_what_matters() {
+    for width in [80, 40] {
+        let text = render_text(&sample(), TextLook { colour: false, width: Some(width) });
+        let wide = text
+            .lines()
+            .filter(|line| line.chars().count() > width && !line.trim_start().contains(' '))
+            .count();
+        assert_eq!(wide, 0, "{width}: {text}");
+        for part in ["FEED", "STATE", "what to do: Unlock", "globex"] {
+            assert!(text.contains(part), "{width}, {part}: {text}");
+        }
+        let (worst, other) =
+            (text.find("critical").unwrap(), text.find("warning").or(text.find("warn ")).unwrap());
+        assert!(worst < other, "{text}");
+    }
+    let coloured = render_text(&sample(), TextLook { colour: true, width: None });
+    assert!(coloured.contains("\u{1b}[1;31mcritical\u{1b}[0m"), "{coloured}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `/api/errors` and a status page. Read-only: nothing here changes anything. All of it, and `status` on the
 //! command line, shows the same [`status::Status`].
 
+mod columns;
 mod gauges;
 pub mod history;
 mod html;
@@ -22,7 +23,9 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use columns::TextLook;
 pub use table::render_text;
+pub use words::Tone;
 
 use crate::limits::{ADMIN_CONNECTIONS, ADMIN_HEAD_BYTES, ADMIN_TIMEOUT};
 use crate::telemetry::exporter::Exporter;

@@ -1,208 +1,223 @@
-//! The status as an aligned table for a terminal (`status`).
+//! The status as an aligned table for a terminal (`status`): what needs a person comes first, with what to do.
 
 use std::fmt::Write as _;
 
+use super::columns::{Cell, Column, TextLook, columns};
 use super::status::{Alert, AlertTarget, Feed, Sink, Status, Tenant};
 use super::words::{self, Tone};
 use crate::clock::Time;
 use crate::telemetry::escape::clean;
 
-/// The whole status, for people: no colour, no line wider than its contents need.
-pub fn render_text(status: &Status) -> String {
-    let mut out = String::new();
-    let (_, health) = words::health(status.health());
+/// The whole status, for people. Without colour and width it is plain text of any width, fit for a file.
+pub fn render_text(status: &Status, look: TextLook) -> String {
+    let mut out = Text { out: String::new(), look };
+    let (tone, health) = words::health(status.health());
     let running = match status.started {
         Some(started) => format!("running for {}", words::length(status.at.since(started))),
         None => "not running".to_owned(),
     };
-    line(&mut out, &format!("mimecollectd {}: {health}, {running}", clean(&status.version)));
+    out.line(&format!("mimecollectd {}: {}, {running}", clean(&status.version), look.paint(tone, health)));
     for reason in status.ready.reasons.iter().chain(&status.store.paused) {
-        line(&mut out, &format!("  ! {}", clean(reason)));
+        out.wrapped(&look.paint(Tone::Bad, "  ! "), "    ", &clean(reason));
     }
-    for alert in &status.alerts {
+    let mut alerts: Vec<&Alert> = status.alerts.iter().collect();
+    alerts.sort_by_key(|alert| std::cmp::Reverse((alert.active, alert.severity))); // the worst first
+    for alert in alerts {
         self::alert(&mut out, alert, status.at);
     }
     for tenant in &status.tenants {
-        self::tenant(&mut out, tenant, status.at);
+        self::tenant(&mut out, tenant, status);
     }
-    sinks(&mut out, &status.sinks, status.at);
+    sinks(&mut out, status);
     targets(&mut out, &status.alert_targets, status.at);
     let store = &status.store;
     let (bytes, limit) = (words::size(store.bytes), words::size(store.limit_bytes));
-    line(&mut out, &format!("\nStore: {} events, {bytes} of {limit}", words::count(store.events)));
-    out
+    out.line(&format!("\nStore: {} events, {bytes} of {limit}", words::count(store.events)));
+    out.out
 }
 
-fn line(out: &mut String, text: &str) {
-    let _ = writeln!(out, "{}", text.trim_end()); // a String takes every write
+/// What has been written so far, and for what terminal.
+struct Text {
+    out: String,
+    look: TextLook,
 }
 
-fn alert(out: &mut String, alert: &Alert, now: Time) {
+impl Text {
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{}", text.trim_end()); // a String takes every write
+    }
+    /// Prose after a lead, broken at the terminal's width, further lines below the first word.
+    fn wrapped(&mut self, lead: &str, indent: &str, text: &str) {
+        for (at, part) in self.look.wrap(text, indent.chars().count()).iter().enumerate() {
+            let begin = if at == 0 { lead } else { indent };
+            self.line(&format!("{begin}{part}"));
+        }
+    }
+    fn table(&mut self, heads: &[Column], rows: Vec<Vec<Cell>>) {
+        for line in columns(self.look, heads, rows) {
+            self.line(&line);
+        }
+    }
+}
+
+fn alert(out: &mut Text, alert: &Alert, now: Time) {
     let since = words::since(alert.since, now);
-    let head =
-        format!("  ! {} {} ({since}{})", alert.severity.as_str(), clean(&alert.scope), clean(&alert.rule));
-    line(out, &format!("{head}: {}", clean(&alert.words)));
+    let severity = out.look.paint(words::severity(alert.severity), alert.severity.as_str());
+    let lead = format!("  ! {severity} ");
+    let text = format!("{} ({since}{}): {}", clean(&alert.scope), clean(&alert.rule), clean(&alert.words));
+    out.wrapped(&lead, "    ", &text);
     if !alert.remedy.is_empty() {
-        line(out, &format!("    what to do: {}", clean(&alert.remedy)));
+        out.wrapped("    what to do: ", "                ", &clean(&alert.remedy));
     }
     if !alert.clears.is_empty() {
         let yet = if alert.active { "" } else { " (nobody is told yet)" };
-        line(out, &format!("    ends with: {}{yet}", clean(&alert.clears)));
+        out.wrapped("    ends with: ", "               ", &format!("{}{yet}", clean(&alert.clears)));
     }
 }
 
-fn sign(tone: Tone) -> char {
+fn sign(tone: Tone) -> Cell {
     match tone {
-        Tone::Good | Tone::Busy | Tone::Idle => ' ',
-        Tone::Warn | Tone::Bad => '!',
+        Tone::Good | Tone::Busy | Tone::Idle => Cell::plain(" "),
+        Tone::Warn | Tone::Bad => Cell::toned("!", tone),
     }
 }
 
-fn tenant(out: &mut String, tenant: &Tenant, now: Time) {
-    let (_, state) = words::credential(tenant.credential.state);
-    let why = tenant.credential.words.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+/// What a daemon that does not run is doing.
+const STOPPED: (Tone, &str) = (Tone::Idle, "–");
+
+fn tenant(out: &mut Text, tenant: &Tenant, status: &Status) {
+    let now = status.at;
+    let (tone, state) = words::credential(tenant.credential.state);
     let next = match tenant.credential.until {
         Some(until) => format!(", next attempt {}", words::ahead(Some(until), now)),
         None => String::new(),
     };
-    line(out, &format!("\n{} (API {}), {state}{why}{next}", clean(&tenant.name), clean(&tenant.api)));
+    let state = out.look.paint(tone, state);
+    out.line(&format!("\n{} (API {}), {state}{next}", clean(&tenant.name), clean(&tenant.api)));
+    if let Some(why) = &tenant.credential.words {
+        out.wrapped("  ", "  ", &clean(why));
+    }
     for code in &tenant.unknown_codes {
         let (name, seen) = (clean(&code.code), words::ago(Some(code.last), now));
         let times = if code.count == 1 { "once".to_owned() } else { format!("{} times", code.count) };
-        line(
-            out,
-            &format!(
-                "  ? {} answered {}/{name}, which no rule knows: {times}, last {seen}",
-                code.from, code.status
-            ),
-        );
+        out.line(&format!(
+            "  ? {} answered {}/{name}, which no rule knows: {times}, last {seen}",
+            code.from, code.status
+        ));
     }
-    let heads = [
-        "",
-        "FEED",
-        "STATE",
-        "LAST ANSWER",
-        "NEXT POLL",
-        "STORED UP TO",
-        "EVENTS",
-        "QUARANTINED",
-        "GAPS",
-        "WHY",
+    const HEADS: [Column; 10] = [
+        Column::words(""),
+        Column::words("FEED"),
+        Column::words("STATE"),
+        Column::words("LAST ANSWER").less(1),
+        Column::words("NEXT POLL").less(3),
+        Column::words("STORED UP TO").less(4),
+        Column::figures("EVENTS").less(5),
+        Column::figures("QUARANTINED").less(2),
+        Column::figures("GAPS").less(2),
+        Column::below("WHY"),
     ];
-    columns(out, &heads, tenant.feeds.iter().map(|feed| self::feed(feed, now)).collect());
+    out.table(&HEADS, tenant.feeds.iter().map(|feed| self::feed(feed, status)).collect());
 }
 
-fn feed(feed: &Feed, now: Time) -> Vec<String> {
-    let (tone, state) = words::feed(feed);
+fn feed(feed: &Feed, status: &Status) -> Vec<Cell> {
+    let now = status.at;
+    let (tone, state) = if status.started.is_some() { words::feed(feed) } else { STOPPED };
+    let some = |count: u64| {
+        let tone = if count == 0 { Tone::Idle } else { Tone::Warn };
+        Cell::toned(words::count(count), tone)
+    };
     vec![
-        sign(tone).to_string(),
-        feed.name.clone(),
-        state.to_owned(),
-        words::ago(feed.last_success, now),
-        words::ahead(feed.next_attempt, now),
-        words::ago(feed.cursor_time, now),
-        words::count(feed.events_stored),
-        words::count(feed.quarantined),
-        words::count(feed.gaps_open),
-        feed.why.clone().unwrap_or_default(),
+        sign(tone),
+        Cell::plain(&feed.name),
+        Cell::toned(state, tone),
+        Cell::plain(words::ago(feed.last_success, now)),
+        Cell::plain(words::ahead(feed.next_attempt, now)),
+        Cell::plain(words::ago(feed.cursor_time, now)),
+        Cell::plain(words::count(feed.events_stored)),
+        some(feed.quarantined),
+        some(feed.gaps_open),
+        Cell::plain(feed.why.clone().unwrap_or_default()),
     ]
 }
 
-fn sinks(out: &mut String, sinks: &[Sink], now: Time) {
-    line(out, "\nSinks");
-    let heads = [
-        "",
-        "SINK",
-        "STATE",
-        "WAITING",
-        "OLDEST",
-        "DELIVERED",
-        "REFUSED",
-        "LAST ACK",
-        "LEVEL",
-        "ADDRESS",
-        "WHY",
-    ];
+fn sinks(out: &mut Text, status: &Status) {
+    let now = status.at;
+    out.line("\nSinks");
     let row = |sink: &Sink| {
-        let (tone, state) = words::sink(sink);
+        let (tone, state) = if status.started.is_some() { words::sink(sink) } else { STOPPED };
+        let refused = if sink.dead_lettered == 0 { Tone::Idle } else { Tone::Warn };
         vec![
-            sign(tone).to_string(),
-            sink.name.clone(),
-            state.to_owned(),
-            words::count(sink.waiting_events),
-            words::ago(sink.oldest_waiting, now),
-            words::count(sink.delivered),
-            words::count(sink.dead_lettered),
-            words::ago(sink.last_ack, now),
-            sink.ack_level.map_or("–".to_owned(), |level| level.to_string()),
-            sink.address.clone(),
-            sink.why.clone().unwrap_or_default(),
+            sign(tone),
+            Cell::plain(&sink.name),
+            Cell::toned(state, tone),
+            Cell::plain(words::count(sink.waiting_events)),
+            Cell::plain(words::ago(sink.oldest_waiting, now)),
+            Cell::plain(words::count(sink.delivered)),
+            Cell::toned(words::count(sink.dead_lettered), refused),
+            Cell::plain(words::ago(sink.last_ack, now)),
+            Cell::plain(sink.ack_level.map_or("–".to_owned(), |level| level.to_string())),
+            Cell::plain(&sink.address),
+            Cell::plain(sink.why.clone().unwrap_or_default()),
         ]
     };
-    columns(out, &heads, sinks.iter().map(row).collect());
-    for (sink, replay) in sinks.iter().flat_map(|sink| sink.replays.iter().map(move |replay| (sink, replay)))
+    const HEADS: [Column; 11] = [
+        Column::words(""),
+        Column::words("SINK"),
+        Column::words("STATE"),
+        Column::figures("WAITING"),
+        Column::words("OLDEST").less(4),
+        Column::figures("DELIVERED").less(5),
+        Column::figures("REFUSED").less(3),
+        Column::words("LAST ACK").less(3),
+        Column::figures("LEVEL").less(1),
+        Column::words("ADDRESS").less(2),
+        Column::below("WHY"),
+    ];
+    out.table(&HEADS, status.sinks.iter().map(row).collect());
+    for (sink, replay) in
+        status.sinks.iter().flat_map(|sink| sink.replays.iter().map(move |replay| (sink, replay)))
     {
         let percent = replay.looked_at.min(replay.events) * 100 / replay.events.max(1);
         let (looked_at, events) = (words::count(replay.looked_at), words::count(replay.events));
         let text = format!(
-            "   replay {} to {}: {looked_at} of {events} events of {} looked through ({percent} %), {} sent",
+            "replay {} to {}: {looked_at} of {events} events of {} looked through ({percent} %), {} sent",
             replay.replay,
             sink.name,
             replay.scope,
             words::count(replay.sent)
         );
-        line(out, &clean(&text));
+        out.wrapped("   ", "   ", &text);
     }
 }
 
-fn targets(out: &mut String, targets: &[AlertTarget], now: Time) {
+fn targets(out: &mut Text, targets: &[AlertTarget], now: Time) {
     if targets.is_empty() {
         return;
     }
-    line(out, "\nAlerts go to");
+    out.line("\nAlerts go to");
     let row = |target: &AlertTarget| {
         let (tone, state) = words::target(target);
         vec![
-            sign(tone).to_string(),
-            target.name.clone(),
-            target.kind.clone(),
-            state.to_owned(),
-            words::count(target.waiting),
-            words::ago(target.last_told, now),
-            target.address.clone(),
-            target.why.clone().unwrap_or_default(),
+            sign(tone),
+            Cell::plain(&target.name),
+            Cell::plain(&target.kind),
+            Cell::toned(state, tone),
+            Cell::plain(words::count(target.waiting)),
+            Cell::plain(words::ago(target.last_told, now)),
+            Cell::plain(&target.address),
+            Cell::plain(target.why.clone().unwrap_or_default()),
         ]
     };
-    let heads = ["", "TARGET", "TYPE", "STATE", "WAITING", "LAST TOLD", "ADDRESS", "WHY"];
-    columns(out, &heads, targets.iter().map(row).collect());
-}
-
-/// Figures to the right, words to the left, each column as wide as its widest cell.
-fn columns(out: &mut String, heads: &[&str], rows: Vec<Vec<String>>) {
-    const RIGHT: [&str; 7] = ["EVENTS", "QUARANTINED", "GAPS", "WAITING", "DELIVERED", "REFUSED", "LEVEL"];
-    let rows: Vec<Vec<String>> =
-        rows.into_iter().map(|row| row.iter().map(|cell| clean(cell).into_owned()).collect()).collect();
-    let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut put = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut text = String::new();
-        for ((cell, head), width) in cells.zip(heads).zip(&widths) {
-            let width = *width;
-            // a String takes every write
-            let _ = if RIGHT.contains(head) {
-                write!(text, " {cell:>width$} ")
-            } else {
-                write!(text, " {cell:<width$} ")
-            };
-        }
-        line(out, &text);
-    };
-    put(&mut heads.iter().copied());
-    for row in &rows {
-        put(&mut row.iter().map(String::as_str));
-    }
+    const HEADS: [Column; 8] = [
+        Column::words(""),
+        Column::words("TARGET"),
+        Column::words("TYPE").less(1),
+        Column::words("STATE"),
+        Column::figures("WAITING").less(4),
+        Column::words("LAST TOLD").less(3),
+        Column::words("ADDRESS").less(2),
+        Column::below("WHY"),
+    ];
+    out.table(&HEADS, targets.iter().map(row).collect());
 }

@@ -9,7 +9,7 @@ use crate::telemetry::label::{CredentialState, FeedState, Grade};
 /// How a state looks: colour on the page, sign in the terminal. The word beside it carries the meaning. In order: what
 /// comes later is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tone {
+pub enum Tone {
     Good,
     Busy,
     Idle,

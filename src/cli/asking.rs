@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::progress::Progress;
 use super::{Common, Printed, block_on, load};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -54,7 +55,8 @@ pub fn ask(request: &Request, common: &Common) -> Printed {
 /// Fails as [`ask`].
 pub fn asked(request: &Request, common: &Common) -> Result<Done, SetupError> {
     let settings = load(common)?;
-    let (answer, by_daemon) = block_on(carried_out(&settings, request))??;
+    let waiting = Progress::begin("asking the daemon").watch(carried_out(&settings, request));
+    let (answer, by_daemon) = block_on(waiting)??;
     Ok(Done { settings, answer, by_daemon })
 }
 

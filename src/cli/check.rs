@@ -10,7 +10,9 @@ mod sinks;
 
 use serde_json::json;
 
-use super::{Common, Printed, block_on, load};
+use super::progress::Progress;
+use super::{Common, Printed, block_on, load, terminal};
+use crate::admin::{TextLook, Tone};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::fault::{Fault, Kind};
@@ -33,6 +35,14 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    fn tone(self) -> Tone {
+        match self {
+            Outcome::Works => Tone::Good,
+            Outcome::Look => Tone::Warn,
+            Outcome::Untried => Tone::Idle,
+            Outcome::Fails(_) => Tone::Bad,
+        }
+    }
     fn as_str(self) -> &'static str {
         match self {
             Outcome::Works => "ok",
@@ -119,13 +129,15 @@ pub fn check(common: &Common, send_test_event: bool) -> Printed {
     );
     // one TLS provider for client and sinks; a second call changes nothing
     let _ = rustls::crypto::ring::default_provider().install_default();
-    rows.extend(block_on(everything(&settings, send_test_event))?);
+    let asking =
+        Progress::begin("asking Mimecast and every sink").watch(everything(&settings, send_test_event));
+    rows.extend(block_on(asking)?);
     let exit = exit(&rows);
     let text = if common.json {
         let rows: Vec<_> = rows.iter().map(as_json).collect();
         format!("{:#}\n", json!({ "ok": exit == ExitCode::Done, "exit": exit as u8, "checks": rows }))
     } else {
-        table(&rows) + verdict(&rows)
+        table(&rows, terminal::look()) + verdict(&rows)
     };
     Ok((text, exit))
 }
@@ -219,12 +231,14 @@ fn exit(rows: &[Row]) -> ExitCode {
     })
 }
 
-fn table(rows: &[Row]) -> String {
+/// What fails is red; a terminal wraps what is too long by itself.
+fn table(rows: &[Row], look: TextLook) -> String {
     let wide = rows.iter().map(|row| row.scope.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for row in rows {
         let (outcome, scope, tried) = (row.outcome.as_str(), &row.scope, row.tried);
-        text.push_str(&format!("{outcome:<5}  {scope:<wide$}  {tried:<10}  {}\n", row.words));
+        let outcome = look.paint(row.outcome.tone(), &format!("{outcome:<5}"));
+        text.push_str(&format!("{outcome}  {scope:<wide$}  {tried:<10}  {}\n", row.words));
         if let Some(remedy) = &row.remedy {
             text.push_str(&format!("{:<5}  {:<wide$}  {:<10}  → {remedy}\n", "", "", ""));
         }

@@ -186,9 +186,51 @@ fn as_json(standing: &Standing) -> serde_json::Value {
     })
 }
 
+/// Every position as data, without anything of a page token.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn public(settings: &Settings) -> Result<serde_json::Value, SetupError> {
+    let rows = standings(settings)?.into_iter().map(|standing| {
+        let mut row = as_json(&standing);
+        if let Some(row) = row.as_object_mut() {
+            row.remove("cursor");
+            row.remove("side");
+            row.insert("position".to_owned(), without_token(&standing.words).into());
+        }
+        row
+    });
+    Ok(rows.collect())
+}
+
+/// A description shows where a token begins; that is enough to tell two apart, and more than a ticket needs.
+fn without_token(words: &str) -> String {
+    match words.split_once("token ") {
+        Some((before, rest)) => {
+            let after = rest.split_once('…').map_or("", |(_, after)| after);
+            format!("{before}a token{after}")
+        }
+        None => words.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_leaves_no_beginning() {
+        for (words, public) in [
+            (
+                "files after token eyJ0…, 3 of this listing read; falls back to 2026",
+                "files after a token, 3 of this listing read; falls back to 2026",
+            ),
+            ("what comes after token eyJ0…", "what comes after a token"),
+            ("read up to 2026-01-31T09:30:00.000Z", "read up to 2026-01-31T09:30:00.000Z"),
+        ] {
+            assert_eq!(without_token(words), public);
+        }
+    }
 
     #[test]
     fn times_as_people_write_them() {

@@ -43,8 +43,7 @@ fn list(common: &Common, all: bool) -> Printed {
     let rows: Vec<GapRow> = rows.into_iter().filter(|gap| all || gap.closed.is_none()).collect();
     let now = Clock::System.now();
     if common.json {
-        let rows: Vec<_> = rows.iter().map(|gap| as_json(gap, now)).collect();
-        return done(format!("{:#}\n", serde_json::Value::from(rows)));
+        return done(format!("{:#}\n", as_rows(&rows, now)));
     }
     if rows.is_empty() {
         return done("no gap is open\n".to_owned());
@@ -87,6 +86,11 @@ fn words(gap: &GapRow, now: Time) -> String {
             if gap.wanted.is_some() { format!("{part}, is being fetched") } else { part }
         }
     }
+}
+
+/// Gaps as data.
+pub(super) fn as_rows(rows: &[GapRow], now: Time) -> serde_json::Value {
+    rows.iter().map(|gap| as_json(gap, now)).collect()
 }
 
 fn as_json(gap: &GapRow, now: Time) -> serde_json::Value {

@@ -51,10 +51,40 @@ fn program() -> Command {
 fn page(command: Command) -> Result<String, SetupError> {
     let mut text = Vec::new();
     let source = format!("mimecollectd {}", env!("CARGO_PKG_VERSION"));
+    let is_verb = command.get_name() != "mimecollectd";
+    // its exit codes have a section of their own
+    let command = if is_verb { command } else { command.after_help(clap::builder::Resettable::Reset) };
     let man = Man::new(command).section(SECTION).manual("mimecollectd").source(source);
-    man.render(&mut text)
-        .map_err(|error| SetupError::failed(format!("failed to make a man page: {error}")))?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let failed = |error| SetupError::failed(format!("failed to make a man page: {error}"));
+    man.render(&mut text).map_err(failed)?;
+    let text = String::from_utf8_lossy(&text).replacen(".SH EXTRA", ".SH NOTES", 1);
+    Ok(text + &ending(is_verb))
+}
+
+/// What the table of verbs does not know: exit codes, files, and where to read on.
+fn ending(is_verb: bool) -> String {
+    const EXIT: [(&str, &str); 7] = [
+        ("0", "done"),
+        ("1", "failed"),
+        ("2", "usage: a verb, flag or argument that does not exist or cannot be used"),
+        ("69", "a counterpart is unreachable"),
+        ("75", "try later: somebody else holds the store"),
+        ("77", "credentials or permission"),
+        ("78", "configuration"),
+    ];
+    const FILES: [(&str, &str); 4] = [
+        ("/etc/mimecollectd/mimecollectd.toml", "the configuration"),
+        ("/etc/mimecollectd/conf.d/*.toml", "more of it, merged by table"),
+        ("/var/lib/mimecollectd", "store, positions, lock: the state directory"),
+        ("/usr/share/doc/mimecollectd", "the documentation, and the reference of every key in examples"),
+    ];
+    let list = |title: &str, rows: &[(&str, &str)]| {
+        let row = |(head, words): &(&str, &str)| format!(".TP\n\\fB{head}\\fR\n{words}\n");
+        format!(".SH {title}\n{}", rows.iter().map(row).collect::<String>())
+    };
+    let see = if is_verb { "mimecollectd(8)" } else { "mimecast-simulator(1), systemd.exec(5)" };
+    let text = list("\"EXIT STATUS\"", &EXIT) + &list("FILES", &FILES);
+    format!("{text}.SH \"SEE ALSO\"\n{see}\n").replace('-', "\\-")
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf, SetupError> {
@@ -86,7 +116,9 @@ mod tests {
             assert!(page.contains(&format!("mimecollectd {verb}").replace('-', "\\-")), "{verb}: {page}");
         }
         let (whole, _) = man(None).unwrap();
-        assert!(whole.contains("Exit codes"));
+        for part in ["EXIT STATUS", "\\fB78\\fR\nconfiguration", "FILES", "SEE ALSO"] {
+            assert!(whole.contains(part), "{part}: {whole}");
+        }
         assert!(man(Some(Path::new("/nowhere/at/all"))).unwrap_err().message.contains("/nowhere/at/all"));
     }
 }

@@ -67,6 +67,10 @@ pub struct Args {
     /// The authority to trust for the sinks of this call, a PEM file.
     #[arg(long, value_name = "PATH", requires = "sink")]
     ca_file: Option<String>,
+    /// Any other key of the sinks of this call: --set framing=newline, --set 'batch={ events = 1 }'. May be given
+    /// several times.
+    #[arg(long, value_name = "KEY=VALUE", requires = "sink")]
+    set: Vec<String>,
     /// Where the store will be; only for a new configuration.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,

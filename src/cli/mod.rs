@@ -5,13 +5,17 @@ mod asking;
 mod check;
 mod cursor;
 mod dead_letters;
+#[cfg(test)]
+mod docs_tests;
 mod explain;
 mod feeds;
 mod following;
 mod gaps;
 mod generated;
+mod help;
 mod init;
 mod picking;
+mod progress;
 mod quarantine;
 mod reconcile;
 mod replay;
@@ -19,6 +23,8 @@ mod resume;
 mod run;
 mod saved_answer;
 mod status;
+mod support_bundle;
+mod terminal;
 mod validate;
 
 use std::io::Write as _;
@@ -45,10 +51,6 @@ struct Cli {
     verb: Verb,
 }
 
-const CHECK_HELP: &str = "Mimecast is asked once, and not at all while the credential is locked or refused. While the \
-                          daemon runs, its own findings are shown instead.\n\nExit codes: 0 everything works · 69 a \
-                          counterpart is unreachable · 77 credentials or permission · 78 configuration";
-
 /// Where the configuration is, and in what form to print.
 #[derive(Args)]
 pub struct Common {
@@ -63,6 +65,7 @@ pub struct Common {
 #[derive(Subcommand)]
 enum Verb {
     /// Collect and deliver until told to stop (the daemon).
+    #[command(after_help = help::RUN)]
     Run {
         #[command(flatten)]
         common: Common,
@@ -72,6 +75,7 @@ enum Verb {
         once: bool,
     },
     /// Read the configuration without touching the network, and say what each tenant and sink will do.
+    #[command(after_help = help::VALIDATE)]
     Validate {
         #[command(flatten)]
         common: Common,
@@ -85,7 +89,7 @@ enum Verb {
         args: Box<init::Args>,
     },
     /// Try everything the configuration names: clock, names, TLS, credential, each feed's permission, each sink.
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = help::CHECK)]
     Check {
         #[command(flatten)]
         common: Common,
@@ -94,17 +98,24 @@ enum Verb {
         send_test_event: bool,
     },
     /// Show every tenant, feed and sink: state, backlog, last success, next attempt and why.
+    #[command(after_help = status::HELP)]
     Status {
         #[command(flatten)]
         common: Common,
+        /// Draw it anew every SECONDS (2), until Ctrl-C.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+              value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
     },
     /// List the catalogue of feeds: APIs, endpoint, permission needed, retention, how each resumes.
+    #[command(after_help = help::FEEDS)]
     Feeds {
         #[command(flatten)]
         common: Common,
     },
     /// Say what a code means and what the daemon does about it: `explain 401/0010`, `explain 403 app_forbidden`,
     /// `explain M12`, `explain --response saved.txt`.
+    #[command(after_help = help::EXPLAIN)]
     Explain {
         #[command(flatten)]
         common: Common,
@@ -120,11 +131,13 @@ enum Verb {
         all: bool,
     },
     /// Show and move the positions in the feeds.
+    #[command(after_help = help::CURSOR)]
     Cursor {
         #[command(subcommand)]
         verb: cursor::Cursor,
     },
     /// List spans of time that were not collected, why, and whether they can still be fetched.
+    #[command(after_help = help::GAPS)]
     Gaps {
         #[command(flatten)]
         common: Common,
@@ -147,6 +160,7 @@ enum Verb {
     /// Send stored events to a sink once more; works while the daemon runs.
     Replay(replay::Replay),
     /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
+    #[command(after_help = help::RESUME)]
     Resume {
         #[command(flatten)]
         common: Common,
@@ -154,17 +168,29 @@ enum Verb {
         scope: String,
     },
     /// Print the completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
     Completions { shell: clap_complete::Shell },
     /// Print the manual page; with --dir, write it and one page per verb.
+    #[command(after_help = help::MAN)]
     Man {
         /// Write the pages as files into this directory.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Write an archive for a ticket: state, configuration, log and facts, without secrets and without events.
+    #[command(after_help = support_bundle::HELP)]
+    SupportBundle {
+        #[command(flatten)]
+        common: Common,
+        /// The file to write; without it mimecollectd-support-DATE.tar.gz in this directory.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Anything else.
     #[command(external_subcommand)]
     Other(Vec<String>),
     /// Prove from the store that every event listed is accounted for, per feed and sink.
+    #[command(after_help = help::RECONCILE)]
     Reconcile {
         #[command(flatten)]
         common: Common,
@@ -201,7 +227,8 @@ fn perform(verb: Verb) -> Printed {
         Verb::Validate { common } => validate::validate(&common),
         Verb::Init { common, args } => init::init(&common, &args),
         Verb::Check { common, send_test_event } => check::check(&common, send_test_event),
-        Verb::Status { common } => status::status(&common),
+        Verb::Status { common, watch } => status::status(&common, watch),
+        Verb::SupportBundle { common, output } => support_bundle::support_bundle(&common, output.as_deref()),
         Verb::Feeds { common } => feeds::feeds(&common),
         Verb::Cursor { verb } => cursor::cursor(&verb),
         Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
@@ -232,12 +259,8 @@ fn raw(bytes: &[u8]) -> Printed {
     done(String::new())
 }
 
-/// Verbs of later versions.
-const TO_COME: [&str; 1] = ["support-bundle"];
-
 fn unknown(verb: &str) -> SetupError {
-    let why = if TO_COME.contains(&verb) { "is not in this version" } else { "is no verb of this program" };
-    let text = format!("`{verb}` {why}; `mimecollectd --help` lists the verbs");
+    let text = format!("`{verb}` is no verb of this program; `mimecollectd --help` lists the verbs");
     SetupError::new(setup_error::ExitCode::Usage, text)
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::progress::Progress;
 use super::{Common, Printed, block_on, load};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::{Account, Store};
@@ -12,8 +13,8 @@ pub fn reconcile(common: &Common) -> Printed {
     let settings = load(common)?;
     let accounts = block_on(async {
         let store = Store::open_read_only(&settings.state_dir).await?;
-        store
-            .accounts()
+        Progress::begin("adding up the books")
+            .watch(store.accounts())
             .await
             .map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
     })??;
@@ -25,7 +26,7 @@ pub fn reconcile(common: &Common) -> Printed {
         .collect();
     let exit = if differences.is_empty() { ExitCode::Done } else { ExitCode::Failed };
     let text = if common.json {
-        let rows: Vec<_> = accounts.iter().map(row).collect();
+        let rows = as_rows(&accounts);
         format!(
             "{:#}\n",
             json!({ "balanced": differences.is_empty(), "accounts": rows, "differences": differences })
@@ -78,6 +79,11 @@ fn verdict(differences: &[String]) -> String {
         "\nDIFFERENCES:\n  {}\nKeep the store as it is and report this: it must not happen.\n",
         differences.join("\n  ")
     )
+}
+
+/// Accounts as data.
+pub(super) fn as_rows(accounts: &[Account]) -> serde_json::Value {
+    accounts.iter().map(row).collect()
 }
 
 fn row(account: &Account) -> serde_json::Value {

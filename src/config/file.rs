@@ -90,6 +90,16 @@ fn read(path: &Path) -> Result<SourceFile, SetupError> {
     }
 }
 
+/// The files that `load` reads: the main one and those beside it.
+///
+/// # Errors
+/// `conf.d` cannot be read, or holds what is no file.
+pub fn files(main: &Path) -> Result<Vec<PathBuf>, SetupError> {
+    let mut files = vec![main.to_owned()];
+    files.extend(parts(main)?);
+    Ok(files)
+}
+
 /// `conf.d/*.toml` beside the main file, by name; hidden files (editors' leftovers) are no configuration.
 fn parts(main: &Path) -> Result<Vec<PathBuf>, SetupError> {
     let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::nearest::nearest;
 
 /// Stands for a secret of any length.
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 /// A line, or the header of its table, that contains one of these holds a secret after its `=`. Deliberately
 /// wide: a masked harmless value costs a glance, a shown secret costs the account.
 const SECRET_WORDS: [&str; 12] = [

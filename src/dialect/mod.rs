@@ -41,7 +41,7 @@ use serde_json::{Map, Value};
 use crate::clock::Time;
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits::MAX_ERROR_BODY_BYTES;
-use redact::redacted;
+pub use redact::redacted;
 use said::{Form, Said};
 
 /// The fault an answer stands for. `headers` in any case; of `body` at most [`MAX_ERROR_BODY_BYTES`] are read.

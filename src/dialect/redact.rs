@@ -29,7 +29,7 @@ const PROSE: [&str; 5] = ["token", "tokens", "authentication", "authorization", 
 
 /// `text` for logs and people: bearer tokens, secrets by name, the query of every link and long base64 runs are
 /// replaced; one line, bounded like every detail of a fault.
-pub(super) fn redacted(text: &str) -> String {
+pub fn redacted(text: &str) -> String {
     let line: String =
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REDACTED_CHARS).collect();
     let mut rest = line.as_str();

@@ -94,6 +94,26 @@ fn flags_write_a_configuration_with_its_secret_and_then_add_to_it() {
     assert_eq!(std::fs::read(&config).expect("read"), before, "the main file stays as it is");
     validates(&config);
 
+    let set = [
+        "--sink",
+        "graylog=https://graylog.example.com/gelf",
+        "--format",
+        "gelf",
+        "--set",
+        "batch={ events = 1 }",
+        "--set",
+        "compression=gzip",
+    ];
+    let out = init(&config, &set, "");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    golden(
+        "set.toml",
+        dir.path(),
+        &std::fs::read_to_string(config.with_file_name("conf.d").join("graylog.toml")).expect("written"),
+    );
+    let wrong = init(&config, &["--sink", "x=stdout", "--set", "colour=blue"], "");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("unknown key"), "{}", text(&wrong.stderr));
     let refused = init(&config, &["--sink", "archive=stdout"], "");
     assert_eq!(refused.status.code(), Some(2));
     assert!(

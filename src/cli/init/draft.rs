@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, KnownFeed, Settings};
-use crate::setup_error::SetupError;
+use crate::setup_error::{ExitCode, SetupError};
 
 /// The reference, whose general part becomes the beginning of a new configuration.
 const REFERENCE: &str = include_str!("../../../config/mimecollectd.toml");
@@ -23,7 +23,7 @@ pub struct Table {
 
 #[derive(Clone)]
 struct Entry {
-    key: &'static str,
+    key: String,
     /// As TOML.
     value: String,
     comment: String,
@@ -34,15 +34,15 @@ impl Table {
         Table { group, name: name.to_owned(), entries: Vec::new() }
     }
     /// Sets a key to TOML text, with what it means.
-    pub fn put(&mut self, key: &'static str, value: impl Into<String>, comment: &str) {
-        let entry = Entry { key, value: value.into(), comment: comment.to_owned() };
+    pub fn put(&mut self, key: &str, value: impl Into<String>, comment: &str) {
+        let entry = Entry { key: key.to_owned(), value: value.into(), comment: comment.to_owned() };
         match self.entries.iter_mut().find(|found| found.key == key) {
             Some(found) => *found = entry,
             None => self.entries.push(entry),
         }
     }
     /// Sets a key to a text.
-    pub fn put_text(&mut self, key: &'static str, text: &str, comment: &str) {
+    pub fn put_text(&mut self, key: &str, text: &str, comment: &str) {
         self.put(key, quoted(text), comment);
     }
     /// Takes a key out again.
@@ -55,7 +55,7 @@ impl Table {
             if !entry.comment.is_empty() {
                 text.push_str(&format!("# {}\n", entry.comment));
             }
-            text.push_str(&format!("{} = {}\n", entry.key, entry.value));
+            text.push_str(&format!("{} = {}\n", key(&entry.key), entry.value));
         }
         text
     }
@@ -101,6 +101,9 @@ impl Site {
             known: crate::daemon::known_feeds(),
         };
         let found = site.check(&[]).map_err(|error| {
+            if error.exit != ExitCode::Configuration {
+                return error; // it may be well, and is not ours to read
+            }
             let what = "the configuration that is there has to be mended before anything is added to it";
             SetupError::new(error.exit, format!("{what}:\n\n{}", error.message))
         })?;

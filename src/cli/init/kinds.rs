@@ -13,6 +13,23 @@ pub enum Place {
     Nowhere,
 }
 
+/// Whether it has a `token`, and what people call it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    None,
+    Optional(&'static str),
+    Needed(&'static str),
+}
+
+/// A key that only a person knows the value of.
+pub struct Need {
+    pub key: &'static str,
+    pub ask: &'static str,
+    pub why: &'static str,
+    /// Something of the right shape, as TOML, that stands in its place until it is known.
+    pub filling: &'static str,
+}
+
 /// One row.
 pub struct Kind {
     /// As `--sink WORD://…` has it, and the sink's name where none is given.
@@ -23,8 +40,9 @@ pub struct Kind {
     pub fixed: &'static [(&'static str, &'static str, &'static str)],
     /// The usual `format`.
     pub format: &'static str,
-    /// What its `token` is called; `None` where it has none.
-    pub token: Option<&'static str>,
+    pub token: Token,
+    /// Keys without a default of their own.
+    pub needs: &'static [Need],
     /// It takes a private authority: `tls` for syslog, `ca_file` for HTTP.
     pub encrypted: bool,
 }
@@ -40,7 +58,8 @@ pub const KINDS: &[Kind] = &[
         place: Place::Address(6514),
         fixed: &[SYSLOG, ("transport", "\"tls\"", "each batch is confirmed by the receiver's close_notify")],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: true,
     },
     Kind {
@@ -52,7 +71,8 @@ pub const KINDS: &[Kind] = &[
             ("transport", "\"tcp\"", "unencrypted; each batch is confirmed by the peer's close"),
         ],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: false,
     },
     Kind {
@@ -61,7 +81,8 @@ pub const KINDS: &[Kind] = &[
         place: Place::Address(2514),
         fixed: &[SYSLOG, ("transport", "\"relp\"", "rsyslog's own protocol: every event is answered")],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: false,
     },
     Kind {
@@ -74,7 +95,8 @@ pub const KINDS: &[Kind] = &[
             ("tls", "{}", "encrypted; trusts what the system trusts"),
         ],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: true,
     },
     Kind {
@@ -83,7 +105,28 @@ pub const KINDS: &[Kind] = &[
         place: Place::Url("https://siem.example.com/ingest"),
         fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
         format: "json",
-        token: Some("bearer token"),
+        token: Token::Optional("bearer token"),
+        needs: &[],
+        encrypted: true,
+    },
+    Kind {
+        word: "splunk-hec",
+        title: "Splunk, HTTP Event Collector",
+        place: Place::Url("https://splunk.example.com:8088/services/collector"),
+        fixed: &[HTTP, ("preset", "\"splunk-hec\"", "Splunk's HTTP Event Collector")],
+        format: "json",
+        token: Token::Needed("HEC token"),
+        needs: &[],
+        encrypted: true,
+    },
+    Kind {
+        word: "elasticsearch",
+        title: "Elasticsearch or OpenSearch; repeats are stored once",
+        place: Place::Url("https://elastic.example.com:9200"),
+        fixed: &[HTTP, ("preset", "\"elasticsearch\"", "_bulk; the event's id is the document's")],
+        format: "ecs",
+        token: Token::Needed("API key"),
+        needs: &[],
         encrypted: true,
     },
     Kind {
@@ -92,7 +135,8 @@ pub const KINDS: &[Kind] = &[
         place: Place::Path("/var/log/mimecast/events.ndjson"),
         fixed: &[("type", "\"file\"", "")],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: false,
     },
     Kind {
@@ -101,7 +145,8 @@ pub const KINDS: &[Kind] = &[
         place: Place::Nowhere,
         fixed: &[("type", "\"stdout\"", "")],
         format: "json",
-        token: None,
+        token: Token::None,
+        needs: &[],
         encrypted: false,
     },
 ];
@@ -146,6 +191,14 @@ pub fn parse(text: &str) -> Result<Named, String> {
 /// The usual port where a person named only the host.
 pub fn with_port(kind: &Kind, place: String) -> String {
     match kind.place {
+        // a host alone: the path is the destination's own
+        Place::Url(example) => match (url::Url::parse(&place), url::Url::parse(example)) {
+            (Ok(mut given), Ok(usual)) if given.path() == "/" && kind.word != "http" => {
+                given.set_path(usual.path());
+                given.to_string()
+            }
+            _ => place,
+        },
         Place::Address(port) => {
             let bare_six = place.matches(':').count() > 1 && !place.starts_with('[');
             let has_port = !bare_six && place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));

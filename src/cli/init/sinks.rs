@@ -5,7 +5,7 @@ use super::dialogue::Question;
 use super::draft::{Table, quoted};
 use super::interview::{Asking, Interview};
 use super::keys::Given;
-use super::kinds::{self, KINDS, Kind, Named, Place};
+use super::kinds::{self, KINDS, Kind, Named, Place, Token};
 use crate::config::settings::FormatName;
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -39,6 +39,7 @@ impl Interview<'_> {
         }
         self.format(kind, args)?;
         self.trust(kind, args)?;
+        self.keys(kind, args)?;
         self.token(kind, args)
     }
 
@@ -116,10 +117,39 @@ impl Interview<'_> {
         self.settle(&question, args.ca_file.as_deref(), put).map(drop)
     }
 
+    /// The keys that this kind cannot do without, then those that were set besides.
+    fn keys(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+        let set: Vec<(&str, &str)> =
+            args.set.iter().map(|text| text.split_once('=').unwrap_or((text, ""))).collect();
+        for need in kind.needs {
+            let question = Question::new("--set", format!("{} ({})", need.ask, need.key), need.why);
+            let given = set.iter().find(|(key, _)| *key == need.key).map(|(_, value)| *value);
+            let put = |tables: &mut Vec<Table>, answer: &str| {
+                tables.last_mut().ok_or("no sink")?.put(need.key, as_toml(answer), "");
+                Ok(())
+            };
+            self.settle(&question, given, put)?;
+        }
+        for (key, value) in set.into_iter().filter(|(key, _)| kind.needs.iter().all(|need| need.key != *key))
+        {
+            let question = Question::new("--set", key, "");
+            let put = |tables: &mut Vec<Table>, answer: &str| {
+                tables.last_mut().ok_or("no sink")?.put(key, as_toml(answer), "");
+                Ok(())
+            };
+            self.settle(&question, Some(value), put)?;
+        }
+        Ok(())
+    }
+
     fn token(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
-        let Some(word) = kind.token else { return Ok(()) };
+        let (word, needed) = match kind.token {
+            Token::None => return Ok(()),
+            Token::Optional(word) => (word, false),
+            Token::Needed(word) => (word, true),
+        };
         let given = args.secrets.token();
-        if matches!(given, Given::Nothing) {
+        if matches!(given, Given::Nothing) && !needed {
             if self.asking != Asking::All {
                 return Ok(());
             }
@@ -146,7 +176,20 @@ fn sink_table(kind: &Kind, name: &str, place: &str) -> Table {
         table.put(key, *value, comment);
     }
     put_place(&mut table, kind, place);
+    for need in kind.needs {
+        table.put(need.key, need.filling, need.why);
+    }
+    if matches!(kind.token, Token::Needed(_)) {
+        table.put("token", "{ env = \"X\" }", "");
+    }
     table
+}
+
+/// A value as `--set` has it: TOML where it is TOML, else a text.
+fn as_toml(text: &str) -> String {
+    let one = |table: toml::Table| table.len() == 1 && !text.contains('\n');
+    let is_toml = format!("x = {text}").parse::<toml::Table>().is_ok_and(one);
+    if is_toml { text.to_owned() } else { quoted(text) }
 }
 
 fn put_place(table: &mut Table, kind: &Kind, place: &str) {
@@ -190,5 +233,41 @@ fn place_question(kind: &Kind) -> Question {
         )
         .or(example),
         Place::Nowhere => Question::new("--sink", "", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::draft::Site;
+    use super::*;
+
+    /// What a row writes, before anybody has answered anything, is a sink that the daemon would run.
+    #[test]
+    fn every_row_makes_a_sink() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = Site::look(&dir.path().join("m.toml"), None).unwrap();
+        for kind in KINDS {
+            let mut table = sink_table(kind, "siem", &place_or_filling(kind, ""));
+            table.put_text("format", kind.format, "");
+            let found =
+                site.check(&[table]).unwrap_or_else(|error| panic!("{}: {}", kind.word, error.message));
+            assert!(found.sinks.iter().any(|sink| sink.name == "siem"), "{}", kind.word);
+        }
+    }
+
+    #[test]
+    fn a_value_is_toml_or_else_a_text() {
+        for (text, value) in [
+            ("true", "true"),
+            ("5", "5"),
+            ("{ events = 1 }", "{ events = 1 }"),
+            ("\"a\"", "\"a\""),
+            ("newline", "\"newline\""),
+            ("logs-{feed}", "\"logs-{feed}\""),
+        ] {
+            assert_eq!(as_toml(text), value, "{text}");
+        }
+        let two_lines: toml::Table = format!("k = {}", as_toml("1\nx = 2")).parse().unwrap();
+        assert_eq!((two_lines.len(), two_lines["k"].as_str()), (1, Some("1\nx = 2")));
     }
 }
