@@ -14,8 +14,9 @@ pub const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 pub const API_TIMEOUT: Duration = Duration::from_secs(60);
 /// TCP and TLS set-up.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections to one host that are kept open between requests of a tenant: each holds buffers of up to 400 KiB.
-pub const IDLE_CONNECTIONS: usize = 2;
+/// Connections to one host that are kept open between requests, by all tenants that leave this machine the same way:
+/// each holds buffers of up to 400 KiB.
+pub const IDLE_CONNECTIONS: usize = 4;
 /// Longest silence inside a file download.
 pub const DOWNLOAD_READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Files a listing may carry; Mimecast's own page size ends at 100.
@@ -73,6 +74,14 @@ pub const LOGINS_PER_HOUR: usize = 2;
 /// How long one request blocks others that wait for its answer: twice what a request may take, so that a task
 /// that died cannot block them for good.
 pub const REQUEST_LEASE: Duration = Duration::from_secs(120);
+/// Feeds in a row that find a host silent, or something else answering in its place, before that is taken to be true
+/// for everybody: two may be a tenant's own trouble, and with more many feeds would wait for nothing.
+pub const HOST_WITNESSES: usize = 3;
+/// How long what one feed found counts: two cycles, so that the feeds of one small tenant can agree.
+pub const HOST_WITNESS_MEMORY: Duration = Duration::from_secs(600);
+/// Hosts that are remembered for trouble: a handful for Mimecast, one a region and bucket for files. With more, feeds
+/// find out for themselves.
+pub const MAX_TROUBLED_HOSTS: usize = 256;
 /// Life of a token whose answer does not say (recovery row M35).
 pub const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
 /// Keys that sign are read again after this time, so that a changed file is noticed while the old keys still work.
@@ -86,8 +95,15 @@ pub const MIN_PAGE_SIZE: u32 = 10;
 /// Good pages at a reduced size before the next larger one is tried: a page that is too large must not cost a wait
 /// every other time.
 pub const PAGES_BEFORE_GROWING: u8 = 8;
-/// First polls of feeds are spread over at most this, so that a start is not a burst.
-pub const MAX_START_SPREAD: Duration = Duration::from_secs(30);
+/// First polls of feeds are spread over this, so that a start is not a burst; with many feeds over more.
+pub const MIN_START_SPREAD: Duration = Duration::from_secs(30);
+/// What each feed adds to that: ten thousand feeds begin within the 300 s in which they are asked later on.
+pub const START_PACE: Duration = Duration::from_millis(30);
+/// Feeds of simulators that begin at once: their counterpart is this machine.
+pub const FEEDS_AT_ONCE_ON_LOOPBACK: u32 = 100;
+/// Tenants whose feeds are registered in one transaction: one sync for each of them would make a start with a
+/// thousand take a minute, and one for all would hold the store up.
+pub const TENANTS_REGISTERED_AT_ONCE: usize = 100;
 /// Shortest pause when a quota says no without a time: nobody may spin.
 pub const MIN_QUOTA_WAIT: Duration = Duration::from_secs(1);
 
@@ -380,6 +396,11 @@ pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(21 * 86_400);
 pub const CLOCK_SKEW_SAMPLES: usize = 5;
 /// Files downloaded and inflated at once, over all tenants: bounds memory at about 8 MiB each.
 pub const FILES_AT_ONCE: usize = 1;
+/// Files that were begun and whose bytes do not come, over all tenants, one each: they hold what came so far, mostly
+/// little, at worst as much as a file that is read. Beyond these, who waits keeps the place.
+pub const FILES_WAITED_FOR: usize = 8;
+/// How long the other side may take before others read meanwhile.
+pub const FILE_WAITED_FOR_AFTER: Duration = Duration::from_secs(1);
 /// Threads for work that must not hold up I/O.
 pub const BLOCKING_THREADS: usize = 2;
 /// How often a feed at a closed gate looks whether the secret has changed.

@@ -142,6 +142,7 @@ pub(super) fn sample() -> Status {
         started: past(86_400 * 12),
         ready: Ready { ok: true, reasons: vec![] },
         config_ok: true,
+        hosts: Vec::new(),
         alerts: alerts(),
         tenants: vec![
             tenant("acme", CredentialState::Ok, feeds),

@@ -1,5 +1,6 @@
 //! The status as gauges.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::status::{Sink, Status, Tenant};
@@ -12,14 +13,19 @@ pub(super) fn publish(status: &Status) {
     metrics::store_size(status.store.bytes, status.store.limit_bytes);
     metrics::accounts_unbalanced(status.store.unbalanced.len() as u64);
     metrics::time_to_data_loss(status.store.time_to_data_loss_seconds.map(Duration::from_secs));
-    // several scopes can share a series: what is active has the last word
-    for active in [false, true] {
-        for alert in status.alerts.iter().filter(|alert| alert.active == active) {
-            metrics::alert_active(&alert.tenant, &alert.rule, alert.severity, active);
-        }
+    // several scopes can share a series: it is active when one of them is
+    let mut alerts = BTreeMap::new();
+    for alert in &status.alerts {
+        *alerts.entry((&alert.tenant, &alert.rule, alert.severity)).or_insert(false) |= alert.active;
+    }
+    for ((tenant, rule, severity), active) in alerts {
+        metrics::alert_active(tenant, rule, severity, active);
     }
     for target in &status.alert_targets {
         metrics::alert_target(&target.name, target.up, target.waiting);
+    }
+    for host in &status.hosts {
+        metrics::host_held(&host.name, &host.rule, host.next_attempt);
     }
     status.tenants.iter().for_each(tenant);
     status.sinks.iter().for_each(sink);

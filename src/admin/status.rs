@@ -22,11 +22,32 @@ pub struct Status {
     /// The last reading of the configuration succeeded.
     pub config_ok: bool,
     pub alerts: Vec<Alert>,
+    /// Hosts that answer nobody; requests to them wait.
+    #[serde(default)]
+    pub hosts: Vec<Host>,
     pub tenants: Vec<Tenant>,
     pub sinks: Vec<Sink>,
     /// Who is told about alerts.
     pub alert_targets: Vec<AlertTarget>,
     pub store: Store,
+}
+
+/// A host that answers nobody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// As `resume host:NAME` takes it; with the proxy it is reached by, if by one.
+    pub name: String,
+    /// Id of the recovery rule.
+    pub rule: String,
+    /// What happened.
+    pub why: String,
+    /// What the rule says: meaning, what the daemon does, what to do, what ends it.
+    pub words: String,
+    #[serde(with = "stamp")]
+    pub since: Time,
+    /// When one request looks whether it is back.
+    #[serde(with = "stamp")]
+    pub next_attempt: Time,
 }
 
 /// Whether the daemon does its work; `/readyz` in data.

@@ -11,7 +11,9 @@ use crate::setup_error::{ExitCode, SetupError};
 pub fn resume(scope: &str, common: &Common) -> Printed {
     let settings = load(common)?;
     let name = scope.strip_prefix("sink:").unwrap_or_else(|| scope.split('/').next().unwrap_or(scope));
-    let known = if scope.starts_with("sink:") {
+    let known = if let Some(host) = scope.strip_prefix("host:") {
+        !host.is_empty() // which hosts there are, only the daemon knows
+    } else if scope.starts_with("sink:") {
         settings.sinks.iter().any(|sink| sink.name == name)
     } else {
         let feed = scope.split_once('/').map(|(_, feed)| feed);
@@ -20,7 +22,7 @@ pub fn resume(scope: &str, common: &Common) -> Printed {
         settings.tenants.iter().any(|tenant| tenant.name == name && has(tenant))
     };
     if !known {
-        let hint = "name a tenant (acme), a feed (acme/audit) or a sink (sink:siem) of the configuration; `status` shows them";
+        let hint = "name a tenant (acme), a feed (acme/audit) or a sink (sink:siem) of the configuration, or a host that is away (host:NAME); `status` shows them";
         return Err(SetupError::new(ExitCode::Usage, format!("{scope:?} is not configured: {hint}")));
     }
     let taken = block_on(requests::resume(

@@ -21,7 +21,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<Kafka> {
     let compression =
         table.get("compression").map_or(Some(Compression::None), |v| v.choice(&compressions, &[]));
     let tls = optional(table.get("tls"), |v| {
-        let tls = read_tls(&v)?;
+        let tls = read_tls(v)?;
         if tls.server_name.is_some() {
             let title = "`server_name` has no effect with Kafka";
             v.refuse(title, "each broker's certificate must carry its own name", "remove `server_name`");
@@ -34,7 +34,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<Kafka> {
         let words = "events and, with mechanism = \"plain\", the password go to this sink unencrypted; add `tls = {}`";
         value.book.warn(&value.place(), words);
     }
-    let sasl = optional(sasl_key, |v| read_sasl(&v));
+    let sasl = optional(sasl_key, |v| read_sasl(v));
     let batch = read_batch(table);
     let timeout = table
         .get("timeout")

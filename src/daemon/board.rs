@@ -1,6 +1,6 @@
 //! What runs right now, for looking at: the daemon writes it when parts start and stop, `status` reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,10 +21,12 @@ use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
 use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
 use crate::mimecast::catalogue;
+use crate::scheduler::hosts::{HostName, Hosts};
 use crate::scheduler::live::{CredentialLive, FeedLive};
 use crate::store::{Account, FeedRow, Replay, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
 use crate::supervisor::backoff::{Overrides, Pace};
+use crate::supervisor::host::Held;
 use crate::supervisor::spread::UnknownCode;
 use crate::supervisor::{self, policy, words};
 use crate::telemetry::label::{FeedState, Grade};
@@ -59,8 +61,12 @@ pub struct Parts {
     pub tenants: Vec<TenantView>,
     pub sinks: Vec<SinkView>,
     pub targets: Vec<TargetView>,
-    /// Tasks that promised signs of life.
+    /// Tasks that promised signs of life, some of which may have ended.
     pub pulses: Vec<Watched>,
+    /// At how many pulses it is worth looking for those that have ended.
+    pub look_for_ended: usize,
+    /// Hosts that answer nobody, at the last look.
+    pub hosts: Vec<(HostName, Held)>,
     pub config_ok: bool,
     /// Why the configuration on disk is not the one in force.
     pub refused: Option<String>,
@@ -72,9 +78,13 @@ impl Parts {
         self.pulses.iter().filter_map(Watched::stalled).collect()
     }
 
-    /// Watches one more task; those that have ended are forgotten.
+    /// Watches one more task. Those that have ended are forgotten whenever as many again have come: looking each time
+    /// would make the start of many quadratic.
     pub fn watch(&mut self, task: Watched) {
-        self.pulses.retain(|known| !known.is_gone());
+        if self.pulses.len() >= self.look_for_ended {
+            self.pulses.retain(|known| !known.is_gone());
+            self.look_for_ended = 2 * self.pulses.len() + 16;
+        }
         self.pulses.push(task);
     }
 }
@@ -84,6 +94,8 @@ pub struct Board {
     pub store: Store,
     pub clock: Clock,
     pub started: Option<Time>,
+    /// What everybody talks to.
+    pub hosts: Arc<Hosts>,
     parts: Mutex<Parts>,
     alerts: Mutex<Alerts>,
     history: Mutex<History>,
@@ -101,10 +113,12 @@ pub struct Alerts {
 
 impl Board {
     pub fn new(store: Store, clock: Clock, started: Option<Time>) -> Arc<Self> {
+        let hosts = Hosts::new(clock.clone());
         Arc::new(Board {
             store,
             clock,
             started,
+            hosts,
             parts: Mutex::default(),
             alerts: Mutex::default(),
             history: Mutex::default(),
@@ -212,7 +226,8 @@ impl Board {
     }
 
     fn assemble(&self, told: &Told, mut reasons: Vec<String>) -> Status {
-        let (parts, now) = (self.parts(), self.clock.now());
+        let (mut parts, now) = (self.parts(), self.clock.now());
+        parts.hosts = self.hosts.all_held();
         let gaps = told.gaps.iter().map(|(feed, open, _)| (feed, *open)).collect();
         let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &gaps)).collect();
         let sinks = parts.sinks.iter().map(|view| sink(view, told)).collect();
@@ -237,6 +252,7 @@ impl Board {
             ready: Ready { ok: reasons.is_empty(), reasons },
             config_ok: parts.config_ok,
             alerts,
+            hosts: parts.hosts.iter().map(host).collect(),
             tenants,
             sinks,
             alert_targets: parts.targets.iter().map(target).collect(),
@@ -290,6 +306,17 @@ fn tenant(view: &TenantView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> sta
         quota_remaining: credential.quota_remaining,
         unknown_codes: credential.unknown_codes.iter().map(unknown_code).collect(),
         feeds,
+    }
+}
+
+fn host((name, held): &(HostName, Held)) -> status::Host {
+    status::Host {
+        name: name.to_string(),
+        rule: held.rule.id.to_owned(),
+        why: held.words.to_string(),
+        words: words::held(held.rule, &Pace::default()),
+        since: held.since,
+        next_attempt: held.until,
     }
 }
 
@@ -388,7 +415,8 @@ fn store(usage: &Usage, told: &Told) -> status::Store {
 
 /// What is wrong now, and what was a moment ago and is not believed to be over yet.
 fn shown(book: &Book, found: Vec<Finding>) -> Vec<Alert> {
-    let quiet: Vec<_> = book.active().filter(|alert| !found.iter().any(|f| f.key == alert.key)).collect();
+    let loud: BTreeSet<_> = found.iter().map(|finding| finding.key.clone()).collect();
+    let quiet = book.active().filter(|alert| !loud.contains(&alert.key));
     let now = found.into_iter().map(|finding| {
         let entry = book.get(&finding.key).filter(|entry| !entry.is_over());
         Alert {
@@ -404,7 +432,7 @@ fn shown(book: &Book, found: Vec<Finding>) -> Vec<Alert> {
             clears: finding.clears,
         }
     });
-    let before = quiet.into_iter().map(|alert| Alert {
+    let before = quiet.map(|alert| Alert {
         scope: alert.key.scope.clone(),
         tenant: alert.key.tenant.clone(),
         rule: alert.key.alert.clone(),

@@ -16,9 +16,11 @@ use crate::limits::{
     SECRET_WARNING_DAYS,
 };
 use crate::mimecast::catalogue;
+use crate::scheduler::hosts::HostName;
 use crate::scheduler::live::FeedLive;
 use crate::store::{Aside, Usage};
 use crate::supervisor::alert::{Finding, Key, patience};
+use crate::supervisor::host::Held;
 use crate::supervisor::policy;
 use crate::supervisor::rule::{Rule, Scope, Severity, Verdict};
 use crate::supervisor::spread::UnknownCode;
@@ -50,8 +52,9 @@ pub struct Found {
 pub fn find(parts: &Parts, facts: &Facts, full: bool, (started, now): (Option<Time>, Time)) -> Found {
     let mut found = Found::default();
     for view in &parts.tenants {
-        tenant(view, (started, now), &mut found);
+        tenant(view, &parts.hosts, (started, now), &mut found);
     }
+    found.findings.extend(parts.hosts.iter().filter_map(|held| host(held, now)));
     for view in &parts.sinks {
         sink(view, facts, now, &mut found);
     }
@@ -120,9 +123,22 @@ fn tells(rule: &Rule) -> bool {
     patience(rule).is_some() || matches!(rule.verdict, Verdict::Halt { .. } | Verdict::Lockout { .. })
 }
 
-fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut Found) {
+/// A host that answers nobody: told once, however many wait for it.
+fn host((name, held): &(HostName, Held), now: Time) -> Option<Finding> {
+    let key = key("", &format!("host:{name}"), held.rule.id);
+    tells(held.rule).then(|| by_rule(held.rule, key, (Some(held.since), now), held.words.to_string()))
+}
+
+fn tenant(
+    view: &TenantView,
+    hosts: &[(HostName, Held)],
+    (started, now): (Option<Time>, Time),
+    found: &mut Found,
+) {
     let (name, credential) = (view.settings.name.as_str(), view.credential.borrow().clone());
-    if let Some(rule) = credential.rule.filter(|rule| tells(rule)) {
+    let of_host =
+        |rule: &Rule| rule.scope == Scope::Host && hosts.iter().any(|(_, held)| held.rule.id == rule.id);
+    if let Some(rule) = credential.rule.filter(|rule| tells(rule) && !of_host(rule)) {
         let words = credential.words.clone().unwrap_or_default();
         found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
     }
@@ -136,7 +152,8 @@ fn tenant(view: &TenantView, (started, now): (Option<Time>, Time), found: &mut F
         if live.rule.is_none() && !matches!(live.state, FeedState::CaughtUp | FeedState::Collecting) {
             found.unsettled.insert(feed.to_string()); // what held it before a restart may hold it still
         }
-        found.findings.extend(of_feed(feed, &live, now));
+        let waits = live.host.as_ref().is_some_and(|host| hosts.iter().any(|(held, _)| held == host));
+        found.findings.extend(of_feed(feed, &live, now).filter(|_| !waits));
         found.findings.extend(outruns(feed, &live, credential.until, now));
     }
     let unknown = |live: &FeedLive| {

@@ -1,27 +1,30 @@
 //! The running parts: runners per feed, couriers per sink. A new configuration is compared with the running one,
 //! and only what differs is stopped and started.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, SinkView, TenantView};
-use super::plan;
+use super::plan::{self, Exits};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::cursor::FeedKey;
 use crate::delivery::{Courier, SinkState, Wires};
 use crate::fault::Fault;
-use crate::limits::{DRAIN_TIMEOUT, FILES_AT_ONCE, MIN_POLL_INTERVAL, WATCH_EVERY};
+use crate::limits::{DRAIN_TIMEOUT, MIN_POLL_INTERVAL, TENANTS_REGISTERED_AT_ONCE, WATCH_EVERY};
 use crate::mimecast::catalogue;
 use crate::scheduler::account::{Account, Identity};
 use crate::scheduler::live::FeedLive;
+use crate::scheduler::places::Places;
 use crate::scheduler::runner::{Ended, Runner, RunnerWires};
+use crate::scheduler::spool;
 use crate::setup_error::{ExitCode, SetupError};
-use crate::store::{Start, Store};
+use crate::store::{Begun, Start, Store};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::telemetry::metrics;
 use crate::telemetry::notice::{Notice, Process};
@@ -33,8 +36,8 @@ pub struct Fleet {
     store: Store,
     clock: Clock,
     host: String,
-    /// Files that may be downloaded and inflated at once, over all tenants: bounds memory.
-    files: Arc<Semaphore>,
+    /// Where files are downloaded and inflated, over all tenants: bounds memory.
+    places: Arc<Places>,
     once: bool,
     overrides: Overrides,
     tenants: Vec<RunningTenant>,
@@ -83,7 +86,7 @@ impl Fleet {
             clock: board.clock.clone(),
             board,
             host,
-            files: Arc::new(Semaphore::new(FILES_AT_ONCE)),
+            places: Places::new(),
             once,
             overrides: Overrides::default(),
             tenants: Vec::new(),
@@ -107,16 +110,19 @@ impl Fleet {
     pub async fn apply(&mut self, settings: &Settings) -> Result<String, SetupError> {
         let overrides = plan::overrides(settings);
         let same_rules = overrides == self.overrides || self.tenants.is_empty();
-        let kept_tenants =
-            |running: &&RunningTenant| same_rules && settings.tenants.contains(&running.settings);
-        let kept: Vec<String> =
+        let wanted: BTreeMap<_, _> =
+            settings.tenants.iter().map(|tenant| (tenant.name.as_str(), tenant)).collect();
+        let kept_tenants = |running: &&RunningTenant| {
+            same_rules && wanted.get(running.settings.name.as_str()) == Some(&&running.settings)
+        };
+        let kept: BTreeSet<String> =
             self.tenants.iter().filter(kept_tenants).map(|t| t.settings.name.clone()).collect();
-        let mut tenants = Vec::new();
+        let (mut tenants, mut exits) = (Vec::new(), Exits::new(self.board.hosts.clone()));
         for tenant in settings.tenants.iter().filter(|tenant| !kept.contains(&tenant.name)) {
-            tenants.push(self.ready_tenant(tenant, &overrides)?);
+            tenants.push(self.ready_tenant(tenant, &overrides, &mut exits)?);
         }
         let kept_sinks = |running: &&RunningSink| settings.sinks.contains(&running.settings);
-        let kept_sinks: Vec<String> =
+        let kept_sinks: BTreeSet<String> =
             self.sinks.iter().filter(kept_sinks).map(|s| s.settings.name.clone()).collect();
         let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
         let sinks = changed
@@ -127,8 +133,8 @@ impl Fleet {
             .collect::<Result<Vec<_>, SetupError>>()?;
         let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
         self.overrides = overrides;
-        self.stop_tenants(|name| kept.iter().any(|kept| kept == name)).await;
-        self.stop_sinks(|name| kept_sinks.iter().any(|kept| kept == name)).await;
+        self.stop_tenants(|name| kept.contains(name)).await;
+        self.stop_sinks(|name| kept_sinks.contains(name)).await;
         let started = self.start(sinks, tenants, settings).await;
         if started.is_err() {
             self.failed.cancel(); // half of a configuration must not go on: a restart tries the whole
@@ -144,18 +150,28 @@ impl Fleet {
         settings: &Settings,
     ) -> Result<(), SetupError> {
         self.start_sinks(sinks, settings).await?;
-        for tenant in tenants {
-            self.start_tenant(tenant).await?;
+        spool::sweep(self.store.dir());
+        let feeds: usize = settings.tenants.iter().map(|tenant| tenant.feeds.len()).sum();
+        let mut tenants = tenants.into_iter();
+        loop {
+            let some: Vec<ReadyTenant> = tenants.by_ref().take(TENANTS_REGISTERED_AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let keys: Vec<FeedKey> = some.iter().flat_map(|ready| feed_keys(&ready.settings)).collect();
+            let mut begun = self.store.begin_feeds(&keys).await.map_err(startup)?.into_iter();
+            for tenant in some {
+                self.start_tenant(tenant, &mut begun, feeds).await?;
+            }
         }
-        Ok(())
     }
 
     fn words(
         &self,
         tenants: &[ReadyTenant],
         sinks: &[ReadySink],
-        kept: &[String],
-        kept_sinks: &[String],
+        kept: &BTreeSet<String>,
+        kept_sinks: &BTreeSet<String>,
     ) -> String {
         let mut changes = Vec::new();
         let mut say = |what: &str, names: Vec<&str>| {
@@ -163,8 +179,8 @@ impl Fleet {
                 changes.push(format!("{what} {}", names.join(", ")));
             }
         };
-        let gone = |name: &&str, ready: &[&str], kept: &[String]| {
-            !ready.contains(name) && !kept.iter().any(|k| k == name)
+        let gone = |name: &&str, ready: &[&str], kept: &BTreeSet<String>| {
+            !kept.contains(*name) && !ready.contains(name)
         };
         let ready: Vec<&str> = tenants.iter().map(|tenant| tenant.settings.name.as_str()).collect();
         let running = self.tenants.iter().map(|tenant| tenant.settings.name.as_str());
@@ -181,48 +197,53 @@ impl Fleet {
         &self,
         tenant: &config::Tenant,
         overrides: &Overrides,
+        exits: &mut Exits,
     ) -> Result<ReadyTenant, SetupError> {
         let interval = tenant.feeds.iter().map(|feed| feed.poll_interval).min().unwrap_or(MIN_POLL_INTERVAL);
         let pace = Pace::new(interval, tenant.loopback, overrides.clone());
-        Ok(ReadyTenant { settings: tenant.clone(), identity: plan::identity(tenant, &self.clock)?, pace })
+        Ok(ReadyTenant {
+            settings: tenant.clone(),
+            identity: plan::identity(tenant, &self.clock, exits)?,
+            pace,
+        })
     }
 
-    async fn start_tenant(&mut self, ready: ReadyTenant) -> Result<(), SetupError> {
+    /// `begun`: what the store has of the feeds to come. `feeds`: how many there are in all.
+    async fn start_tenant(
+        &mut self,
+        ready: ReadyTenant,
+        begun: &mut impl Iterator<Item = Begun>,
+        feeds: usize,
+    ) -> Result<(), SetupError> {
         // only now: while the old parts ran, the stored gate could still change
         let account =
             Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
         let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
-        let mut feeds = Vec::new();
-        for feed in &ready.settings.feeds {
+        let mut views = Vec::new();
+        for (feed, begun) in ready.settings.feeds.iter().zip(begun) {
             let Some(row) = catalogue::find(feed.name) else { continue }; // the configuration knows only these
-            let key = FeedKey { tenant: ready.settings.name.clone(), feed: row.name };
+            let key = begun.0.key.clone();
             let live = watch::Sender::new(FeedLive::default());
             metrics::begin_feed(&key, &[]);
-            feeds.push((key.clone(), live.subscribe()));
+            views.push((key.clone(), live.subscribe()));
             let pace = Pace::new(feed.poll_interval, ready.settings.loopback, self.overrides.clone());
+            let pace = pace.among(feeds);
             let wires = RunnerWires {
                 live,
                 wake: self.wake.subscribe(),
                 stop: stop.clone(),
-                files: self.files.clone(),
+                places: self.places.clone(),
                 once: self.once,
             };
             let window = (feed.overlap, ready.settings.lookback, ready.settings.siem_endpoint);
-            let name = format!("runner of {key}");
-            let runner = Runner::open(
-                (key, row),
-                window,
-                account.clone(),
-                self.store.clone(),
-                (self.clock.clone(), pace),
-                wires,
-            );
-            let (watched, task) = pulse::living(name, runner.await.map_err(startup)?.run());
+            let store = (self.store.clone(), begun);
+            let runner = Runner::new(row, window, account.clone(), store, (self.clock.clone(), pace), wires);
+            let (watched, task) = pulse::living(format!("runner of {key}"), runner.run());
             self.board.parts().watch(watched);
             runners.spawn(task);
         }
-        let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds };
+        let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds: views };
         self.board.parts().tenants.push(view);
         self.tenants.push(RunningTenant { settings: ready.settings, account, stop, runners });
         Ok(())
@@ -283,13 +304,20 @@ impl Fleet {
         guarded(self.failed.clone(), name.to_owned(), task);
     }
 
-    /// Wakes what an operator said may go on: `acme`, `acme/audit` or `sink:siem`. Says whether there is such.
+    /// Wakes what an operator said may go on: `acme`, `acme/audit`, `sink:siem` or `host:NAME`. Says whether there is
+    /// such.
     pub async fn resume(&mut self, scope: &str) -> bool {
+        if let Some(host) = scope.strip_prefix("host:") {
+            return self.board.hosts.resume(host);
+        }
         let name = scope.split('/').next().unwrap_or(scope);
         let sink = scope
             .strip_prefix("sink:")
             .is_some_and(|sink| self.sinks.iter().any(|s| s.settings.name == sink));
         let tenant = self.tenants.iter().find(|tenant| tenant.settings.name == name);
+        if let Some(tenant) = tenant {
+            self.board.hosts.resume(tenant.account.host()); // or everything of the tenant would go on waiting
+        }
         if let Some(tenant) = tenant
             && let Err(fault) = tenant.account.resume().await
         {
@@ -388,6 +416,13 @@ impl Fleet {
         // what is cut off here is in the store and goes out again after the next start
         let _ = tokio::time::timeout(limit, all).await;
     }
+}
+
+/// The tenant's feeds, in the order in which they are started.
+fn feed_keys(tenant: &config::Tenant) -> impl Iterator<Item = FeedKey> {
+    let key =
+        |feed: &config::settings::FeedSettings| FeedKey { tenant: tenant.name.clone(), feed: feed.name };
+    tenant.feeds.iter().map(key)
 }
 
 /// Runs a task; when it panics, that is said and `failed` is cancelled.

@@ -94,6 +94,7 @@ mod tests {
             started: Some(Time::from_secs(900)),
             ready: Ready::default(),
             config_ok: true,
+            hosts: Vec::new(),
             alerts: vec![],
             tenants: vec![tenant],
             sinks: vec![],

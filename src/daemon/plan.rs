@@ -1,6 +1,9 @@
 //! From settings to parts: what the rooms call their own plans, made from what the configuration says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use url::Url;
 
 use super::destination;
 use crate::clock::Clock;
@@ -12,10 +15,11 @@ use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue;
-use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
 use crate::mimecast::feed::{Api, Ask};
 use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
+use crate::scheduler::hosts::{Hosts, host_name};
 use crate::setup_error::SetupError;
 use crate::sink::{KafkaPlan, Packer, Plan, RelpPlan, Sasl, Sink, SyslogPlan, TlsFiles};
 use crate::supervisor::overrides::Overrides;
@@ -37,29 +41,80 @@ pub fn overrides(settings: &Settings) -> Overrides {
     Overrides::new(settings.recovery.clone())
 }
 
+/// The ways out of this machine, each set up once for all tenants that take it: authorities and connections cost more
+/// memory than everything else of a tenant that rests.
+pub struct Exits {
+    known: Vec<Exit>,
+    hosts: Arc<Hosts>,
+}
+
+struct Exit {
+    proxy: Option<Url>,
+    ca_file: Option<PathBuf>,
+    loopback: bool,
+    tls: Tls,
+    ways: Ways,
+}
+
+impl Exits {
+    /// None yet; `hosts` are those of the process.
+    pub fn new(hosts: Arc<Hosts>) -> Self {
+        Exits { known: Vec::new(), hosts }
+    }
+
+    /// How the tenant connects, and over which connections.
+    ///
+    /// # Errors
+    /// A certificate or proxy that cannot be used.
+    fn of(&mut self, tenant: &config::Tenant, clock: &Clock) -> Result<(Outlet, Ways), SetupError> {
+        let same = |exit: &&Exit| {
+            exit.proxy == tenant.proxy && exit.ca_file == tenant.ca_file && exit.loopback == tenant.loopback
+        };
+        let outlet = |tls| Outlet {
+            base_url: tenant.base_url.clone(),
+            proxy: tenant.proxy.clone(),
+            tls,
+            download_hosts: tenant.download_hosts.clone(),
+            timeouts: Timeouts::default(),
+            clock: clock.clone(),
+        };
+        if let Some(exit) = self.known.iter().find(same) {
+            return Ok((outlet(exit.tls.clone()), exit.ways.clone()));
+        }
+        let tls = Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?;
+        let outlet = outlet(tls.clone());
+        let ways = Ways::new(&outlet)?;
+        self.known.push(Exit {
+            proxy: tenant.proxy.clone(),
+            ca_file: tenant.ca_file.clone(),
+            loopback: tenant.loopback,
+            tls,
+            ways: ways.clone(),
+        });
+        Ok((outlet, ways))
+    }
+}
+
 /// Who a tenant is to Mimecast; reads its secrets once, so that a missing one is found at start.
 ///
 /// # Errors
 /// A secret, certificate or proxy that cannot be used.
-pub fn identity(tenant: &config::Tenant, clock: &Clock) -> Result<Identity, SetupError> {
+pub fn identity(tenant: &config::Tenant, clock: &Clock, exits: &mut Exits) -> Result<Identity, SetupError> {
     let credential = tenant.credential.clone();
     keys(&credential)?;
-    let outlet = Outlet {
-        base_url: tenant.base_url.clone(),
-        proxy: tenant.proxy.clone(),
-        tls: Tls::new(tenant.ca_file.as_deref(), !tenant.loopback)?,
-        download_hosts: tenant.download_hosts.clone(),
-        timeouts: Timeouts::default(),
-        clock: clock.clone(),
-    };
+    let (outlet, ways) = exits.of(tenant, clock)?;
+    let via = tenant.proxy.as_ref().map(|proxy| host_name(proxy, None).to_string());
     Ok(Identity {
         tenant: tenant.name.clone(),
         keys: Arc::new(move || keys(&credential)),
         base_url: tenant.base_url.to_string(),
-        api: ApiClient::new(&outlet)?,
-        downloads: DownloadClient::new(&outlet)?,
+        api: ApiClient::new(&ways, &outlet),
+        downloads: DownloadClient::new(&ways, &outlet),
         feeds: tenant.feeds.iter().filter_map(|feed| catalogue::find(feed.name)).collect(),
         loopback: tenant.loopback,
+        hosts: exits.hosts.clone(),
+        host: host_name(&tenant.base_url, via.as_deref()),
+        via,
     })
 }
 

@@ -112,7 +112,8 @@ impl Watch {
 
     fn compare(&mut self, now: Time) -> Vec<Change> {
         let full = self.board.store.over_limit();
-        let parts = self.board.parts();
+        let mut parts = self.board.parts();
+        parts.hosts = self.board.hosts.all_held();
         let mut alerts = self.board.alerts();
         let found = findings::find(&parts, &alerts.facts, full, (self.board.started, now));
         let changes = alerts.book.look(found.findings, &found.unsettled, now);

@@ -89,6 +89,23 @@ impl Answer {
     }
 }
 
+/// The connections behind both clients. Tenants that leave this machine the same way share them: what differs between
+/// such tenants travels with each request.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    api: reqwest::Client,
+    downloads: reqwest::Client,
+}
+
+impl Ways {
+    /// Errors: the proxy cannot be used.
+    pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
+        let api = finish(builder(outlet)?.timeout(outlet.timeouts.call))?;
+        let downloads = finish(builder(outlet)?.read_timeout(outlet.timeouts.silence))?;
+        Ok(Ways { api, downloads })
+    }
+}
+
 /// Calls functions of the API of one tenant.
 #[derive(Clone, Debug)]
 pub struct ApiClient {
@@ -100,11 +117,9 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Errors: the proxy cannot be used.
-    pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
-        let http = builder(outlet)?.timeout(outlet.timeouts.call);
+    pub fn new(ways: &Ways, outlet: &Outlet) -> Self {
         let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
-        Ok(ApiClient { http: finish(http)?, base, clock, silence: outlet.timeouts.silence })
+        ApiClient { http: ways.api.clone(), base, clock, silence: outlet.timeouts.silence }
     }
 
     /// One call of a function.
@@ -244,13 +259,11 @@ pub struct DownloadClient {
 }
 
 impl DownloadClient {
-    /// Errors: the proxy cannot be used.
-    pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
-        let http = builder(outlet)?.read_timeout(outlet.timeouts.silence);
+    pub fn new(ways: &Ways, outlet: &Outlet) -> Self {
         let policy =
             LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
-        let measured = outlet.timeouts.measured;
-        Ok(DownloadClient { http: finish(http)?, policy, measured, clock: outlet.clock.clone() })
+        let (measured, clock) = (outlet.timeouts.measured, outlet.clock.clone());
+        DownloadClient { http: ways.downloads.clone(), policy, measured, clock }
     }
 
     /// Begins a download.

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use super::auth::{Pass, Token};
 use super::catalogue::find;
-use super::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use super::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
 use super::links::{FileKey, FileLink};
 use super::position::Position;
 use super::request::{Asking, Request, build, page_size};
@@ -80,6 +80,14 @@ async fn raw_server(says: &'static [u8], hang: bool) -> String {
     format!("http://{at}")
 }
 
+fn api_of(outlet: &Outlet) -> ApiClient {
+    ApiClient::new(&Ways::new(outlet).unwrap(), outlet)
+}
+
+fn downloads_of(outlet: &Outlet) -> DownloadClient {
+    DownloadClient::new(&Ways::new(outlet).unwrap(), outlet)
+}
+
 fn outlet(base: &str) -> Outlet {
     let short = Duration::from_millis(400);
     Outlet {
@@ -93,7 +101,7 @@ fn outlet(base: &str) -> Outlet {
 }
 
 fn api(base: &str) -> ApiClient {
-    ApiClient::new(&outlet(base)).unwrap()
+    api_of(&outlet(base))
 }
 
 fn pass() -> Pass {
@@ -126,7 +134,7 @@ async fn fetch(client: &DownloadClient, url: &str) -> Result<Vec<u8>, Fault> {
 }
 
 fn downloads(base: &str) -> DownloadClient {
-    DownloadClient::new(&outlet(base)).unwrap()
+    downloads_of(&outlet(base))
 }
 
 #[tokio::test]
@@ -317,7 +325,7 @@ async fn an_answer_beyond_its_bound_is_refused() {
     .await;
     let mut outlet = outlet(&endless.url());
     outlet.timeouts = Timeouts::default();
-    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap_err();
+    let fault = api_of(&outlet).send(&listing_request("audit"), &pass()).await.unwrap_err();
     assert_eq!(fault.kind, Kind::TooLarge);
 }
 
@@ -354,7 +362,7 @@ async fn x01_x02_names_that_do_not_resolve_or_resolve_to_us() {
     assert_eq!(fault.kind, Kind::Dns, "{fault}");
     let mut outlet = outlet("https://api.services.mimecast.com");
     outlet.download_hosts = vec!["localhost".into()];
-    let client = DownloadClient::new(&outlet).unwrap();
+    let client = downloads_of(&outlet);
     let fault = fetch(&client, "https://localhost/f?s=1").await.unwrap_err();
     assert_eq!((fault.origin, fault.kind), (Origin::Download, Kind::PrivateAddress), "{fault}");
     let fault = fetch(&client, "https://127.0.0.1/f?s=1").await.unwrap_err();
@@ -398,7 +406,7 @@ async fn h05_a_proxy_that_wants_credentials_is_named() {
         raw_server(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", false).await;
     let mut outlet = outlet("https://api.services.mimecast.com");
     outlet.proxy = Some(proxy.parse().unwrap());
-    let fault = ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap_err();
+    let fault = api_of(&outlet).send(&listing_request("audit"), &pass()).await.unwrap_err();
     assert_eq!(fault.status(), Some(407), "{fault}");
 }
 
@@ -407,7 +415,7 @@ async fn a_loopback_call_goes_through_the_proxy_if_one_is_set() {
     let proxy = Server::start(|_| "{}".into_response()).await;
     let mut outlet = outlet("http://api.example.invalid");
     outlet.proxy = Some(proxy.url().parse().unwrap());
-    ApiClient::new(&outlet).unwrap().send(&listing_request("audit"), &pass()).await.unwrap();
+    api_of(&outlet).send(&listing_request("audit"), &pass()).await.unwrap();
     assert!(proxy.last().0.starts_with("POST http://api.example.invalid/api/audit"), "{}", proxy.last().0);
 }
 
@@ -447,7 +455,7 @@ async fn x04_x05_certificates_are_verified_and_an_own_authority_helps() {
     std::fs::write(file.path(), authority).unwrap();
     let mut trusting = outlet(&url);
     trusting.tls = Tls::new(Some(file.path()), false).unwrap();
-    let client = ApiClient::new(&trusting).unwrap();
+    let client = api_of(&trusting);
     assert_eq!(client.send(&listing_request("audit"), &pass()).await.unwrap().body, "{}");
     let plain = raw_server(b"HTTP/1.1 400 Bad Request\r\n\r\n", false).await.replace("http:", "https:");
     let fault = call(&plain).await.unwrap_err();

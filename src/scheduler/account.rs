@@ -2,23 +2,24 @@
 //! Token requests are single-flight (the lock is held across them), and the gate is written down before each. Keys
 //! that sign have no login: there the first call goes alone, and the others wait for what comes of it.
 
+mod shared;
 mod time;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
+use super::hosts::{HostName, Hosts};
 use super::live::CredentialLive;
 use super::server_clock::ServerClock;
 use crate::clock::{Clock, Time};
-use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{BATCH_QUOTA_CALLS, SIGNING_KEYS_LIFE};
+use crate::limits::SIGNING_KEYS_LIFE;
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
-use crate::mimecast::feed::{Endpoint, Feed};
-use crate::mimecast::quota::{Call, May, Quota};
+use crate::mimecast::feed::Feed;
+use crate::mimecast::quota::Quota;
 use crate::mimecast::signature::SigningKeys;
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
@@ -45,6 +46,11 @@ pub struct Identity {
     pub feeds: Vec<&'static Feed>,
     /// The API is on this machine: nobody counts calls against a quota.
     pub loopback: bool,
+    /// All hosts of the process.
+    pub hosts: Arc<Hosts>,
+    /// Where the API is, and by which proxy everything goes.
+    pub host: HostName,
+    pub via: Option<String>,
 }
 
 impl Identity {
@@ -60,6 +66,8 @@ pub struct Account {
     identity: Identity,
     pub api: ApiClient,
     pub downloads: DownloadClient,
+    /// One of its files is read at a time.
+    pub one_file: Arc<Semaphore>,
     store: Store,
     clock: Clock,
     pace: Pace,
@@ -135,6 +143,7 @@ impl Account {
         let account = Account {
             api: identity.api.clone(),
             downloads: identity.downloads.clone(),
+            one_file: Arc::new(Semaphore::new(1)),
             quota: Mutex::new(quota),
             spread: Mutex::default(),
             server_clock: Mutex::default(),
@@ -161,57 +170,12 @@ impl Account {
         self.changed.subscribe()
     }
 
-    /// Asks the quota for one call; `None`: go, and it is counted. Else when to ask again.
-    ///
-    /// # Errors
-    /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
-    pub async fn quota(&self, feed: &Feed, endpoint: Endpoint, call: Call) -> Result<Option<Time>, Fault> {
-        if endpoint == Endpoint::Stream {
-            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(match quota.may_stream(call, self.clock.now()) {
-                May::Go => None,
-                May::Wait(until) => Some(until),
-            });
-        }
-        let counted = {
-            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            match quota.may(feed, call, self.clock.now()) {
-                May::Go => {
-                    let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
-                    self.live.send_modify(|live| live.quota_remaining = Some(left));
-                    quota.counts(feed).then(|| quota.to_text())
-                }
-                May::Wait(until) => return Ok(Some(until)),
-            }
-        };
-        if let Some(text) = counted {
-            self.store.save_quota(&self.identity.tenant, &text).await?;
-        }
-        Ok(None)
-    }
-
-    /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
-    /// the refusal comes.
-    pub fn note_headers(&self, feed: &Feed, endpoint: Endpoint, headers: &[(String, String)]) {
-        let now = self.clock.now();
-        if let Some(skew) = dialect::skew_ms(headers, now) {
-            self.note_skew(skew);
-        }
-        if let Some(wait) = dialect::quota_pause(headers, now) {
-            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            match endpoint {
-                Endpoint::Batch => quota.exhausted(feed, Some(now.plus(wait)), now),
-                Endpoint::Stream => quota.stream_exhausted(Some(now.plus(wait)), now),
-            }
-        }
-    }
-
     /// Why no request may go out now; `None` while the gate is open, or when its time has come. A changed secret
     /// opens it.
     pub async fn closed(&self) -> Option<Closed> {
         let mut credential = self.credential.lock().await;
         if credential.gate.holding().is_some() {
-            let _ = self.offer_secret(&mut credential).await; // a store that fails says so at the request itself
+            let _ = self.may_have_passed(&mut credential).await; // a store that fails says so at the request itself
         }
         let now = self.clock.now();
         credential.gate.holding().filter(|closed| closed.until.is_none_or(|until| now < until))
@@ -237,7 +201,7 @@ impl Account {
     pub async fn access(&self) -> Result<Access, Fault> {
         let mut credential = self.credential.lock().await;
         if credential.gate.holding().is_some() {
-            self.offer_secret(&mut credential).await?;
+            self.may_have_passed(&mut credential).await?;
         }
         if let Some(access) = self.permitted(&mut credential) {
             return Ok(access);
@@ -298,8 +262,14 @@ impl Account {
         Ok(Access::Go { pass, slip: Slip { generation: 0, first: Some(first) } })
     }
 
-    /// A changed secret file opens a gate that its old content closed.
-    async fn offer_secret(&self, credential: &mut Credential) -> Result<(), Fault> {
+    /// A changed secret file opens a gate that its old content closed, and a host that is back one that only the
+    /// host's being away had closed.
+    async fn may_have_passed(&self, credential: &mut Credential) -> Result<(), Fault> {
+        let back = |since| self.identity.hosts.is_back_since(&self.identity.host, since);
+        if credential.closed_since.is_some_and(back) && credential.gate.host_back() {
+            self.keep(credential).await?;
+            self.publish_as(credential, None, false);
+        }
         let Ok(keys) = (self.identity.keys)() else { return Ok(()) }; // the old fault still says it all
         if credential.gate.offer(&self.identity.fingerprint(&keys, &self.store)) {
             self.keep(credential).await?;
@@ -407,31 +377,6 @@ impl Account {
         }
         self.keep(&mut credential).await?;
         self.publish(&mut credential, Some((fault, rule)));
-        Ok(())
-    }
-
-    /// A feed met a fault: what several feeds meet within a short time is the credential's, and a code that no row
-    /// names is remembered.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn met(&self, feed: &'static str, fault: &Fault) -> Result<(), Fault> {
-        let (rule, now) = (self.pace.judge(fault), self.clock.now());
-        let (wide, new) = {
-            let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = spread.note_code(fault, rule, now);
-            self.live.send_modify(|live| live.unknown_codes = spread.unknown().to_vec());
-            (spread.met(feed, rule, self.identity.feeds.len(), now), new)
-        };
-        if new {
-            Notice::Tenant(&self.identity.tenant, News::UnknownCode { fault, rule: rule.id }).emit();
-        }
-        if wide {
-            let mut credential = self.credential.lock().await;
-            credential.gate.widen(fault, self.clock.moment(), &self.pace);
-            self.keep(&mut credential).await?;
-            self.publish(&mut credential, Some((fault, rule)));
-        }
         Ok(())
     }
 

@@ -10,16 +10,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use super::account::{Access, Account, Identity};
+use super::hosts::Hosts;
+use super::places::Places;
 use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue::find;
-use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls};
+use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
 use crate::mimecast::feed::Endpoint;
 use crate::mimecast::position::Position;
 use crate::mimecast::request::{Asking, build};
@@ -76,6 +77,7 @@ impl World {
             timeouts: Timeouts::default(),
             clock: self.clock.clone(),
         };
+        let ways = Ways::new(&outlet).unwrap();
         let identity = Identity {
             tenant: "acme".into(),
             keys: Arc::new(move || {
@@ -84,10 +86,13 @@ impl World {
                 Ok(Keys::Signing(Arc::new(keys.unwrap())))
             }),
             base_url: self.base.clone(),
-            api: ApiClient::new(&outlet).unwrap(),
-            downloads: DownloadClient::new(&outlet).unwrap(),
+            api: ApiClient::new(&ways, &outlet),
+            downloads: DownloadClient::new(&ways, &outlet),
             feeds: vec![find("audit").unwrap(), find("siem.mta").unwrap()],
             loopback: false,
+            hosts: Hosts::new(self.clock.clone()),
+            host: "api".into(),
+            via: None,
         };
         let options = Options { ballast: 128 << 10, ..Options::new(1 << 30, MINUTE, self.clock.clone()) };
         let store = Store::open(self.dir.path(), &options).await.unwrap();
@@ -187,7 +192,7 @@ async fn an_archive_that_takes_long_keeps_no_other_feed_waiting() {
     store.register_feed(&key).await.unwrap();
     let (feed, endpoint) = (find("siem.mta").unwrap(), Endpoint::Batch);
     let reach = Reach { overlap: MINUTE, lookback: MINUTE, endpoint, sweep_every: MINUTE };
-    let files = Arc::new(Semaphore::new(1));
+    let files = Places::new();
     let mut hand = Hand::new(key, feed, reach, account.clone(), (store, world.clock.clone()), files);
     let reading = tokio::spawn(async move { hand.ask(500).await });
     while world.calls() == 0 {

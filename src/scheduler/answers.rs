@@ -54,10 +54,8 @@ impl Hand {
         going: Going,
         request: &Request,
     ) -> Result<Outcome, Fault> {
-        pulse::rest(); // whoever has the place gives signs of life
-        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        pulse::beat();
-        match self.converse(going, request).await? {
+        let mut seat = self.places.sit(&self.account.one_file).await;
+        match seat.wait(self.converse(going, request)).await? {
             Received::Nothing(head) => {
                 let leads = leads(&head, old);
                 let to = match leads {
@@ -94,9 +92,7 @@ impl Hand {
             Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),
         };
-        pulse::rest(); // whoever has the place gives signs of life
-        let _one_of_few = self.files.clone().acquire_owned().await;
-        pulse::beat();
+        let mut seat = self.places.sit(&self.account.one_file).await;
         let request = match self.feed.ask {
             Ask::Archive => request::single_file(self.feed, &position),
             _ => {
@@ -105,7 +101,7 @@ impl Hand {
                 request::build(self.feed, &position, &asking).request
             }
         };
-        if let Received::File(head, body) = self.converse(going, &request).await? {
+        if let Received::File(head, body) = seat.wait(self.converse(going, &request)).await? {
             let (_, lost) = self.store_answer(&cursor, old, (head, body), Reading::Salvage).await?;
             if let Some(gap) = lost {
                 let why = "an answer could not be read as a whole";

@@ -16,8 +16,7 @@ use super::state::{Listing, Phase, Rest, Trouble};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_SIDE_REQUESTS, MAX_START_SPREAD, MIN_QUOTA_WAIT,
-    PAGES_BEFORE_GROWING,
+    MAX_EMPTY_PAGES, MAX_HALVINGS, MAX_QUICK_TRIES, MAX_SIDE_REQUESTS, MIN_QUOTA_WAIT, PAGES_BEFORE_GROWING,
 };
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::by_id;
@@ -128,8 +127,8 @@ impl Deciding<'_> {
                 self.s.phase = Phase::Idle;
                 self.decision(Step::Wait { until, why }, None)
             }
-            (Phase::Start, Rest::None) if self.s.cycle.is_none() && !self.pace.loopback => {
-                let spread = self.at.between(Duration::ZERO, self.pace.interval.min(MAX_START_SPREAD));
+            (Phase::Start, Rest::None) if self.s.cycle.is_none() && !self.pace.spread.is_zero() => {
+                let spread = self.at.between(Duration::ZERO, self.pace.spread);
                 self.s.phase = Phase::Idle;
                 let until = self.at.now.plus(spread);
                 self.pause(until, Why::Spread, None)
@@ -239,6 +238,8 @@ impl Deciding<'_> {
             (By::Quota | By::Host, until) => {
                 let soonest = self.at.now.plus(self.pace.scaled(MIN_QUOTA_WAIT));
                 let until = until.unwrap_or(soonest).max(soonest);
+                let crowd = if by == By::Host { self.pace.spread } else { Duration::ZERO };
+                let until = until.plus(self.at.between(Duration::ZERO, crowd)); // one of many may be first
                 self.pause(until, if by == By::Quota { Why::Throttled } else { Why::Backoff }, None)
             }
         }

@@ -3,6 +3,7 @@
 use super::decide::Outcome;
 use super::found::Found;
 use super::lost::mark;
+use super::places::Seat;
 use super::side::Side;
 use super::steps::Hand;
 use crate::cursor::Span;
@@ -32,15 +33,17 @@ impl Hand {
     pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
         let link = self.link(file)?;
         self.room()?;
-        pulse::rest(); // whoever has the place gives signs of life
-        let _one_of_few = self.files.clone().acquire_owned().await; // never closed: an error cannot happen
-        pulse::beat();
+        let mut seat = self.places.sit(&self.account.one_file).await;
+        if let Some(shut) = self.overtaken() {
+            return Ok(shut);
+        }
         self.store.let_courier_take().await;
         if self.beside() {
-            self.take_beside(&link, false).await?;
+            self.take_beside(&link, false, &mut seat).await?;
             return Ok(Outcome::Took);
         }
-        let read = self.read_file(&link, FileParser::new(self.feed, &self.key.tenant, &link.name)).await?;
+        let parser = FileParser::new(self.feed, &self.key.tenant, &link.name);
+        let read = self.read_file(&link, parser, &mut seat).await?;
         self.store_file(&link, read, Vec::new()).await?;
         Ok(Outcome::Took)
     }
@@ -54,14 +57,12 @@ impl Hand {
             return self.give_up_answer().await;
         }
         let link = self.link(file)?;
-        pulse::rest(); // whoever has the place gives signs of life
-        let _one_of_few = self.files.clone().acquire_owned().await;
-        pulse::beat();
+        let mut seat = self.places.sit(&self.account.one_file).await;
         if self.beside() {
-            return self.give_up_beside(&link).await;
+            return self.give_up_beside(&link, &mut seat).await;
         }
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
-        let read = match self.read_file(&link, salvaging).await {
+        let read = match self.read_file(&link, salvaging, &mut seat).await {
             Ok(read) => read,
             // the server says for good that it has no such file; any other fault may pass, so the file stays due
             Err(fault)
@@ -87,16 +88,21 @@ impl Hand {
         FileRead { end, staged: Vec::new(), bytes: 0 }
     }
 
-    fn link(&self, file: u16) -> Result<FileLink, Fault> {
+    pub(super) fn link(&self, file: u16) -> Result<FileLink, Fault> {
         let links = self.page.as_ref().map(|(listing, _)| &listing.files);
         links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
             Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
         })
     }
 
-    async fn read_file(&self, link: &FileLink, mut parser: FileParser) -> Result<FileRead, Fault> {
+    async fn read_file(
+        &self,
+        link: &FileLink,
+        mut parser: FileParser,
+        seat: &mut Seat,
+    ) -> Result<FileRead, Fault> {
         let mut staged = Vec::new();
-        let outcome = self.pour(link, &mut parser, &mut staged).await;
+        let outcome = self.pour(link, (&mut parser, &mut staged), seat).await;
         match outcome.and_then(|bytes| Ok((parser.finish()?, bytes))) {
             Ok((end, bytes)) => Ok(FileRead { end, staged, bytes }),
             Err(mut fault) => {
@@ -117,12 +123,12 @@ impl Hand {
     async fn pour(
         &self,
         link: &FileLink,
-        parser: &mut FileParser,
-        staged: &mut Vec<StagedChunk>,
+        (parser, staged): (&mut FileParser, &mut Vec<StagedChunk>),
+        seat: &mut Seat,
     ) -> Result<u64, Fault> {
-        let mut download = self.account.downloads.open(link).await?;
+        let mut download = seat.wait(self.account.downloads.open(link)).await?;
         let mut bytes = 0;
-        while let Some(piece) = download.next_piece().await? {
+        while let Some(piece) = seat.wait(download.next_piece()).await? {
             pulse::beat();
             parser.push(&piece)?;
             bytes += self.stage(parser, staged).await?;

@@ -1,6 +1,7 @@
 //! What runners and accounts publish about themselves for `status`, metrics and readiness: plain values behind
 //! `watch` channels, so that looking costs the runner nothing.
 
+use super::hosts::HostName;
 use crate::clock::Time;
 use crate::supervisor::rule::Rule;
 use crate::supervisor::spread::UnknownCode;
@@ -14,6 +15,8 @@ pub struct FeedLive {
     pub why: Option<String>,
     /// The rule that holds it back.
     pub rule: Option<&'static Rule>,
+    /// The host it waits for, with all others.
+    pub host: Option<HostName>,
     /// Since when that rule holds.
     pub since: Option<Time>,
     pub next_attempt: Option<Time>,
@@ -28,6 +31,7 @@ impl Default for FeedLive {
             state: FeedState::Starting,
             why: None,
             rule: None,
+            host: None,
             since: None,
             next_attempt: None,
             last_success: None,

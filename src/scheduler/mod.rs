@@ -7,13 +7,15 @@ mod aside;
 pub mod decide;
 mod files;
 mod found;
+pub mod hosts;
 pub mod live;
 mod lost;
+pub mod places;
 pub mod runner;
 mod seam;
 mod server_clock;
 pub mod side;
-mod spool;
+pub mod spool;
 pub mod state;
 mod steps;
 

@@ -4,20 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
-use super::decide::{Outcome, State, Step, Why, decide};
+use super::decide::{By, Outcome, State, Step, Why, decide};
+use super::hosts::{HostName, Leave};
 use super::live::FeedLive;
-use super::spool;
+use super::places::Places;
 use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
-use crate::cursor::FeedKey;
 use crate::fault::Fault;
 use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT, SIDE_WAIT, WINDOW_SWEEP_EVERY};
 use crate::mimecast::feed::{Endpoint, Feed};
-use crate::store::Store;
+use crate::store::{Begun, Store};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::rule::{Rule, Verdict};
 use crate::telemetry::label::FeedState;
@@ -43,8 +43,8 @@ pub struct RunnerWires {
     /// Bumped by a reload: whoever is halted looks again.
     pub wake: watch::Receiver<u64>,
     pub stop: CancellationToken,
-    /// Files that may be read at once, over all feeds.
-    pub files: Arc<Semaphore>,
+    /// Where files are read, over all feeds.
+    pub places: Arc<Places>,
     /// End when caught up.
     pub once: bool,
 }
@@ -61,6 +61,8 @@ pub struct Runner {
     /// The stored state tells of trouble, so that the end of trouble has to be stored too.
     trouble_stored: bool,
     halted_since: Option<Time>,
+    /// The host whose being back is worth another look at once.
+    awaited: Option<HostName>,
 }
 
 /// What a wait ended with.
@@ -70,36 +72,29 @@ enum Waited {
 }
 
 impl Runner {
-    /// Restores where the feed stood: its cursor, and what held it back.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn open(
-        (key, feed): (FeedKey, &'static Feed),
+    /// Takes up where the feed stood: its cursor, and what held it back. `begun` is what the store has of it.
+    pub fn new(
+        feed: &'static Feed,
         (overlap, lookback, endpoint): (Duration, Duration, Endpoint),
         account: Arc<Account>,
-        store: Store,
+        (store, (row, kept)): (Store, Begun),
         (clock, pace): (Clock, Pace),
         wires: RunnerWires,
-    ) -> Result<Runner, Fault> {
-        let row = store.register_feed(&key).await?;
-        store.unstage(&key).await?;
-        spool::sweep(store.dir());
-        let kept = store.load_feed_state(&key).await?;
+    ) -> Runner {
         let restored = |saved: crate::store::Saved| {
             Some(State::restore(&saved.text)?.set_back(saved.ahead_of(clock.now())))
         };
         let state = kept.and_then(restored).unwrap_or_default();
         wires.live.send_modify(|live| live.last_success = row.last_success);
         let hand = Hand::new(
-            key,
+            row.key,
             feed,
             Reach { overlap, lookback, endpoint, sweep_every: pace.scaled(WINDOW_SWEEP_EVERY) },
             account.clone(),
             (store.clone(), clock.clone()),
-            wires.files.clone(),
+            wires.places.clone(),
         );
-        Ok(Runner {
+        Runner {
             hand,
             account,
             store,
@@ -109,7 +104,8 @@ impl Runner {
             trouble_stored: state.failures() > 0 || state.next().is_some(),
             state,
             halted_since: None,
-        })
+            awaited: None,
+        }
     }
 
     /// Runs until told to stop, or (`--once`) until there is nothing more to do.
@@ -117,7 +113,7 @@ impl Runner {
         let mut outcome = Outcome::Ready;
         loop {
             let fault = if let Outcome::Fault(fault) = &outcome { Some(fault.clone()) } else { None };
-            let shut = matches!(outcome, Outcome::Shut { .. });
+            let shut = if let Outcome::Shut { by, .. } = outcome { Some(by) } else { None };
             let decision = decide(self.state.clone(), outcome, self.clock.moment(), &self.pace);
             self.state = decision.state;
             self.tell(decision.step, decision.rule, fault.as_ref(), shut);
@@ -141,22 +137,60 @@ impl Runner {
             return Outcome::Stopping;
         }
         pulse::beat();
-        let page_size = self.state.page_size(self.hand.page_size());
-        let done = match step {
-            Step::Ask => self.hand.ask(page_size).await,
-            Step::Aside => self.hand.aside(page_size).await,
-            Step::Take { file } => self.hand.take(file).await,
-            Step::Turn => self.hand.turn().await,
-            // the gate has forgotten the refused token: the next request logs in
-            Step::Refresh => Ok(Outcome::Refreshed),
-            Step::GiveUp { file } => self.hand.give_up(file).await,
-            Step::Rewind => self.hand.rewind().await,
-            Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate | Step::Stop => Ok(Outcome::Ready),
+        self.awaited = None;
+        let leave = match self.hand.host_of(step).map(|host| (self.account.hosts().leave(&host), host)) {
+            Some((Err(until), host)) => {
+                self.awaited = Some(host);
+                return Outcome::Shut { until: Some(until), by: By::Host };
+            }
+            Some((Ok(leave), _)) => Some(leave),
+            None => None,
         };
+        self.hand.leave.clone_from(&leave);
+        let page_size = self.state.page_size(self.hand.page_size());
+        // boxed, so that the ten kilobytes an exchange needs are there while there is one: a runner mostly waits
+        let done = Box::pin(Self::work(&mut self.hand, step, page_size)).await;
+        if let Some(leave) = leave {
+            self.report(&leave, &done);
+        }
         done.unwrap_or_else(|fault| {
             self.hand.put_aside(&fault, self.pace.scaled(SIDE_WAIT));
             Outcome::Fault(fault)
         })
+    }
+
+    async fn work(hand: &mut Hand, step: Step, page_size: u32) -> Result<Outcome, Fault> {
+        match step {
+            Step::Ask => hand.ask(page_size).await,
+            Step::Aside => hand.aside(page_size).await,
+            Step::Take { file } => hand.take(file).await,
+            Step::Turn => hand.turn().await,
+            // the gate has forgotten the refused token: the next request logs in
+            Step::Refresh => Ok(Outcome::Refreshed),
+            Step::GiveUp { file } => hand.give_up(file).await,
+            Step::Rewind => hand.rewind().await,
+            Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate | Step::Stop => Ok(Outcome::Ready),
+        }
+    }
+
+    /// Tells what came of a step about the host it was sent to.
+    fn report(&mut self, leave: &Leave, done: &Result<Outcome, Fault>) {
+        let hosts = self.account.hosts();
+        match done {
+            Err(fault) => hosts.fault(leave, self.hand.key(), fault, &self.pace),
+            Ok(Outcome::Shut { .. } | Outcome::Nothing) => hosts.not_sent(leave),
+            Ok(_) => hosts.answered(leave),
+        }
+        self.awaited = hosts.held(&leave.host).map(|_| leave.host.clone());
+    }
+
+    /// Completes when the host that is waited for is back. Not everybody at once, then.
+    async fn host_back(&self) {
+        match &self.awaited {
+            Some(host) => self.account.hosts().back(host).await,
+            None => std::future::pending().await,
+        }
+        tokio::time::sleep(self.clock.moment().between(Duration::ZERO, self.pace.spread)).await;
     }
 
     fn stopped(&self, rule: Option<&'static Rule>) -> Ended {
@@ -193,12 +227,14 @@ impl Runner {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = tokio::time::sleep(wait) => Outcome::Ready,
+            () = self.host_back() => Outcome::Ready,
         }
     }
 
     async fn held(&mut self, probe: Option<Time>) -> Outcome {
         self.hand.new_cycle();
-        self.wires.wake.mark_unchanged();
+        let mut wake = self.wires.wake.clone();
+        wake.mark_unchanged();
         match probe {
             Some(at) => pulse::promise(at.since(self.clock.now())),
             None => pulse::rest(),
@@ -209,11 +245,18 @@ impl Runner {
                 None => std::future::pending().await,
             }
         };
+        let back = async {
+            match probe {
+                Some(_) => self.host_back().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = probing => Outcome::Ready,
-            changed = self.wires.wake.changed() => if changed.is_ok() { Outcome::Woken } else { Outcome::Stopping },
+            () = back => Outcome::Ready,
+            changed = wake.changed() => if changed.is_ok() { Outcome::Woken } else { Outcome::Stopping },
         }
     }
 
@@ -224,14 +267,16 @@ impl Runner {
         let wait = self.state.next().map_or(look, |until| until.since(now).min(look));
         pulse::promise(wait);
         let mut changes = self.account.changes();
+        let mut wake = self.wires.wake.clone();
         changes.mark_unchanged();
-        self.wires.wake.mark_unchanged();
+        wake.mark_unchanged();
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = tokio::time::sleep(wait) => Outcome::Ready,
+            () = self.host_back() => Outcome::Ready,
             _ = changes.changed() => Outcome::Ready,
-            _ = self.wires.wake.changed() => Outcome::Ready,
+            _ = wake.changed() => Outcome::Ready,
         }
     }
 
@@ -268,7 +313,7 @@ impl Runner {
         }
     }
 
-    fn tell(&mut self, step: Step, rule: Option<&'static Rule>, fault: Option<&Fault>, shut: bool) {
+    fn tell(&mut self, step: Step, rule: Option<&'static Rule>, fault: Option<&Fault>, shut: Option<By>) {
         let now = self.clock.now();
         let next = self.state.next();
         let wait = next.map(|until| until.since(now));
@@ -277,8 +322,12 @@ impl Runner {
         {
             self.tell_fault(step, Incident::of(fault, rule, wait), rule, now);
         }
-        if shut && let Some(wait) = wait {
-            let why = if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota };
+        let skip = shut.map(|by| match by {
+            By::Gate => Skip::CredentialClosed,
+            By::Quota => Skip::Quota,
+            By::Host => Skip::HostAway,
+        });
+        if let (Some(why), Some(wait)) = (skip, wait) {
             Notice::Feed(self.hand.key(), News::PollSkipped { why, wait }).emit();
         }
         let name = self.state.name();
@@ -288,12 +337,15 @@ impl Runner {
             let news = News::Resumed { halted_for: now.since(since), why: "it answers again" };
             Notice::Feed(self.hand.key(), news).emit();
         }
+        let held = |host: &HostName| Some((host.clone(), self.account.hosts().held(host)?));
+        let away = self.awaited.as_ref().and_then(held);
         let last_success = self.hand.last_success();
         let progressed = last_success > self.wires.live.borrow().last_success;
         self.wires.live.send_modify(|live| {
             live.state =
                 FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
             live.next_attempt = next;
+            live.host = away.as_ref().map(|(host, _)| host.clone());
             live.last_success = last_success.or(live.last_success);
             live.caught_up = live.state == FeedState::CaughtUp;
             if let Some(rule) = rule {
@@ -301,12 +353,12 @@ impl Runner {
                     live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
                 live.rule = Some(rule);
                 live.why = fault.map(ToString::to_string).or_else(|| Some(rule.meaning.to_owned()));
-            } else if shut {
-                live.why = Some(
-                    if step == Step::AwaitGate { Skip::CredentialClosed } else { Skip::Quota }
-                        .as_str()
-                        .to_owned(),
-                );
+            } else if let Some((_, held)) = away.as_ref().filter(|_| skip == Some(Skip::HostAway)) {
+                live.rule = Some(held.rule);
+                live.since = Some(held.since);
+                live.why = Some(held.words.to_string());
+            } else if let Some(skip) = skip {
+                live.why = Some(skip.as_str().to_owned());
             } else if live.caught_up || progressed {
                 (live.rule, live.why, live.since) = (None, None, None);
             }

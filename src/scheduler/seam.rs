@@ -4,6 +4,7 @@
 use super::decide::{Leads, Outcome};
 use super::found::Found;
 use super::lost::mark;
+use super::places::Seat;
 use super::steps::Hand;
 use crate::chunk::Chunk;
 use crate::clock::Time;
@@ -112,7 +113,12 @@ impl Hand {
 
     /// Reads one file, each chunk stored as it fills: what came by the stream is left out, and what an attempt before
     /// this one has stored.
-    pub(super) async fn take_beside(&mut self, link: &FileLink, salvage: bool) -> Result<(), Fault> {
+    pub(super) async fn take_beside(
+        &mut self,
+        link: &FileLink,
+        salvage: bool,
+        seat: &mut Seat,
+    ) -> Result<(), Fault> {
         let Some(seam) = self.seam() else { return Ok(()) };
         let tenant = self.key.tenant.clone();
         let mut parser = match salvage {
@@ -121,8 +127,8 @@ impl Hand {
         };
         let mut seam = seam.afresh();
         let mut given = 0;
-        let mut download = self.account.downloads.open(link).await?;
-        while let Some(piece) = download.next_piece().await? {
+        let mut download = seat.wait(self.account.downloads.open(link)).await?;
+        while let Some(piece) = seat.wait(download.next_piece()).await? {
             parser.push(&piece)?;
             self.store_parts(link, &mut parser, &mut seam, &mut given).await?;
         }
@@ -157,8 +163,12 @@ impl Hand {
     }
 
     /// Keeps what can be read of a file that stays damaged.
-    pub(super) async fn give_up_beside(&mut self, link: &FileLink) -> Result<Outcome, Fault> {
-        self.take_beside(link, true).await?;
+    pub(super) async fn give_up_beside(
+        &mut self,
+        link: &FileLink,
+        seat: &mut Seat,
+    ) -> Result<Outcome, Fault> {
+        self.take_beside(link, true, seat).await?;
         let Gap { span, .. } = self.gap_of(&link.name);
         Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
         Ok(Outcome::GaveUp)

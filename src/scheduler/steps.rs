@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::account::{Access, Account, Slip};
-use super::decide::{By, Leads, Outcome};
+use super::decide::{By, Leads, Outcome, Step};
 use super::found::{Damage, Found};
+use super::hosts::{HostName, Leave};
 use super::lost::{known, mark};
+use super::places::Places;
 use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
@@ -34,7 +35,7 @@ pub struct Hand {
     pub(super) account: Arc<Account>,
     pub(super) store: Store,
     pub(super) clock: Clock,
-    pub(super) files: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
     /// The listing being worked through, and the cursor the store holds now.
     pub(super) page: Option<(Listing, Cursor)>,
     /// Where the files end for now, when that is where a feed crosses to or from the stream.
@@ -52,6 +53,8 @@ pub struct Hand {
     /// When the store was last told that nothing is new.
     pub(super) noted: Option<Time>,
     pub(super) tally: PageTally,
+    /// Under which the present step sends.
+    pub(super) leave: Option<Leave>,
     /// The next request is the first of its cycle.
     first: bool,
     last_success: Option<Time>,
@@ -105,7 +108,7 @@ impl Hand {
         reach: Reach,
         account: Arc<Account>,
         (store, clock): (Store, Clock),
-        files: Arc<Semaphore>,
+        places: Arc<Places>,
     ) -> Self {
         let clock_now = clock.now();
         Hand {
@@ -115,7 +118,7 @@ impl Hand {
             account,
             store,
             clock,
-            files,
+            places,
             page: None,
             crossing: None,
             side: None,
@@ -125,6 +128,7 @@ impl Hand {
             asked: clock_now,
             noted: None,
             tally: PageTally::new(),
+            leave: None,
             first: true,
             last_success: None,
         }
@@ -139,6 +143,22 @@ impl Hand {
     /// Files or records a full page has.
     pub fn page_size(&self) -> u32 {
         request::page_size(self.feed)
+    }
+    /// Whom a step sends to, if to anybody.
+    pub fn host_of(&self, step: Step) -> Option<HostName> {
+        match step {
+            Step::Ask | Step::Aside => Some(self.account.host().clone()),
+            Step::Take { file } | Step::GiveUp { file } => match self.link(file) {
+                Ok(link) => self.account.host_of(&link.url),
+                Err(_) => Some(self.account.host().clone()), // answers that are files
+            },
+            _ => None,
+        }
+    }
+    /// The host was found away while this step waited for its turn.
+    pub(super) fn overtaken(&self) -> Option<Outcome> {
+        let until = self.leave.as_ref().and_then(|leave| self.account.hosts().overtaken(leave))?;
+        Some(Outcome::Shut { until: Some(until), by: By::Host })
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {

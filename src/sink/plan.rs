@@ -14,7 +14,6 @@ use crate::setup_error::SetupError;
 
 /// One destination.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each sink, made at start")]
 pub enum Plan {
     Syslog(SyslogPlan),
     Relp(RelpPlan),

@@ -1,6 +1,7 @@
 //! The books, kept twice: counters written at each commit and advance on one side, the chunks that are really
 //! there on the other. [`Account::differences`] is what `reconcile` prints.
 
+use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -139,9 +140,11 @@ const USAGE: &str = "
 impl Store {
     /// The books of every feed, counted anew.
     pub async fn accounts(&self) -> Result<Vec<Account>, Fault> {
-        let rows = sqlx::query(ACCOUNTS).fetch_all(&mut *self.inner.status.lock().await).await?;
+        let mut conn = self.inner.status.lock().await;
+        let mut rows = sqlx::query(ACCOUNTS).fetch(&mut *conn);
         let mut accounts: Vec<Account> = Vec::new();
-        for row in &rows {
+        while let Some(row) = rows.try_next().await? {
+            let row = &row;
             let feed = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;
             if accounts.last().is_none_or(|last| last.feed != feed) {
                 accounts.push(account(row, feed)?);

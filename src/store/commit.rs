@@ -289,7 +289,7 @@ async fn delete_staged(conn: &mut SqliteConnection, body: i64) -> Result<(), Fau
     Ok(())
 }
 
-async fn unstage_in(conn: &mut SqliteConnection, feed: &FeedKey) -> Result<u64, Fault> {
+pub(super) async fn unstage_in(conn: &mut SqliteConnection, feed: &FeedKey) -> Result<u64, Fault> {
     let sql = "SELECT body FROM staged WHERE feed = (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2)";
     let bodies: Vec<i64> =
         sqlx::query_scalar(sql).bind(&feed.tenant).bind(feed.feed).fetch_all(&mut *conn).await?;

@@ -1,9 +1,11 @@
 //! Feeds and tenants: rows, cursors, and the state that others keep here as text they alone understand.
 
+use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::Store;
+use super::commit::unstage_in;
 use super::sql::{count, feed_key, local, time};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey};
@@ -55,16 +57,44 @@ impl Saved {
     }
 }
 
+/// A feed whose runner begins: its row, and the text last kept by [`Store::save_feed_state`].
+pub type Begun = (FeedRow, Option<Saved>);
+
 impl Store {
+    /// Makes sure that every feed has a row, deletes what runners before these have staged and not committed, and
+    /// returns each feed in the order given. One transaction: a thousand tenants must not be ten thousand syncs.
+    ///
+    /// # Errors
+    /// The database cannot be written; nothing was done then.
+    pub async fn begin_feeds(&self, feeds: &[FeedKey]) -> Result<Vec<Begun>, Fault> {
+        let now = self.inner.options.clock.now();
+        let mut tx = self.begin("register feeds").await?;
+        let outcome = async {
+            let staged: bool =
+                sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM staged)").fetch_one(tx.conn()).await?;
+            let mut begun = Vec::with_capacity(feeds.len());
+            for feed in feeds {
+                register(tx.conn(), feed, now).await?;
+                if staged {
+                    unstage_in(tx.conn(), feed).await?;
+                }
+                let sql = "SELECT * FROM feed WHERE tenant = ?1 AND feed = ?2";
+                let row = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).fetch_one(tx.conn()).await?;
+                let state = Some((row.try_get("state")?, row.try_get("state_updated")?));
+                begun.push((feed_row(&row)?, Saved::of(state)));
+            }
+            Ok(begun)
+        }
+        .await;
+        tx.finish(outcome).await
+    }
+
     /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor and begins now.
     pub async fn register_feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
         let now = self.inner.options.clock.now();
         let mut tx = self.begin("register a feed").await?;
         let outcome = async {
-            let sql = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING";
-            sqlx::query(sql).bind(&feed.tenant).execute(tx.conn()).await?;
-            let sql = "INSERT INTO feed (tenant, feed, begun) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-            sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(now.0).execute(tx.conn()).await?;
+            register(tx.conn(), feed, now).await?;
             find(tx.conn(), feed).await
         }
         .await;
@@ -97,8 +127,14 @@ impl Store {
     /// Every feed there ever was, in order of tenant and name.
     pub async fn feeds(&self) -> Result<Vec<FeedRow>, Fault> {
         let mut conn = self.inner.status.lock().await;
-        let rows = sqlx::query("SELECT * FROM feed ORDER BY tenant, feed").fetch_all(&mut *conn).await?;
-        rows.iter().map(feed_row).collect()
+        // row by row: ten thousand rows as SQLite has them are many times what is kept of them
+        let mut rows = sqlx::query("SELECT * FROM feed ORDER BY tenant, feed").fetch(&mut *conn);
+        let mut feeds = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            feeds.push(feed_row(&row)?);
+        }
+        drop(rows);
+        Ok(feeds)
     }
 
     /// Keeps the state of a tenant's credential; the text is the supervisor's.
@@ -133,21 +169,18 @@ impl Store {
         };
         tx.finish(outcome).await
     }
-
-    /// The text last kept by [`Store::save_feed_state`]; `None` for a feed without one, registered or not.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn load_feed_state(&self, feed: &FeedKey) -> Result<Option<Saved>, Fault> {
-        let sql = "SELECT state, state_updated FROM feed WHERE tenant = ?1 AND feed = ?2";
-        let mut conn = self.inner.status.lock().await;
-        let query = sqlx::query_as(sql).bind(&feed.tenant).bind(feed.feed);
-        Ok(Saved::of(query.fetch_optional(&mut *conn).await?))
-    }
 }
 
 pub(super) fn unregistered(feed: &FeedKey) -> Fault {
     local(Kind::Conflict, format!("{feed} is not registered in the store"))
+}
+
+async fn register(conn: &mut SqliteConnection, feed: &FeedKey, now: Time) -> Result<(), Fault> {
+    let sql = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(&feed.tenant).execute(&mut *conn).await?;
+    let sql = "INSERT INTO feed (tenant, feed, begun) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(now.0).execute(conn).await?;
+    Ok(())
 }
 
 async fn find(conn: &mut SqliteConnection, feed: &FeedKey) -> Result<FeedRow, Fault> {

@@ -64,7 +64,7 @@ use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use alerts::{AlertNews, Aside, DueRow, GapSum};
-pub use feeds::{FeedRow, Saved};
+pub use feeds::{Begun, FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::GapRow;
 pub use letters::{DeadLetter, DeadLetterRow, Pick};

@@ -132,9 +132,11 @@ async fn the_salt_and_the_states_of_others_survive_a_restart() {
     let salt = store.salt().to_vec();
     assert_eq!(salt.len(), 32);
     assert_ne!(salt, open(other.path()).await.salt());
-    store.register_feed(&key("audit")).await.unwrap();
+    let feeds = [key("audit"), key("ttp.url")];
+    let begun = store.begin_feeds(&feeds).await.unwrap();
+    assert!(begun.iter().all(|(row, state)| row.cursor.is_unset() && state.is_none()));
+    assert_eq!(begun.iter().map(|(row, _)| row.key.clone()).collect::<Vec<_>>(), feeds);
     assert_eq!(store.load_gate("acme").await.unwrap(), None);
-    assert_eq!(store.load_feed_state(&key("audit")).await.unwrap(), None);
     store.save_gate("acme", "{\"locked\":1}").await.unwrap();
     store.save_gate("unmet", "{}").await.unwrap();
     store.save_feed_state(&key("audit"), "{\"halted\":true}").await.unwrap();
@@ -144,7 +146,9 @@ async fn the_salt_and_the_states_of_others_survive_a_restart() {
     assert_eq!(store.salt(), salt);
     assert_eq!(store.load_gate("acme").await.unwrap().unwrap().text, "{\"locked\":1}");
     assert_eq!(store.load_gate("unmet").await.unwrap().unwrap().text, "{}");
-    assert_eq!(store.load_feed_state(&key("audit")).await.unwrap().unwrap().text, "{\"halted\":true}");
+    let begun = store.begin_feeds(&feeds).await.unwrap();
+    let states = begun.into_iter().map(|(_, state)| state.map(|saved| saved.text)).collect::<Vec<_>>();
+    assert_eq!(states, [Some("{\"halted\":true}".to_owned()), None]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ pub use super::overrides::{Override, Overrides};
 use super::rule::{Ladder, Rule};
 use crate::clock::Moment;
 use crate::fault::Fault;
-use crate::limits::MIN_POLL_INTERVAL;
+use crate::limits::{FEEDS_AT_ONCE_ON_LOOPBACK, MIN_POLL_INTERVAL, MIN_START_SPREAD, START_PACE};
 
 /// How fast a tenant is dealt with.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Pace {
     pub loopback: bool,
     /// What configuration says about single rows.
     pub overrides: Overrides,
+    /// First polls of feeds are spread over so much.
+    pub spread: Duration,
 }
 
 /// A real tenant at the shortest interval, with the table as it stands.
@@ -31,7 +33,19 @@ impl Default for Pace {
 
 impl Pace {
     pub fn new(interval: Duration, loopback: bool, overrides: Overrides) -> Self {
-        Pace { interval, loopback, overrides }
+        let spread = if loopback { Duration::ZERO } else { MIN_START_SPREAD.min(interval) };
+        Pace { interval, loopback, overrides, spread }
+    }
+    /// The pace of one of so many feeds of this process: many are spread over up to the whole interval, as their polls
+    /// are later on. A few of a simulator need no spreading.
+    #[must_use]
+    pub fn among(self, feeds: usize) -> Self {
+        let feeds = u32::try_from(feeds).unwrap_or(u32::MAX);
+        if self.loopback && feeds <= FEEDS_AT_ONCE_ON_LOOPBACK {
+            return self;
+        }
+        let spread = self.spread.max(START_PACE.saturating_mul(feeds)).min(self.interval);
+        Pace { spread, ..self }
     }
     /// What is done about `fault` for this tenant: see [`Overrides::judge`].
     pub fn judge(&self, fault: &Fault) -> &'static Rule {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::Pace;
 use super::policy::{by_id, by_name};
-use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, TWICE_MORE, Verdict};
+use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, Scope, TWICE_MORE, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFE};
@@ -304,6 +304,16 @@ impl Gate {
             _ => self.back_off(rule, fault, CYCLES, at, pace),
         }
         self.trial = None;
+    }
+
+    /// The host of the API is back: what was held for its sake alone is so no longer. Says whether anything was.
+    pub fn host_back(&mut self) -> bool {
+        let hosts =
+            self.holding().and_then(|closed| closed.rule).is_some_and(|rule| rule.scope == Scope::Host);
+        if hosts {
+            (self.hold, self.failures) = (Hold::Open, 0);
+        }
+        hosts
     }
 
     /// The state's name for metrics and `status`.

@@ -1,9 +1,10 @@
 //! What is done about a fault. `policy` is the one table, `backoff` turns its timers into waits, `gate` guards a
-//! credential that many feeds share, `alert` keeps the book of what a person has been told. All of it is pure: time, chance and stored text come in as arguments.
+//! credential that many feeds share, `host` does so for a host that many tenants share, `alert` keeps the book of what a person has been told. All of it is pure: time, chance and stored text come in as arguments.
 
 pub mod alert;
 pub mod backoff;
 pub mod gate;
+pub mod host;
 pub mod overrides;
 pub mod policy;
 pub mod rule;

@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use super::metrics::{Kind, METRICS};
 use super::process::Usage;
+use super::scrape;
 use crate::clock::Time;
 use crate::setup_error::SetupError;
 
@@ -61,9 +62,7 @@ impl Exporter {
     /// The Prometheus text format, version 0.0.4. `gauges` sets every gauge that applies now.
     pub fn render(&self, gauges: impl FnOnce()) -> String {
         let mut out = self.kept.render();
-        let now = described(PrometheusBuilder::new());
-        metrics::with_local_recorder(&now, gauges);
-        out.push_str(&now.handle().render());
+        out.push_str(&scrape::page(gauges));
         Usage::now().render(self.started, &mut out);
         out
     }

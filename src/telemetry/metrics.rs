@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, with_recorder};
+use metrics::{Counter, Histogram, Key, Label, Level, Metadata, with_recorder};
 
 use super::label::{self, Attempt, CredentialState, FeedState, Grade};
+use super::scrape;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 
@@ -79,6 +80,7 @@ table! {
     CREDENTIAL_NEXT_ATTEMPT = Gauge "credential_next_attempt_timestamp_seconds" "seconds" ["tenant"] "When a closed credential is tried next; absent when it is open or waits for a person.";
     CREDENTIAL_EXPIRY = Gauge "credential_expiry_timestamp_seconds" "seconds" ["tenant"] "When the secret ends, as configured in secret_expires.";
     TOKEN_EXPIRY = Gauge "token_expiry_timestamp_seconds" "seconds" ["tenant"] "When the present access token ends.";
+    HOST_NEXT_ATTEMPT = Gauge "host_next_attempt_timestamp_seconds" "seconds" ["host", "rule"] "When one request looks whether a host that answers nobody is back; absent while hosts answer.";
     RECOVERIES = Counter "recoveries_total" "recoveries" ["tenant", "status", "code", "action"] "Faults met, by what was done about them; tenant is empty for sinks and this machine.";
     ALERT_ACTIVE = Gauge "alert_active" "state" ["tenant", "alert", "severity"] "1 while the alert is active, 0 while it may still pass by itself, absent when it is over; alert is the recovery rule's id, or a word where no rule stands for it.";
     ALERT_DELIVERIES = Counter "alert_deliveries_total" "attempts" ["target", "result"] "Attempts to tell an alert target, by how they ended.";
@@ -118,10 +120,6 @@ fn counter(metric: &Metric, values: &[&str]) -> Counter {
     with_recorder(|recorder| recorder.register_counter(&key(metric, values), &METADATA))
 }
 
-fn gauge(metric: &Metric, values: &[&str]) -> Gauge {
-    with_recorder(|recorder| recorder.register_gauge(&key(metric, values), &METADATA))
-}
-
 fn histogram(metric: &Metric, values: &[&str]) -> Histogram {
     with_recorder(|recorder| recorder.register_histogram(&key(metric, values), &METADATA))
 }
@@ -129,7 +127,7 @@ fn histogram(metric: &Metric, values: &[&str]) -> Histogram {
 /// An absent time leaves the gauge alone: a feed that received nothing has no lag, not a lag of zero.
 fn stamp(metric: &Metric, values: &[&str], at: Option<Time>) {
     if let Some(at) = at {
-        gauge(metric, values).set(at.0 as f64 / 1000.0);
+        scrape::set(metric, values, at.0 as f64 / 1000.0);
     }
 }
 
@@ -207,7 +205,7 @@ pub fn delivery_lag(sink: &str, acknowledged: Time, event_times: impl IntoIterat
 /// 1 for `current`, 0 for the other states.
 pub fn feed_state(tenant: &str, feed: &str, current: FeedState) {
     for state in FeedState::ALL {
-        gauge(&FEED_STATE, &[tenant, feed, state.as_str()]).set(f64::from(u8::from(*state == current)));
+        scrape::set(&FEED_STATE, &[tenant, feed, state.as_str()], f64::from(u8::from(*state == current)));
     }
 }
 /// When the feed last answered.
@@ -220,11 +218,11 @@ pub fn feed_cursor(tenant: &str, feed: &str, at: Option<Time>) {
 }
 /// Time between two polls of the feed.
 pub fn feed_poll_interval(tenant: &str, feed: &str, interval: Duration) {
-    gauge(&FEED_POLL_INTERVAL, &[tenant, feed]).set(interval.as_secs_f64());
+    scrape::set(&FEED_POLL_INTERVAL, &[tenant, feed], interval.as_secs_f64());
 }
 /// Equations of the books that do not hold.
 pub fn accounts_unbalanced(equations: u64) {
-    gauge(&ACCOUNTS_UNBALANCED, &[]).set(equations as f64);
+    scrape::set(&ACCOUNTS_UNBALANCED, &[], equations as f64);
 }
 /// When the feed is asked next.
 pub fn feed_next_poll(tenant: &str, feed: &str, at: Option<Time>) {
@@ -232,16 +230,16 @@ pub fn feed_next_poll(tenant: &str, feed: &str, at: Option<Time>) {
 }
 /// Whether the last page said there is no more.
 pub fn feed_caught_up(tenant: &str, feed: &str, caught_up: bool) {
-    gauge(&FEED_CAUGHT_UP, &[tenant, feed]).set(f64::from(u8::from(caught_up)));
+    scrape::set(&FEED_CAUGHT_UP, &[tenant, feed], f64::from(u8::from(caught_up)));
 }
 /// Spans in the ledger that are not fetched.
 pub fn gaps_open(tenant: &str, feed: &str, gaps: u64) {
-    gauge(&GAPS_OPEN, &[tenant, feed]).set(gaps as f64);
+    scrape::set(&GAPS_OPEN, &[tenant, feed], gaps as f64);
 }
 /// 1 for `current`, 0 for the other states.
 pub fn credential_state(tenant: &str, current: CredentialState) {
     for state in CredentialState::ALL {
-        gauge(&CREDENTIAL_STATE, &[tenant, state.as_str()]).set(f64::from(u8::from(*state == current)));
+        scrape::set(&CREDENTIAL_STATE, &[tenant, state.as_str()], f64::from(u8::from(*state == current)));
     }
 }
 /// When a closed credential is tried next.
@@ -252,6 +250,10 @@ pub fn credential_next_attempt(tenant: &str, at: Option<Time>) {
 pub fn credential_expiry(tenant: &str, at: Option<Time>) {
     stamp(&CREDENTIAL_EXPIRY, &[tenant], at);
 }
+/// A host answers nobody by that rule, and is looked at next then.
+pub fn host_held(host: &str, rule: &str, next: Time) {
+    stamp(&HOST_NEXT_ATTEMPT, &[host, rule], Some(next));
+}
 /// When the access token ends.
 pub fn token_expiry(tenant: &str, at: Option<Time>) {
     stamp(&TOKEN_EXPIRY, &[tenant], at);
@@ -259,12 +261,12 @@ pub fn token_expiry(tenant: &str, at: Option<Time>) {
 /// Calls left in the present window.
 pub fn api_quota_remaining(tenant: &str, calls: Option<u64>) {
     if let Some(calls) = calls {
-        gauge(&API_QUOTA_REMAINING, &[tenant]).set(calls as f64);
+        scrape::set(&API_QUOTA_REMAINING, &[tenant], calls as f64);
     }
 }
 /// `alert` is a rule's id, a closed set; `tenant` is empty for sinks and this machine.
 pub fn alert_active(tenant: &str, alert: &str, severity: Grade, active: bool) {
-    gauge(&ALERT_ACTIVE, &[tenant, alert, severity.as_str()]).set(f64::from(u8::from(active)));
+    scrape::set(&ALERT_ACTIVE, &[tenant, alert, severity.as_str()], f64::from(u8::from(active)));
 }
 /// An alert target is there: its counters begin at nought.
 pub fn begin_alert_target(target: &str) {
@@ -279,41 +281,41 @@ pub(super) fn alert_delivery(target: &str, result: Attempt) {
 /// Whether the last attempt reached the target, and how many messages wait for it.
 pub fn alert_target(target: &str, up: Option<bool>, waiting: u64) {
     if let Some(up) = up {
-        gauge(&ALERT_TARGET_UP, &[target]).set(f64::from(u8::from(up)));
+        scrape::set(&ALERT_TARGET_UP, &[target], f64::from(u8::from(up)));
     }
-    gauge(&ALERTS_WAITING, &[target]).set(waiting as f64);
+    scrape::set(&ALERTS_WAITING, &[target], waiting as f64);
 }
 /// Events that wait for `sink`, and when the oldest of them was stored.
 pub fn store_waiting(sink: &str, events: u64, oldest: Option<Time>) {
-    gauge(&STORE_EVENTS, &[sink]).set(events as f64);
+    scrape::set(&STORE_EVENTS, &[sink], events as f64);
     stamp(&STORE_OLDEST, &[sink], oldest);
 }
 /// Bytes on disk, and the size at which collection pauses.
 pub fn store_size(bytes: u64, limit: u64) {
-    gauge(&STORE_BYTES, &[]).set(bytes as f64);
-    gauge(&STORE_LIMIT, &[]).set(limit as f64);
+    scrape::set(&STORE_BYTES, &[], bytes as f64);
+    scrape::set(&STORE_LIMIT, &[], limit as f64);
 }
 /// How long events can still pile up.
 pub fn time_to_data_loss(left: Option<Duration>) {
     if let Some(left) = left {
-        gauge(&TIME_TO_DATA_LOSS, &[]).set(left.as_secs_f64());
+        scrape::set(&TIME_TO_DATA_LOSS, &[], left.as_secs_f64());
     }
 }
 /// What an acknowledgement proves (contract §8).
 pub fn sink_ack_level(sink: &str, level: u8) {
-    gauge(&SINK_ACK_LEVEL, &[sink]).set(f64::from(level));
+    scrape::set(&SINK_ACK_LEVEL, &[sink], f64::from(level));
 }
 /// Whether the last attempt reached the sink.
 pub fn sink_up(sink: &str, up: bool) {
-    gauge(&SINK_UP, &[sink]).set(f64::from(u8::from(up)));
+    scrape::set(&SINK_UP, &[sink], f64::from(u8::from(up)));
 }
 /// The version that runs.
 pub fn build_info(version: &str) {
-    gauge(&BUILD_INFO, &[version]).set(1.0);
+    scrape::set(&BUILD_INFO, &[version], 1.0);
 }
 /// Whether the last reading of the configuration succeeded.
 pub fn config_last_reload(successful: bool) {
-    gauge(&CONFIG_LAST_RELOAD, &[]).set(f64::from(u8::from(successful)));
+    scrape::set(&CONFIG_LAST_RELOAD, &[], f64::from(u8::from(successful)));
 }
 
 /// Touches every metric of these kinds once, so that tests see the whole exposition.
@@ -324,7 +326,7 @@ pub(super) fn exercise(kinds: &[Kind]) {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         match metric.kind {
             Kind::Counter => counter(metric, &values).increment(1),
-            Kind::Gauge => gauge(metric, &values).set(1.0),
+            Kind::Gauge => scrape::set(metric, &values, 1.0),
             Kind::Histogram => histogram(metric, &values).record(1.0),
         }
     }

@@ -11,3 +11,4 @@ mod metrics_page_tests;
 pub mod notice;
 pub mod process;
 pub mod pulse;
+mod scrape;

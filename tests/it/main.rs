@@ -15,6 +15,7 @@ mod check;
 
 mod counterparts;
 mod crash;
+mod fleet;
 mod held;
 mod help;
 mod http_sink;
@@ -26,6 +27,7 @@ mod main_job;
 mod observability;
 mod outage;
 mod presets;
+mod reload;
 mod relp;
 mod repair;
 mod rig;

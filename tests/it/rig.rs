@@ -25,8 +25,11 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(args: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", args)
+    }
+    pub fn start_on(address: &str, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mimecast-simulator"))
-            .args(["--listen", "127.0.0.1:0", "--newest", &minutes_ago(5)])
+            .args(["--listen", address, "--newest", &minutes_ago(5)])
             .args(args)
             .stdout(Stdio::piped())
             .spawn()

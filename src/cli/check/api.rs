@@ -17,6 +17,7 @@ use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
 use crate::scheduler::account::{Access, Account};
+use crate::scheduler::hosts::Hosts;
 use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::Closed;
@@ -29,10 +30,11 @@ const REACH: Duration = Duration::from_secs(3600);
 pub async fn ask(tenant: &Tenant, settings: &Settings, store: &Store) -> Vec<Row> {
     let name = tenant.name.as_str();
     let pace = Pace::new(MIN_POLL_INTERVAL, tenant.loopback, plan::overrides(settings));
-    let opened = match plan::identity(tenant, &Clock::System) {
-        Ok(identity) => Account::open(identity, store.clone(), Clock::System, pace.clone()).await,
-        Err(error) => Err(error),
-    };
+    let opened =
+        match plan::identity(tenant, &Clock::System, &mut plan::Exits::new(Hosts::new(Clock::System))) {
+            Ok(identity) => Account::open(identity, store.clone(), Clock::System, pace.clone()).await,
+            Err(error) => Err(error),
+        };
     let account = match opened {
         Ok(account) => account,
         Err(error) => return vec![Row::unusable(name, "credential", &error)],

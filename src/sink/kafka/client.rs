@@ -190,9 +190,9 @@ impl Client {
                 Ok(topics) => {
                     let refused =
                         topics.topics().iter().filter(|topic| plan.one_topic() == Some(topic.name()));
-                    let refused = refused.filter_map(|topic| topic.error()).map(RDKafkaErrorCode::from);
+                    let mut refused = refused.filter_map(|topic| topic.error()).map(RDKafkaErrorCode::from);
                     // a topic that is only just being made has no leader yet
-                    let refused = refused.filter(|code| *code != RDKafkaErrorCode::LeaderNotAvailable).last();
+                    let refused = refused.rfind(|code| *code != RDKafkaErrorCode::LeaderNotAvailable);
                     return refused.map_or(Ok(()), |code| Err(verdict::fault(&peer, Some(code), None)));
                 }
                 Err(error) => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),

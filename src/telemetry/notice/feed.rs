@@ -19,6 +19,8 @@ pub enum Skip {
     Quota,
     /// Mimecast asked for a pause.
     Throttled,
+    /// The host answers nobody.
+    HostAway,
     /// The store is at its limit, or the disk is full.
     StoreFull,
 }
@@ -30,6 +32,7 @@ impl Skip {
             Skip::CredentialClosed => "the credential is closed",
             Skip::Quota => "the share of the call quota is used up",
             Skip::Throttled => "Mimecast asked for a pause",
+            Skip::HostAway => "the host answers nobody",
             Skip::StoreFull => "the store is full",
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::Span;
+use super::{Incident, Next, Span, say_at};
 use crate::telemetry::escape::clean;
 
 /// What happened to the daemon.
@@ -42,6 +42,10 @@ pub enum Process<'a> {
     TaskStalled { task: &'a str },
     /// An admin connection or its listener failed.
     AdminFailed { words: &'a str },
+    /// A host does not answer anybody: requests of all tenants wait, and one looks from time to time.
+    HostHeld { host: &'a str, incident: Incident<'a> },
+    /// It answers again.
+    HostBack { host: &'a str, held_for: Duration },
     /// This machine's clock differs from Mimecast's; positive when theirs is ahead.
     ClockSkew { tenant: &'a str, millis: i64 },
     /// The service manager could not be told something.
@@ -93,6 +97,17 @@ impl Process<'_> {
             }
             Process::AdminFailed { words } => {
                 warn!(target: "mimecollectd::admin", "admin listener: {}", clean(words))
+            }
+            Process::HostHeld { host, incident } => {
+                let Incident { fault, rule, severity, wait, remedy, clears, .. } = incident;
+                say_at!(*severity, target: "mimecollectd", host = %clean(host), rule,
+                    wait_ms = wait.map(|wait| wait.as_millis() as u64),
+                    "{}: requests of all tenants wait, one looks; {}; {}. {remedy} Ends with {clears}",
+                    clean(host), clean(&fault.to_string()), Next(*wait));
+            }
+            Process::HostBack { host, held_for } => {
+                info!(target: "mimecollectd", host = %clean(host),
+                    "{} answers again after {}; feeds go on", clean(host), Span(*held_for));
             }
             Process::ClockSkew { tenant, millis } => {
                 warn!(target: "mimecollectd", tenant, skew_ms = millis,

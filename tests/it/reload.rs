@@ -1,0 +1,130 @@
+//! A new configuration while everything runs: nothing is lost by it, whatever changes and whenever.
+
+use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
+use crate::rig::{Arrived, Daemon, Receiver, Simulator, Site, assert_complete, eventually, http};
+
+fn simulator(seed: &str) -> Simulator {
+    Simulator::start(&["--events", "4000", "--seed", seed, "--tenants", "3", "--scenario", "no_quota"])
+}
+
+fn published(simulator: &Simulator) -> u64 {
+    FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum()
+}
+
+fn reload(daemon: &Daemon) {
+    let before = daemon.log().matches("configuration reloaded").count();
+    daemon.signal("HUP");
+    eventually("the reload", || {
+        (daemon.log().matches("configuration reloaded").count() > before).then_some(())
+    });
+}
+
+/// Another tenant of the same simulator.
+fn second_tenant(site: &Site, url: &str) -> String {
+    format!(
+        "[tenants.bolt]\napi = \"2.0\"\nbase_url = \"{url}\"\nclient_id = \"demo-1\"\n\
+         client_secret = {{ file = {:?} }}\nfeeds = [\"siem.*\"]\npoll_interval = \"1s\"\n",
+        site.path("secret")
+    )
+}
+
+#[test]
+fn a_sink_may_come_move_with_a_backlog_and_go_with_one() {
+    let simulator = simulator("51");
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let file = site.path("events.ndjson");
+    let only_file = file_sink(&file);
+    site.write(&simulator.url, ALL_FEEDS, &only_file);
+    let daemon = site.spawn();
+    daemon.admin();
+    let first = published(&simulator);
+    eventually("the first sink", || (Arrived::from_file(&file).distinct() >= first).then_some(()));
+
+    // comes, and is down: everything that is stored waits for it
+    site.write(&simulator.url, ALL_FEEDS, &(only_file.clone() + &tcp_sink(Receiver::nobody())));
+    reload(&daemon);
+    simulator.post("/_sim/publish?feed=siem.av&count=40");
+    simulator.post("/_sim/advance?seconds=600");
+    eventually("what came since", || (Arrived::from_file(&file).distinct() >= first + 40).then_some(()));
+
+    // moves, with its backlog
+    let receiver = Receiver::start();
+    site.write(&simulator.url, ALL_FEEDS, &(only_file.clone() + &tcp_sink(receiver.address)));
+    reload(&daemon);
+    receiver.wait_for(first + 40);
+    assert_complete(&simulator, &receiver.arrived(), FEEDS);
+
+    // goes, with a backlog of its own: which is said, and costs the others nothing
+    site.write(&simulator.url, ALL_FEEDS, &(only_file.clone() + &tcp_sink(Receiver::nobody())));
+    reload(&daemon);
+    simulator.post("/_sim/publish?feed=siem.av&count=25");
+    simulator.post("/_sim/advance?seconds=600");
+    eventually("what came since", || (Arrived::from_file(&file).distinct() >= first + 65).then_some(()));
+    site.write(&simulator.url, ALL_FEEDS, &only_file);
+    reload(&daemon);
+    let said = daemon.log();
+    assert!(said.contains("sink tcp is gone") && said.contains("no longer kept for it"), "{said}");
+    let (status, _) = daemon.stop();
+    assert!(status.success(), "{status}");
+    let arrived = Arrived::from_file(&file);
+    assert_complete(&simulator, &arrived, FEEDS);
+    assert_eq!(arrived.repeats(), 0, "the sink that stayed was not touched");
+    site.reconcile();
+}
+
+#[test]
+fn tenants_feeds_and_secrets_change_in_an_outage_and_nothing_is_lost() {
+    let simulator = simulator("52");
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let file = site.path("events.ndjson");
+    let sink = file_sink(&file);
+    site.write(&simulator.url, "feeds = [\"siem.receipt\", \"audit\"]\npoll_interval = \"1s\"", &sink);
+    let daemon = site.spawn();
+    let admin = daemon.admin();
+    eventually("the first events", || (Arrived::from_file(&file).distinct() > 0).then_some(()));
+    simulator.scenario("no_quota; outage=6s");
+
+    // a tenant more, all feeds instead of two, and in the middle of it the same again, twice in a row
+    let both = second_tenant(&site, &simulator.url) + &sink;
+    site.write(&simulator.url, ALL_FEEDS, &both);
+    daemon.signal("HUP");
+    daemon.signal("HUP");
+    let status = || http("GET", &format!("{admin}/status"), "").1;
+    eventually("the second tenant to run", || status().contains("\"bolt\"").then_some(()));
+
+    // a secret that is wrong, in a file that changed, and right again: no reload is needed for that
+    let other = site.path("other-secret");
+    std::fs::write(&other, "demo").expect("written");
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+    let config = std::fs::read_to_string(&site.config).expect("it is there");
+    let secret = format!("{:?}", site.path("secret"));
+    std::fs::write(&site.config, config.replacen(&secret, &format!("{other:?}"), 1)).expect("written");
+    reload(&daemon);
+
+    // another pace for one feed
+    let paced = format!("{ALL_FEEDS}\n[tenants.acme.feed.\"audit\"]\npoll_interval = \"2s\"");
+    site.write(&simulator.url, &paced, &both);
+    reload(&daemon);
+    let all = published(&simulator);
+    let of_acme = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let mine = text.lines().filter(|line| line.contains("\"tenant\":\"acme\""));
+        mine.map(|line| line.get(..60).unwrap_or_default().to_owned())
+            .collect::<std::collections::HashSet<_>>()
+            .len()
+    };
+    eventually("everything of the first tenant after the outage", || (of_acme() as u64 >= all).then_some(()));
+
+    // the second tenant goes; what it brought stays
+    site.write(&simulator.url, ALL_FEEDS, &sink);
+    reload(&daemon);
+    eventually("the second tenant to be gone", || (!status().contains("\"bolt\"")).then_some(()));
+    let (status, _) = daemon.stop();
+    assert!(status.success(), "{status}");
+    let mut acme = Arrived::default();
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    text.lines().filter(|line| line.contains("\"tenant\":\"acme\"")).for_each(|line| acme.add(line));
+    assert_complete(&simulator, &acme, FEEDS);
+    assert_eq!(acme.repeats(), 0);
+    site.reconcile();
+}
