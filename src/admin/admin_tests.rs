@@ -292,6 +292,22 @@ async fn only_reading_is_possible() {
 }
 
 #[tokio::test]
+async fn heads_are_answered_without_a_body() {
+    let at = served(sample(), LONG).await;
+    for path in ["/", "/status", "/metrics", "/healthz", "/readyz", "/api/errors"] {
+        let answer = ask(at, &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        for header in [
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert!(answer.contains(header), "{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn not_ready_says_why() {
     let mut status = sample();
     status.ready = Ready { ok: false, reasons: vec!["no feed works: the account is locked".into()] };

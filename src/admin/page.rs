@@ -205,9 +205,9 @@ fn alert(html: &mut Html, alert: &Alert, status: &Status) {
     html.raw("<li class=\"alert ").raw(class(tone)).raw("\"><p class=\"head\">");
     pill(html, tone, alert.severity.as_str());
     html.raw("<span class=\"name\">").text(&alert.scope).raw(": ").text(&words::title(&alert.title));
-    html.raw("</span><span class=\"dim\">").text(&words::since(alert.since, status.at));
+    html.raw("</span><span class=\"dim\">").text(words::since(alert.since, status.at).trim_end_matches(", "));
     if alert.rule != alert.title {
-        html.raw("rule ").text(&alert.rule);
+        html.raw(" · rule ").text(&alert.rule);
     }
     html.raw(if alert.active { "" } else { " · may pass by itself, nobody is told yet" });
     html.raw("</span></p><p>").prose(&alert.words).raw("</p>");

@@ -45,11 +45,12 @@ pub(super) fn router(source: Arc<dyn Source>, exporter: Exporter) -> Router {
 
 /// Headers of every answer: closed connection, no caching, nothing a browser could be talked into.
 async fn guarded(mut response: Response) -> Response {
-    let fixed: [(HeaderName, HeaderValue); 6] = [
+    let fixed: [(HeaderName, HeaderValue); 7] = [
         (header::CONNECTION, HeaderValue::from_static("close")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (header::CONTENT_SECURITY_POLICY, page::content_security_policy()),
     ];

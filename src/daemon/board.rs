@@ -180,30 +180,16 @@ impl Board {
             true => Some(self.store.accounts().await?.iter().flat_map(Account::differences).collect()),
             false => None,
         };
-        let feeds = self.standings(now);
+        let rows = by_key(self.store.feeds().await?);
+        let feeds = standings(&self.parts(), &rows, now);
         let mut alerts = self.alerts();
         alerts.growth.note(now, usage.bytes_used);
-        let fills_in = alerts.growth.fills_in(usage.limit.saturating_sub(usage.bytes_used));
-        alerts.facts.time_to_loss = time_to_loss(fills_in, &feeds, now);
+        alerts.facts.time_to_loss = time_to_loss(alerts.growth.fills_in(room(&usage)), &feeds, now);
         (alerts.facts.usage, alerts.facts.aside, alerts.facts.gaps) = (Some(usage), aside, gaps);
         if let Some(unbalanced) = unbalanced {
             (alerts.facts.unbalanced, alerts.books_due) = (unbalanced, Some(now.plus(ALERT_BOOKS_EVERY)));
         }
         Ok(())
-    }
-
-    /// Every feed as far as losing events is concerned.
-    fn standings(&self, now: Time) -> Vec<Standing> {
-        let parts = self.parts();
-        let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
-        let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
-            let live = live.borrow();
-            let retention = catalogue::find(key.feed)?.retention;
-            let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
-            let works = !stands || live.last_success.is_some_and(|last| now.since(last) < STANDS_STILL_AFTER);
-            Some(Standing { retention, last_success: live.last_success, works })
-        };
-        feeds.filter_map(standing).collect()
     }
 
     /// The state of everything now. What the store cannot tell becomes a reason not to be ready.
@@ -217,7 +203,7 @@ impl Board {
         let replays = self.store.replays(true).await.unwrap_or_default();
         let told = Told {
             usage: usage.ok(),
-            rows: rows.unwrap_or_default().into_iter().map(|row| (row.key.clone(), row)).collect(),
+            rows: by_key(rows.unwrap_or_default()),
             books: books.unwrap_or_default(),
             gaps,
             replays,
@@ -234,9 +220,9 @@ impl Board {
         let mut store = told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default();
         let alerts = {
             let alerts = self.alerts();
-            store.time_to_data_loss_seconds = alerts.facts.time_to_loss.map(|left| left.as_secs());
             let full = self.store.over_limit();
-            let facts = told.facts(&alerts.facts);
+            let facts = told.facts(&parts, &alerts, now);
+            store.time_to_data_loss_seconds = facts.time_to_loss.map(|left| left.as_secs());
             shown(&alerts.book, findings::find(&parts, &facts, full, (self.started, now)).findings)
         };
         let working = |feed: &status::Feed| {
@@ -274,7 +260,9 @@ struct Told {
 
 impl Told {
     /// What only the store can tell, as fresh as it is here; the rest as of the watch's last look.
-    fn facts(&self, last: &Facts) -> Facts {
+    fn facts(&self, parts: &Parts, alerts: &Alerts, now: Time) -> Facts {
+        let last = &alerts.facts;
+        let fills_in = self.usage.as_ref().and_then(|usage| alerts.growth.fills_in(room(usage)));
         let unbalanced = match self.books.is_empty() {
             true => last.unbalanced.clone(),
             false => self.books.iter().flat_map(Account::differences).collect(),
@@ -284,9 +272,32 @@ impl Told {
             aside: last.aside.clone(),
             gaps: self.gaps.clone(),
             unbalanced,
-            time_to_loss: last.time_to_loss,
+            time_to_loss: time_to_loss(fills_in, &standings(parts, &self.rows, now), now),
         }
     }
+}
+
+fn by_key(rows: Vec<FeedRow>) -> BTreeMap<FeedKey, FeedRow> {
+    rows.into_iter().map(|row| (row.key.clone(), row)).collect()
+}
+
+/// Bytes that undelivered events may still take.
+fn room(usage: &Usage) -> u64 {
+    usage.limit.saturating_sub(usage.bytes_used)
+}
+
+/// Every feed as far as losing events is concerned. When it last answered is known across restarts.
+fn standings(parts: &Parts, rows: &BTreeMap<FeedKey, FeedRow>, now: Time) -> Vec<Standing> {
+    let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
+    let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
+        let live = live.borrow();
+        let retention = catalogue::find(key.feed)?.retention;
+        let last_success = live.last_success.or(rows.get(key).and_then(|row| row.last_success));
+        let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
+        let works = !stands || last_success.is_some_and(|last| now.since(last) < STANDS_STILL_AFTER);
+        Some(Standing { retention, last_success, works })
+    };
+    feeds.filter_map(standing).collect()
 }
 
 fn tenant(view: &TenantView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> status::Tenant {

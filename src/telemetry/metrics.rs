@@ -92,7 +92,7 @@ table! {
     STORE_EVENTS = Gauge "store_events" "events" ["sink"] "Stored events that wait for the sink.";
     STORE_BYTES = Gauge "store_bytes" "bytes" [] "Size of the store on disk.";
     STORE_LIMIT = Gauge "store_limit_bytes" "bytes" [] "Size at which collection pauses.";
-    STORE_OLDEST = Gauge "store_oldest_event_timestamp_seconds" "seconds" ["sink"] "When the oldest event that waits for the sink was stored; absent when none waits.";
+    STORE_OLDEST = Gauge "store_oldest_event_timestamp_seconds" "seconds" ["sink"] "Time of the oldest event that waits for the sink (of its storing, for events that carry none); absent when none waits.";
     SINK_ACK_LEVEL = Gauge "sink_ack_level" "level" ["sink"] "What an acknowledgement of the sink proves: 0 sent, 1 kernel, 2 closed, 3 close_notify, 4 answered, 5 stored.";
     TIME_TO_DATA_LOSS = Gauge "time_to_data_loss_seconds" "seconds" [] "How long undelivered events can still pile up, here and at Mimecast, before any is lost.";
     SINK_UP = Gauge "sink_up" "state" ["sink"] "1 when the last attempt reached the sink.";
@@ -285,7 +285,7 @@ pub fn alert_target(target: &str, up: Option<bool>, waiting: u64) {
     }
     scrape::set(&ALERTS_WAITING, &[target], waiting as f64);
 }
-/// Events that wait for `sink`, and when the oldest of them was stored.
+/// Events that wait for `sink`, and the time of the oldest of them.
 pub fn store_waiting(sink: &str, events: u64, oldest: Option<Time>) {
     scrape::set(&STORE_EVENTS, &[sink], events as f64);
     stamp(&STORE_OLDEST, &[sink], oldest);
