@@ -1,6 +1,10 @@
 //! Every bound of the product: number, unit, reason. Rooms are in reading order.
 
+mod destinations;
+
 use std::time::Duration;
+
+pub use destinations::*;
 
 // --- mimecast: requests and answers -----------------------------------------------------------------------
 
@@ -342,28 +346,6 @@ pub const KAFKA_SILENCE: Duration = Duration::from_secs(10);
 /// What Kafka allows for the name of a topic, bytes.
 pub const MAX_TOPIC_BYTES: usize = 249;
 
-/// What is read of an HTTP sink's 2xx answer, bytes: `_bulk` answers 28 bytes for each event it takes and some hundred
-/// for each it refuses, for at most [`MAX_BATCH_EVENTS`]. Of other answers it is [`MAX_ERROR_BODY_BYTES`].
-pub const MAX_SINK_ANSWER_BYTES: usize = 16 << 20;
-/// Bytes of a request that a batch leaves unused where the destination's limit is hard: one event of usual size more.
-pub const HTTP_REQUEST_SLACK_BYTES: usize = 32 << 10;
-/// However often a receiver calls a batch too large, batches of this many bytes are tried.
-pub const LEAST_HTTP_ROOM_BYTES: usize = 16 << 10;
-/// First wait before a later acknowledgement is asked for: Splunk's indexers need some seconds.
-pub const LATER_ACK_FIRST: Duration = Duration::from_millis(500);
-/// Longest wait between two questions for a later acknowledgement: the interval that Splunk's own clients use.
-pub const LATER_ACK_EVERY: Duration = Duration::from_secs(10);
-/// Shortest patience with a later acknowledgement that may be configured.
-pub const MIN_LATER_ACK: Duration = Duration::from_secs(10);
-/// Longest patience with a later acknowledgement that may be configured: Splunk forgets unclaimed ones after 10 min.
-pub const MAX_LATER_ACK: Duration = Duration::from_secs(600);
-/// A token of Entra that ends sooner is replaced: longer than any request takes.
-pub const ENTRA_TOKEN_SPARE: Duration = Duration::from_secs(5 * 60);
-/// Longest life of a token that is believed, seconds: a day.
-pub const MAX_ENTRA_TOKEN_SECONDS: u64 = 86_400;
-/// One exchange with Entra's token endpoint.
-pub const ENTRA_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Dead letters sent once more at a time: they are read and booked one by one.
 pub const LETTERS_AT_ONCE: u32 = 500;
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
@@ -568,17 +550,3 @@ pub const MIN_STORE_BYTES: u64 = 16 << 20;
 pub const MAX_RETENTION: Duration = Duration::from_secs(31_557_600);
 /// Events in one confirmed syslog batch: what is sent again when the confirmation is lost.
 pub const MAX_CONFIRM_EVERY: i64 = 1_000_000;
-/// Most events that may be configured for one HTTP batch, held in memory once per concurrent request.
-pub const MAX_BATCH_EVENTS: i64 = 100_000;
-/// Smallest batch that may be configured, bytes: one event of usual size (1 KiB).
-pub const MIN_BATCH_BYTES: u64 = 1 << 10;
-/// Largest batch that may be configured, bytes: it is held in memory once per concurrent request.
-pub const MAX_BATCH_BYTES: u64 = 64 << 20;
-/// Longest time an incomplete HTTP batch waits for more events.
-pub const MAX_BATCH_WAIT: Duration = Duration::from_secs(300);
-/// Concurrent requests of one HTTP sink.
-pub const MAX_CONCURRENCY: i64 = 64;
-/// Shortest time-out that may be configured for a request to a sink, answer included.
-pub const MIN_SINK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest time-out that may be configured for a request to a sink: 10 min, beyond which it is stuck.
-pub const MAX_SINK_TIMEOUT: Duration = Duration::from_secs(600);

@@ -57,12 +57,18 @@ fn in_words(preset: &Preset) -> &'static str {
         Preset::Elasticsearch { .. } => "Elasticsearch's _bulk",
         Preset::SplunkHec { raw: false, .. } => "Splunk HEC events",
         Preset::SplunkHec { raw: true, .. } => "Splunk HEC raw",
+        Preset::Sentinel { .. } => "Azure's Logs Ingestion API",
+        Preset::Loki { .. } => "Loki's push API",
+        Preset::Otlp => "OpenTelemetry logs",
+        Preset::Datadog { .. } => "Datadog's log intake",
+        Preset::SumoLogic { .. } => "a Sumo Logic source",
+        Preset::GoogleSecops { .. } => "a Google SecOps webhook feed",
     }
 }
 
 fn of_preset(preset: &Preset) -> Rows {
     match preset {
-        Preset::Ndjson | Preset::Json => Vec::new(),
+        Preset::Ndjson | Preset::Json | Preset::Otlp => Vec::new(),
         Preset::Elasticsearch { index, pipeline } => {
             let through =
                 pipeline.as_ref().map(|name| format!(", through pipeline {name}")).unwrap_or_default();
@@ -83,5 +89,26 @@ fn of_preset(preset: &Preset) -> Rows {
                 ("confirmed", confirmed),
             ]
         }
+        Preset::Sentinel { rule, stream, token_url, client_id, client_secret, scope } => vec![
+            ("rule", format!("{rule}, stream {stream}")),
+            ("entra", format!("{} for {client_id} with the secret from {client_secret}", shown(token_url))),
+            ("scope", scope.clone()),
+        ],
+        Preset::Loki { labels, org_id, structured_metadata } => {
+            let mut names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();
+            names.extend(["tenant", "feed"]);
+            let ids = if *structured_metadata { ", the event's id as structured metadata" } else { "" };
+            let mut rows = vec![("labels", format!("{}{ids}", names.join(", ")))];
+            rows.extend(org_id.as_ref().map(|org| ("org id", org.clone())));
+            rows
+        }
+        Preset::Datadog { source, service, tags } => {
+            let tags = tags.iter().map(|tag| format!(", {tag}")).collect::<String>();
+            vec![("source", format!("{source}, service {service}")), ("tags", format!("tenant, feed{tags}"))]
+        }
+        Preset::SumoLogic { category, source_name } => {
+            vec![("category", format!("{category}, source name {source_name}"))]
+        }
+        Preset::GoogleSecops { access_key } => vec![("access key", format!("from {access_key}"))],
     }
 }

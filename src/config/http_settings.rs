@@ -78,6 +78,44 @@ pub enum Preset {
         /// How long to wait for the indexers; `None`: not at all.
         acknowledge: Option<Duration>,
     },
+    /// Azure Monitor's Logs Ingestion API.
+    Sentinel {
+        /// Immutable id of the data collection rule.
+        rule: String,
+        /// A template.
+        stream: String,
+        /// Entra's token endpoint.
+        token_url: Url,
+        client_id: String,
+        client_secret: SecretRef,
+        scope: String,
+    },
+    /// Grafana Loki.
+    Loki {
+        /// Labels beside `tenant` and `feed`.
+        labels: Vec<(String, String)>,
+        /// Loki's tenant.
+        org_id: Option<String>,
+        /// The event's id as structured metadata.
+        structured_metadata: bool,
+    },
+    /// OpenTelemetry logs as protobuf.
+    Otlp,
+    /// Datadog's log intake.
+    Datadog {
+        source: String,
+        /// A template.
+        service: String,
+        tags: Vec<String>,
+    },
+    /// An HTTP source of Sumo Logic; the token is the last part of its address.
+    SumoLogic {
+        /// Templates both.
+        category: String,
+        source_name: String,
+    },
+    /// A webhook feed of Google SecOps; the token is the API key.
+    GoogleSecops { access_key: SecretRef },
 }
 
 impl Preset {
@@ -88,11 +126,24 @@ impl Preset {
             Preset::Json => "json",
             Preset::Elasticsearch { .. } => "elasticsearch",
             Preset::SplunkHec { .. } => "splunk-hec",
+            Preset::Sentinel { .. } => "sentinel",
+            Preset::Loki { .. } => "loki",
+            Preset::Otlp => "otlp",
+            Preset::Datadog { .. } => "datadog",
+            Preset::SumoLogic { .. } => "sumologic",
+            Preset::GoogleSecops { .. } => "google-secops",
         }
     }
 
     /// The sink's probe shows whether the keys are good, without an event.
     pub fn proves_keys(&self) -> bool {
-        !matches!(self, Preset::Ndjson | Preset::Json)
+        !matches!(
+            self,
+            Preset::Ndjson
+                | Preset::Json
+                | Preset::Datadog { .. }
+                | Preset::SumoLogic { .. }
+                | Preset::GoogleSecops { .. }
+        )
     }
 }

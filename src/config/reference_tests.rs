@@ -35,6 +35,39 @@ type = "http"
 preset = "splunk-hec"
 url = "https://SPLUNK.EXAMPLE.COM:8088/services/collector"
 token = { credential = "splunk-hec" }
+[sinks.sentinel]
+type = "http"
+preset = "sentinel"
+url = "https://ENDPOINT.INGEST.MONITOR.AZURE.COM"
+rule = "dcr-IMMUTABLE-ID"
+stream = "Custom-Mimecast_CL"
+directory_id = "DIRECTORY-ID"
+client_id = "CLIENT-ID"
+client_secret = { credential = "sentinel-client-secret" }
+[sinks.loki]
+type = "http"
+preset = "loki"
+url = "https://LOKI.EXAMPLE.COM"
+[sinks.otlp]
+type = "http"
+preset = "otlp"
+url = "https://COLLECTOR.EXAMPLE.COM:4318"
+[sinks.datadog]
+type = "http"
+preset = "datadog"
+url = "https://HTTP-INTAKE.LOGS.DATADOGHQ.EU"
+token = { credential = "datadog-api-key" }
+[sinks.sumo]
+type = "http"
+preset = "sumologic"
+url = "https://ENDPOINT4.COLLECTION.SUMOLOGIC.COM/receiver/v1/http/"
+token = { credential = "sumologic-code" }
+[sinks.secops]
+type = "http"
+preset = "google-secops"
+url = "https://FEED.GOOGLEAPIS.COM/ADDRESS"
+token = { credential = "google-api-key" }
+access_key = { credential = "secops-feed-key" }
 [sinks.archive]
 type = "file"
 path = "/VAR/LOG/MIMECAST/EVENTS.NDJSON"
@@ -153,5 +186,5 @@ fn it_names_every_key() {
         }
     }
     assert!(missing.is_empty(), "not in the reference: {missing:?}");
-    assert!(seen > 120, "only {seen} keys looked at");
+    assert!(seen > 250, "only {seen} keys looked at");
 }

@@ -38,15 +38,18 @@ pub(super) fn default_format(preset: &Preset) -> FormatName {
 
 /// It takes JSON objects and nothing else.
 pub(super) fn needs_json(preset: &Preset) -> bool {
-    !matches!(preset, Preset::Ndjson | Preset::SplunkHec { .. })
+    matches!(preset, Preset::Json | Preset::Elasticsearch { .. } | Preset::Sentinel { .. })
 }
 
 pub(super) fn read_http(table: &Table<'_>) -> Option<Http> {
-    let kind = table.get("preset").map_or(Some(Kind::Ndjson), |v| v.choice(&Kind::ALL, &Kind::TO_COME));
+    let kind = table.get("preset").map_or(Some(Kind::Ndjson), |v| v.choice(&Kind::ALL, &[]));
     let insecure = table.get("allow_insecure").map_or(Some(false), |v| v.flag());
     let url = table.require("url", "url = \"https://siem.example.com/ingest\"");
     let url = url.and_then(|v| read_url(&v, kind, insecure.unwrap_or(true)));
     let preset = kind.and_then(|kind| read_preset(table, kind));
+    if let Some((keys, why)) = kind.and_then(Kind::without_effect) {
+        table.has_no_effect(keys, why);
+    }
     let shown = read_login(table, kind);
     let headers = table.get("headers").map_or(Some(Vec::new()), |v| read_headers(&v));
     let gzip =

@@ -10,8 +10,11 @@ use crate::config::SecretRef;
 use crate::config::settings::{Http, Preset};
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
-use crate::sink::http::{self, Array, Elasticsearch, Lines, SplunkHec, Template};
-use crate::sink::{Auth, HttpPlan, Keeper};
+use crate::sink::http::{
+    self, Array, Datadog, Elasticsearch, GoogleSecops, Lines, Loki, Otlp, Sentinel, SplunkHec, SumoLogic,
+    Template,
+};
+use crate::sink::{Auth, Entra, HttpPlan, Keeper};
 
 /// Everything the sink needs; reads no secret.
 ///
@@ -39,9 +42,12 @@ fn auth(http: &Http) -> Vec<Auth> {
     let (name, scheme) = match &http.preset {
         Preset::SplunkHec { .. } => ("authorization", "Splunk "),
         Preset::Elasticsearch { .. } => ("authorization", "ApiKey "),
-        Preset::Ndjson | Preset::Json => ("authorization", "Bearer "),
+        Preset::Datadog { .. } => ("dd-api-key", ""),
+        Preset::GoogleSecops { .. } => ("x-goog-api-key", ""),
+        _ => ("authorization", "Bearer "),
     };
     let token = http.token.as_ref().map(|token| match &http.token_header {
+        _ if matches!(http.preset, Preset::SumoLogic { .. }) => Auth::Path { secret: keeper(token) },
         Some(name) => Auth::Named { name: name.clone(), secret: keeper(token) },
         None => Auth::Header { name, scheme, secret: keeper(token) },
     });
@@ -49,7 +55,19 @@ fn auth(http: &Http) -> Vec<Auth> {
         .login
         .as_ref()
         .map(|(user, password)| Auth::Basic { user: user.clone(), password: keeper(password) });
-    token.into_iter().chain(login).collect()
+    let more = match &http.preset {
+        Preset::Sentinel { token_url, client_id, client_secret, scope, .. } => Some(Auth::Entra(Entra {
+            url: token_url.clone(),
+            client_id: client_id.clone(),
+            secret: keeper(client_secret),
+            scope: scope.clone(),
+        })),
+        Preset::GoogleSecops { access_key } => {
+            Some(Auth::Header { name: "x-webhook-access-key", scheme: "", secret: keeper(access_key) })
+        }
+        _ => None,
+    };
+    token.into_iter().chain(login).chain(more).collect()
 }
 
 fn keeper(secret: &SecretRef) -> Keeper {
@@ -77,6 +95,27 @@ pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
             acknowledge: *acknowledge,
             channel: channel()?,
         }),
+        Preset::Sentinel { rule, stream, .. } => {
+            Arc::new(Sentinel { rule: rule.clone(), stream: template(stream)? })
+        }
+        Preset::Loki { labels, org_id, structured_metadata } => Arc::new(Loki {
+            labels: labels.iter().cloned().collect(),
+            organisation: org_id.as_deref().map(header).transpose()?,
+            metadata: *structured_metadata,
+        }),
+        Preset::Otlp => Arc::new(Otlp::new(&host_name())),
+        Preset::Datadog { source, service, tags } => Arc::new(Datadog {
+            source: source.clone(),
+            service: template(service)?,
+            tags: tags.join(","),
+            host: host_name(),
+        }),
+        Preset::SumoLogic { category, source_name } => Arc::new(SumoLogic {
+            category: template(category)?,
+            name: template(source_name)?,
+            host: host_name(),
+        }),
+        Preset::GoogleSecops { .. } => Arc::new(GoogleSecops),
     })
 }
 
@@ -94,6 +133,11 @@ fn template(text: &str) -> Result<Template, SetupError> {
 
 /// Splunk tells senders apart by a GUID of their own choice.
 fn channel() -> Result<HeaderValue, SetupError> {
-    let guid = uuid::Uuid::new_v4().to_string();
-    HeaderValue::from_str(&guid).map_err(|_| SetupError::config(format!("{guid} is no channel")))
+    header(&uuid::Uuid::new_v4().to_string())
+}
+
+fn header(text: &str) -> Result<HeaderValue, SetupError> {
+    HeaderValue::from_str(text).map_err(|_| {
+        SetupError::config(format!("{text:?} holds characters that an HTTP header cannot carry"))
+    })
 }

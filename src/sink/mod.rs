@@ -30,7 +30,7 @@ pub use answer::{excerpt, wait_asked};
 pub use batch::Batch;
 pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};
-pub use plan::{Auth, HttpPlan, KafkaPlan, Keeper, Plan, RelpPlan, Sasl, SyslogPlan, TlsFiles};
+pub use plan::{Auth, Entra, HttpPlan, KafkaPlan, Keeper, Plan, RelpPlan, Sasl, SyslogPlan, TlsFiles};
 
 pub use tls::client_config;
 

@@ -2,14 +2,22 @@
 //! and says is its preset's; this is the client all of them share. Redirects are not followed, for a token must not
 //! travel to where an answer points, and proxies of the environment are not used.
 
+#[cfg(test)]
+mod cloud_tests;
+mod datadog;
 mod elasticsearch;
 mod entra;
+mod google_secops;
 mod keys;
 mod lines;
+mod loki;
+mod otlp;
 mod preset;
 #[cfg(test)]
 mod preset_tests;
+mod sentinel;
 mod splunk_hec;
+mod sumologic;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -25,10 +33,16 @@ use reqwest::header::{
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
+pub use datadog::Datadog;
 pub use elasticsearch::Elasticsearch;
+pub use google_secops::GoogleSecops;
 pub use lines::{Array, Lines};
+pub use loki::Loki;
+pub use otlp::Otlp;
 pub use preset::Preset;
+pub use sentinel::Sentinel;
 pub use splunk_hec::SplunkHec;
+pub use sumologic::SumoLogic;
 pub use template::{NAMES as TEMPLATE_NAMES, Template};
 
 use super::batch::Group;
