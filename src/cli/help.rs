@@ -46,6 +46,30 @@ Examples:
   mimecollectd gaps
   mimecollectd gaps backfill acme/audit            fetches what Mimecast still has";
 
+pub const QUARANTINE: &str = "\
+Examples:
+  mimecollectd quarantine list
+  mimecollectd quarantine show 17 --raw > item     the bytes as Mimecast sent them
+  mimecollectd quarantine retry --all              after an upgrade that reads more
+
+Works while the daemon runs, and without it. Needs the rights of the daemon's user.";
+
+pub const DEAD_LETTERS: &str = "\
+Examples:
+  mimecollectd dead-letters list --sink siem
+  mimecollectd dead-letters show 3                 the event, and the sink's own words
+  mimecollectd dead-letters retry --sink siem --all
+
+Works while the daemon runs, and without it. Needs the rights of the daemon's user.";
+
+pub const REPLAY: &str = "\
+Examples:
+  mimecollectd replay --sink siem --since 36h
+  mimecollectd replay --sink siem --feed acme/audit --since 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
+  mimecollectd replay list
+
+The events carry the ids they had. How long they are kept is `[store] retention`.";
+
 pub const RESUME: &str = "\
 Examples:
   mimecollectd resume acme                         the whole account, after a new secret

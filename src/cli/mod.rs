@@ -148,16 +148,19 @@ enum Verb {
         verb: Option<gaps::Gaps>,
     },
     /// List input that could not be read, read it once more, or give it up.
+    #[command(after_help = help::QUARANTINE)]
     Quarantine {
         #[command(subcommand)]
         verb: quarantine::Quarantine,
     },
     /// List events that a sink refused for good, send them once more, or give them up.
+    #[command(after_help = help::DEAD_LETTERS)]
     DeadLetters {
         #[command(subcommand)]
         verb: dead_letters::DeadLetters,
     },
     /// Send stored events to a sink once more; works while the daemon runs.
+    #[command(after_help = help::REPLAY)]
     Replay(replay::Replay),
     /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
     #[command(after_help = help::RESUME)]
