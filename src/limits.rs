@@ -1,10 +1,12 @@
 //! Every bound of the product: number, unit, reason. Rooms are in reading order.
 
 mod destinations;
+mod sinks;
 
 use std::time::Duration;
 
 pub use destinations::*;
+pub use sinks::*;
 
 // --- mimecast: requests and answers -----------------------------------------------------------------------
 
@@ -278,89 +280,6 @@ pub const QUICK_CHECK_STEPS: i32 = 100_000;
 pub const REPLAYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Words of a sink kept with a dead letter, bytes: a paragraph.
 pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
-
-// --- sinks ------------------------------------------------------------------------------------------------
-
-/// One write to a stream socket: 64–256 KiB is where loopback throughput is flat.
-pub const WRITE_BYTES: usize = 128 << 10;
-/// How long a peer may take to confirm a batch.
-pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one write of [`WRITE_BYTES`] may make no way: a receiver slower than 4 KiB/s is stuck.
-pub const SINK_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// After a TLS peer confirmed, how long its reset (bytes it never read) may still arrive. Its FIN ends the wait.
-pub const FAREWELL_GRACE: Duration = Duration::from_millis(500);
-/// What a syslog receiver may say to us on one connection; it has nothing to say, and greetings are short.
-pub const MAX_CHATTER_BYTES: usize = 64 << 10;
-/// Addresses of one receiver that are tried in turn; they share the time of [`CONNECT_TIMEOUT`].
-pub const MAX_SINK_ADDRESSES: usize = 4;
-/// Events confirmed at once by a receiver that timed out again and again: small enough for the slowest.
-pub const MIN_CONFIRM_EVERY: u32 = 50;
-/// Bytes of one hand-over to a sink without limits of its own (syslog, file, stdout): what a courier holds, and
-/// small enough to be still in the processor's cache when it is written.
-pub const SINK_BATCH_BYTES: usize = 256 << 10;
-/// Events of one hand-over to a file or stdout, and events a file syncs at once: a sync every 5,000 events
-/// costs less than writing them.
-pub const FILE_BATCH_EVENTS: usize = 5_000;
-/// What is quoted of a sink's answer, characters: one line a person reads.
-pub const ANSWER_EXCERPT_CHARS: usize = 200;
-/// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
-pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
-
-/// RELP messages without an answer at a time: what receivers of the protocol use as well. Bounds what is sent again
-/// after a reset.
-pub const RELP_WINDOW: usize = 128;
-/// Data of one RELP answer: a code, 80 characters for people, and what `open` negotiates.
-pub const MAX_RELP_ANSWER_BYTES: usize = 4 << 10;
-/// A RELP receiver that neither answers nor reads for this long is gone (recovery row S15).
-pub const RELP_ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
-/// A RELP session that stood idle for longer is opened anew: firewalls forget silent connections after minutes.
-pub const RELP_IDLE: Duration = Duration::from_secs(60);
-/// Bytes of events whose answers are booked in one transaction of the store.
-pub const RELP_BATCH_BYTES: usize = 1 << 20;
-/// Messages that the Kafka client holds at most, KiB: one batch of the largest size that may be configured, and what its
-/// last event is over it.
-pub const KAFKA_QUEUE_KIB: u64 = (MAX_BATCH_BYTES + 2 * KAFKA_MESSAGE_BYTES) >> 10;
-/// The same in messages: a batch of the largest size that may be configured.
-pub const KAFKA_QUEUE_MESSAGES: i64 = MAX_BATCH_EVENTS;
-/// One message for Kafka, bytes: as much as an event can have. What the cluster takes is the cluster's to say, and it
-/// says it per message.
-pub const KAFKA_MESSAGE_BYTES: u64 = 64 << 20;
-/// What the Kafka client puts into one request of its own making, bytes: the default of Kafka's own producers, and below
-/// what a cluster takes unless told otherwise (1 MiB).
-pub const KAFKA_REQUEST_BYTES: u64 = 1_000_000;
-/// How long the Kafka client waits for more before it sends a request, ms: the default of Kafka's own producers.
-pub const KAFKA_LINGER_MS: u64 = 5;
-/// How long a topic may be unknown to the cluster before its events are refused: one that is created when it is first
-/// written to is there within a second.
-pub const KAFKA_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
-/// Shortest pause of the Kafka client between two connections to one broker: a wrong password must not be tried in a hurry.
-pub const KAFKA_RECONNECT: Duration = Duration::from_secs(1);
-/// Longest such pause.
-pub const KAFKA_RECONNECT_MAX: Duration = Duration::from_secs(10);
-/// One look at what the Kafka client has to tell; reports are seen this late at worst.
-pub const KAFKA_LOOK: Duration = Duration::from_millis(5);
-/// One question of the probe; between two, what the client met is looked at.
-pub const KAFKA_PROBE_LOOK: Duration = Duration::from_millis(500);
-/// The Kafka client reports every message within the sink's `timeout`; one that is silent for this much longer is broken.
-pub const KAFKA_SILENCE: Duration = Duration::from_secs(10);
-/// What Kafka allows for the name of a topic, bytes.
-pub const MAX_TOPIC_BYTES: usize = 249;
-
-/// Dead letters sent once more at a time: they are read and booked one by one.
-pub const LETTERS_AT_ONCE: u32 = 500;
-/// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
-/// be lost to a restart.
-pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
-/// How often a halted sink is looked at (recovery rows S06, S07).
-pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
-/// How often the worth of an acknowledgement is looked at again (recovery row S13).
-pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
-/// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
-pub const REFUSED_IN_A_ROW: usize = 8;
-
-/// Fields of one record that have no name of ours and are carried under their own; real records have about 20.
-/// Beyond it they are counted in the event itself.
-pub const MAX_OTHER_FIELDS: usize = 256;
 
 // --- daemon -----------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ use humantime::format_duration;
 use super::describe_http::of_http;
 use super::secret_ref::SecretRef;
 use super::settings::{
-    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, Framing, Kafka, LogFormat, Protocol,
-    Settings, Sink, SinkKind, Syslog, Tenant, TlsFiles, Transport, shown,
+    AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Credential, FileSink, Framing, Kafka, LogFormat,
+    Oversize, Protocol, Settings, Sink, SinkKind, Start, Syslog, Tenant, TlsFiles, Transport, shown,
 };
-use super::sink::facility_name;
+use super::sink_syslog::facility_name;
 use crate::mimecast::feed::Endpoint;
 use crate::supervisor::overrides::{Action, Override};
 
@@ -150,10 +150,31 @@ fn of_sink(sink: &Sink) -> Rows {
         SinkKind::Syslog(syslog) => of_syslog(syslog),
         SinkKind::Http(http) => of_http(http),
         SinkKind::Kafka(kafka) => of_kafka(kafka),
-        SinkKind::File { path } => vec![("file", format!("appends to {}", path.display()))],
+        SinkKind::File(file) => of_file(file),
         SinkKind::Stdout => vec![("stdout", "one line per event".to_owned())],
     };
     rows.push(("events", format!("{} of {tenants}, as {format}{original}", feeds.join(", "))));
+    if !sink.types.is_empty() {
+        let types: Vec<&str> = sink.types.iter().map(|glob| glob.as_str()).collect();
+        rows.push(("types", types.join(", ")));
+    }
+    if sink.start == Start::Now {
+        rows.push(("start", "where it is new, with the next event that is stored".to_owned()));
+    }
+    rows
+}
+
+fn of_file(file: &FileSink) -> Rows {
+    let mut rows = vec![("file", format!("appends to {}, mode {:04o}", file.path.display(), file.mode))];
+    if !file.fsync {
+        rows.push(("confirmed", "by the kernel, not by the disk (fsync = false)".to_owned()));
+    }
+    let size = file.rotate_size.map(|size| format!("when it would grow over {}", ByteSize(size)));
+    let every = file.rotate_every.map(|every| format!("every {}", format_duration(every)));
+    let when: Vec<String> = size.into_iter().chain(every).collect();
+    if !when.is_empty() {
+        rows.push(("rotated", format!("{}; {} files are kept beside it", when.join(" and "), file.keep)));
+    }
     rows
 }
 
@@ -163,6 +184,7 @@ fn of_syslog(syslog: &Syslog) -> Rows {
         Transport::Tls => "TLS",
         Transport::Relp if syslog.tls.is_some() => "RELP and TLS",
         Transport::Relp => "RELP, unencrypted",
+        Transport::Udp => "UDP, unencrypted",
     };
     let protocol = match syslog.protocol {
         Protocol::Rfc5424 => "RFC 5424",
@@ -179,11 +201,19 @@ fn of_syslog(syslog: &Syslog) -> Rows {
             (format!("{protocol}, {framing}"), format!("every {} events", syslog.confirm_every))
         }
         Transport::Relp => (protocol.to_owned(), "every event, by the receiver's answer".to_owned()),
+        Transport::Udp => {
+            (protocol.to_owned(), "by nobody: events can get lost unnoticed (accept_loss)".to_owned())
+        }
+    };
+    let longer = match syslog.oversize {
+        Oversize::Truncate => "is truncated",
+        Oversize::DeadLetter => "becomes a dead letter",
     };
     let mut rows = vec![
         ("syslog", format!("{host}:{} over {transport}", syslog.port)),
         ("protocol", format!("{protocol}, facility {facility}")),
         ("confirmed", confirmed),
+        ("messages", format!("up to {}; what is longer {longer}", ByteSize(syslog.max_message_size as u64))),
     ];
     if let Some(tls) = &syslog.tls {
         rows.push(("tls", of_tls(tls)));

@@ -12,7 +12,7 @@ use super::mask::line_at;
 use super::settings::{KnownFeed, Settings};
 use super::table::{TOP_LEVEL, Table};
 use super::value::Value;
-use super::{alerts, general, sink, tenant};
+use super::{alerts, general, sink, sink_file, tenant};
 use crate::limits::{MAX_CONFIG_BYTES, MAX_CONFIG_FILES};
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -213,7 +213,9 @@ impl<'b> Roots<'b> {
         );
         self.require_some(&sinks, "sinks", "nothing would be delivered; add a table such as [sinks.archive]");
         let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
-        let sinks: Vec<_> = sinks.iter().map(|value| sink::read(value, &names, known)).collect();
+        let values = sinks;
+        let sinks: Vec<_> = values.iter().map(|value| sink::read(value, &names, known)).collect();
+        sink_file::refuse_shared(self.book, &sinks, &values);
         let tenants: Vec<_> = tenants.iter().map(|value| tenant::read(value, known)).collect();
         let alerts = alerts::read(&self, &names);
         let floors = tenants.iter().flatten().any(|tenant| !tenant.loopback);

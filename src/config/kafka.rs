@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::settings::{Compression, Kafka, Mechanism, Sasl};
-use super::sink::{read_address, read_tls};
 use super::sink_http::read_batch;
+use super::sink_syslog::{read_address, read_tls};
 use super::table::Table;
 use super::tenant::optional;
 use super::value::{Value, quoted};

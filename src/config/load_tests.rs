@@ -199,6 +199,8 @@ fn syslog_defaults_and_choices() {
         framing: Framing::OctetCounting,
         confirm_every: 5000,
         facility: 2,
+        max_message_size: 65_536,
+        oversize: Oversize::Truncate,
         tls: Some(TlsFiles::default()),
     };
     assert_eq!(plain, expected);

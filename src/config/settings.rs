@@ -10,7 +10,9 @@ use url::Url;
 
 use super::glob::Glob;
 pub use super::http_settings::{Http, Preset};
+pub use super::kafka_settings::{Compression, Kafka, Mechanism, Sasl};
 use super::secret_ref::SecretRef;
+pub use super::sink_file::FileSink;
 use crate::clock::Time;
 use crate::mimecast::feed::Endpoint;
 use crate::secret::Secret;
@@ -259,6 +261,19 @@ pub struct Sink {
     pub feeds: Vec<Glob>,
     /// Empty: all tenants.
     pub tenants: Vec<String>,
+    /// Of these types of records; empty: all types.
+    pub types: Vec<Glob>,
+    /// Where it begins when it is new.
+    pub start: Start,
+}
+
+/// Where a new sink begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest event that is still stored.
+    Oldest,
+    /// With the next event that is stored.
+    Now,
 }
 
 impl Sink {
@@ -271,6 +286,11 @@ impl Sink {
         (self.tenants.is_empty() || self.tenants.iter().any(|name| name == tenant))
             && self.feeds.iter().any(|glob| glob.matches(feed))
     }
+
+    /// Whether this sink gets records of this type, of the feeds it gets at all.
+    pub fn wants_type(&self, kind: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|glob| glob.matches(kind))
+    }
 }
 
 /// Where a sink's events go, and by which protocol.
@@ -279,15 +299,13 @@ pub enum SinkKind {
     Syslog(Syslog),
     Http(Box<Http>),
     Kafka(Kafka),
-    /// NDJSON envelopes, appended.
-    File {
-        path: PathBuf,
-    },
-    /// NDJSON envelopes.
+    /// One event a line, appended.
+    File(FileSink),
+    /// One event a line.
     Stdout,
 }
 
-/// A syslog receiver, reached over a stream so that delivery can be confirmed.
+/// A syslog receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syslog {
     /// Name or address, an IPv6 address without brackets.
@@ -300,6 +318,9 @@ pub struct Syslog {
     pub confirm_every: u32,
     /// Syslog's number, 0–23; `mail` is 2.
     pub facility: u8,
+    /// Bytes of one message, without what frames it.
+    pub max_message_size: usize,
+    pub oversize: Oversize,
     /// `Some` when the transport is TLS, or RELP over TLS.
     pub tls: Option<TlsFiles>,
 }
@@ -311,6 +332,17 @@ pub enum Transport {
     Tls,
     /// In clear or, where `tls` is set, encrypted.
     Relp,
+    /// Datagrams, which nobody confirms: `accept_loss` was written.
+    Udp,
+}
+
+/// What becomes of a message that is larger than the receiver takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oversize {
+    /// It is shortened, and says so.
+    Truncate,
+    /// It is kept as a dead letter.
+    DeadLetter,
 }
 
 /// Which syslog header precedes each event.
@@ -337,86 +369,6 @@ pub struct TlsFiles {
     pub key_file: Option<PathBuf>,
     /// Name the certificate has to carry; `None`: the host of the address.
     pub server_name: Option<String>,
-}
-
-/// A Kafka cluster.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kafka {
-    /// `HOST:PORT`, at least one.
-    pub brokers: Vec<String>,
-    /// Fit for a topic; `{tenant}` and `{feed}` stand for the event's.
-    pub topic: String,
-    pub compression: Compression,
-    /// `None`: unencrypted.
-    pub tls: Option<TlsFiles>,
-    pub sasl: Option<Sasl>,
-    pub batch_events: usize,
-    pub batch_bytes: usize,
-    pub batch_wait: Duration,
-    pub timeout: Duration,
-}
-
-/// How Kafka's batches are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-}
-
-impl Compression {
-    pub const ALL: [Compression; 4] =
-        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4];
-
-    /// Kafka's own word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Snappy => "snappy",
-            Compression::Lz4 => "lz4",
-        }
-    }
-}
-
-/// How a Kafka broker learns who we are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sasl {
-    pub mechanism: Mechanism,
-    /// Never empty.
-    pub user: String,
-    pub password: SecretRef,
-}
-
-/// SASL's mechanisms with a name and a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    Plain,
-    ScramSha256,
-    ScramSha512,
-}
-
-impl Mechanism {
-    pub const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512];
-
-    /// As the protocol names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mechanism::Plain => "PLAIN",
-            Mechanism::ScramSha256 => "SCRAM-SHA-256",
-            Mechanism::ScramSha512 => "SCRAM-SHA-512",
-        }
-    }
-
-    /// As it is written in the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Mechanism::Plain => "plain",
-            Mechanism::ScramSha256 => "scram-sha-256",
-            Mechanism::ScramSha512 => "scram-sha-512",
-        }
-    }
 }
 
 /// What the bytes of one event look like.

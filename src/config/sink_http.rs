@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::diagnostic::Problem;
 use super::settings::{FormatName, Http, Preset, TlsFiles};
-use super::sink::read_tls;
 use super::sink_presets::{Kind, read_preset};
+use super::sink_syslog::read_tls;
 use super::table::Table;
 use super::tenant::{optional, read_proxy};
 use super::value::{Value, is_loopback, quoted};

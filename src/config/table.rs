@@ -78,15 +78,6 @@ impl<'b> Table<'b> {
         }
         found
     }
-    /// A key of the documentation that this version cannot honour: refused, never ignored.
-    pub fn not_yet(&self, key: &'static str, help: &str) {
-        self.refused.borrow_mut().push(key);
-        if let Some(value) = self.peek(key) {
-            value.hide_if_secret(key);
-            let title = format!("`{key}` {} is not available in this version", self.within());
-            self.book.report(Problem::new(title).at(value.key_place(), "not available yet").help(help));
-        }
-    }
     /// A key that means something elsewhere, and nothing here: refused, never ignored. `but` ends the sentence that
     /// says where it stands.
     pub fn foreign(&self, key: &'static str, but: &str, why: &str, help: &str) {

@@ -172,6 +172,8 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
             original: false,
             feeds: vec![],
             tenants: vec![],
+            types: vec![],
+            start: config::settings::Start::Oldest,
         },
         state: still(SinkState { up, rule, ..SinkState::default() }),
     };

@@ -258,8 +258,12 @@ impl Fleet {
             Notice::Process(Process::ConfigWarning { words: &words }).emit();
         }
         for ready in ready {
-            // everything still in the store is new to a new sink: nothing is skipped in silence
-            let at = self.store.register_sink(&ready.settings.name, Start::Oldest).await.map_err(startup)?;
+            // everything still in the store is new to a new sink, unless the configuration says otherwise
+            let start = match ready.settings.start {
+                config::settings::Start::Oldest => Start::Oldest,
+                config::settings::Start::Now => Start::Now,
+            };
+            let at = self.store.register_sink(&ready.settings.name, start).await.map_err(startup)?;
             metrics::begin_sink(&ready.settings.name);
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };

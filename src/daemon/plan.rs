@@ -8,11 +8,12 @@ use url::Url;
 use super::destination;
 use crate::clock::Clock;
 use crate::config::settings::{
-    Credential, FormatName, Framing, Kafka, Protocol, SinkKind, Syslog, Transport, shown,
+    Credential, FormatName, Framing, Kafka, Oversize, Protocol, SinkKind, Syslog, Transport, shown,
 };
 use crate::config::{self, KnownFeed, Settings};
 use crate::delivery::Filter;
-use crate::format::{self, Body, Encoder, Shape, SyslogHeader, Wire};
+use crate::format::{self, Body, Encoder, Limit, Shape, SyslogHeader, Wire};
+use crate::limits::CONNECT_TIMEOUT;
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
@@ -21,7 +22,7 @@ use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
 use crate::scheduler::hosts::{Hosts, host_name};
 use crate::setup_error::SetupError;
-use crate::sink::{KafkaPlan, Packer, Plan, RelpPlan, Sasl, Sink, SyslogPlan, TlsFiles};
+use crate::sink::{FilePlan, KafkaPlan, Packer, Plan, RelpPlan, Sasl, Sink, SyslogPlan, TlsFiles, UdpPlan};
 use crate::supervisor::overrides::Overrides;
 
 /// The catalogue as the configuration needs it.
@@ -136,7 +137,14 @@ fn keys(credential: &Credential) -> Result<Keys, SetupError> {
 /// The sink itself; reads its secrets and certificates.
 pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
     Sink::new(match &settings.kind {
-        SinkKind::File { path } => Plan::File { path: path.clone() },
+        SinkKind::File(file) => Plan::File(FilePlan {
+            max_size: file.rotate_size,
+            every: file.rotate_every,
+            keep: file.keep,
+            mode: file.mode,
+            sync: file.fsync,
+            ..FilePlan::new(file.path.clone())
+        }),
         SinkKind::Stdout => Plan::Stdout,
         SinkKind::Http(http) => Plan::Http(destination::plan(http)?),
         SinkKind::Kafka(kafka) => Plan::Kafka(kafka_plan(kafka)?),
@@ -158,6 +166,10 @@ fn syslog_plan(syslog: &Syslog) -> Plan {
     let tls = syslog.tls.as_ref().map(tls_files);
     match syslog.transport {
         Transport::Relp => Plan::Relp(RelpPlan { tls, ..RelpPlan::new(&syslog.host, syslog.port) }),
+        Transport::Udp => {
+            let (host, port) = (syslog.host.clone(), syslog.port);
+            Plan::Udp(UdpPlan { host, port, connect_timeout: CONNECT_TIMEOUT })
+        }
         Transport::Tcp | Transport::Tls => Plan::Syslog(SyslogPlan {
             tls,
             ..SyslogPlan::tcp(&syslog.host, syslog.port, syslog.confirm_every)
@@ -172,7 +184,7 @@ fn syslog_plan(syslog: &Syslog) -> Plan {
 pub fn packer(settings: &config::Sink, host: &str) -> Result<Packer, SetupError> {
     let preset = match &settings.kind {
         SinkKind::Http(http) => Some(destination::preset(http)?),
-        SinkKind::Syslog(_) | SinkKind::Kafka(_) | SinkKind::File { .. } | SinkKind::Stdout => None,
+        SinkKind::Syslog(_) | SinkKind::Kafka(_) | SinkKind::File(_) | SinkKind::Stdout => None,
     };
     Ok(Packer::new(encoder(settings, host), settings.format.is_json(), preset))
 }
@@ -213,7 +225,7 @@ fn encoder(settings: &config::Sink, host: &str) -> Encoder {
                 facility: syslog.facility,
                 host: host.to_owned(),
                 framing: match (syslog.transport, syslog.framing) {
-                    (Transport::Relp, _) => format::Framing::Bare,
+                    (Transport::Relp | Transport::Udp, _) => format::Framing::Bare,
                     (_, Framing::OctetCounting) => format::Framing::OctetCounting,
                     (_, Framing::Newline) => format::Framing::Newline,
                 },
@@ -224,15 +236,27 @@ fn encoder(settings: &config::Sink, host: &str) -> Encoder {
             }
         }
         SinkKind::Kafka(_) => Wire::Keyed,
-        SinkKind::Http(_) | SinkKind::File { .. } | SinkKind::Stdout => Wire::Line,
+        SinkKind::Http(_) | SinkKind::File(_) | SinkKind::Stdout => Wire::Line,
     };
-    Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host)
+    let limit = match &settings.kind {
+        SinkKind::Syslog(syslog) => {
+            Some(Limit { bytes: syslog.max_message_size, cut: syslog.oversize == Oversize::Truncate })
+        }
+        _ => None,
+    };
+    Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host).within(limit)
 }
 
 /// Which events the sink wants.
 pub fn filter(settings: &config::Sink) -> Filter {
     let settings = settings.clone();
-    Filter { feeds: Arc::new(move |tenant, feed| settings.wants(tenant, feed)), kinds: None }
+    let types = settings.clone();
+    Filter {
+        feeds: Arc::new(move |tenant, feed| settings.wants(tenant, feed)),
+        kinds: (!types.types.is_empty()).then(|| -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+            Arc::new(move |kind| types.wants_type(kind))
+        }),
+    }
 }
 
 /// The sink's type and address, for people.
@@ -241,7 +265,7 @@ pub fn address(settings: &config::Sink) -> (&'static str, String) {
         SinkKind::Syslog(syslog) => ("syslog", format!("{}:{}", syslog.host, syslog.port)),
         SinkKind::Http(http) => ("http", shown(&http.url)),
         SinkKind::Kafka(kafka) => ("kafka", format!("{} at {}", kafka.topic, kafka.brokers.join(","))),
-        SinkKind::File { path } => ("file", path.display().to_string()),
+        SinkKind::File(file) => ("file", file.path.display().to_string()),
         SinkKind::Stdout => ("stdout", "standard output".to_owned()),
     }
 }

@@ -190,7 +190,8 @@ impl Courier {
         let start = tokio::time::Instant::now();
         let streamed = stream(&self.sink, &mut self.reader, &self.wires.stop).await?;
         let Some(Streamed { accounts, events, bytes }) = streamed else { return Ok(Round::Nothing) };
-        self.settle(accounts.to, &accounts.tally, &[]).await?;
+        self.settle(accounts.to, &accounts.tally, &accounts.dead).await?;
+        self.note_cut(accounts.cut);
         self.note_batch((events, bytes), start.elapsed(), &accounts.times);
         Ok(Round::Moved)
     }
@@ -232,13 +233,13 @@ impl Courier {
         let Some(to) = decided().next_back().map(|(load, _)| load.to) else { return Ok(()) };
         let (mut tally, mut dead) = (Vec::new(), Vec::new());
         for (load, delivery) in decided() {
-            let letters = load.letters(&delivery.dead);
-            add_tally(&mut tally, load.tally(&letters));
-            dead.extend(letters);
+            add_tally(&mut tally, load.tally(&delivery.dead));
+            dead.extend(load.letters(&delivery.dead));
         }
         self.settle(to, &tally, &dead).await?;
         let decided: Vec<_> = self.under_way.drain(..count).collect();
         for (load, delivery) in decided {
+            self.note_cut(load.cut);
             let dead = delivery.dead.len();
             self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + dead };
             let size = (delivery.batch.len() - dead, delivery.batch.bytes.len());
@@ -281,6 +282,12 @@ impl Courier {
         self.confirmed = to;
         self.note_dead(dead);
         Ok(())
+    }
+
+    fn note_cut(&self, events: u64) {
+        if events > 0 {
+            Notice::Sink(&self.name, News::Truncated { events }).emit();
+        }
     }
 
     pub(super) fn note_dead(&self, dead: &[DeadLetter]) {

@@ -74,7 +74,13 @@ impl Courier {
                 if letters.is_empty() {
                     return Ok(false);
                 }
-                let (batch, ids) = self.errands.encode(&letters);
+                let (batch, ids, too_long) = self.errands.encode(&letters);
+                if !too_long.is_empty() {
+                    self.store.settle_dead_letters(&self.name, &[], &too_long).await?;
+                }
+                if ids.is_empty() {
+                    return Ok(true);
+                }
                 (ids, Delivery::new(batch, false)) // each was refused before: that proves nothing against the sink
             }
         };
@@ -119,7 +125,7 @@ impl Courier {
         self.errands.reader.follow(replay);
         let streamed = stream(&self.sink, &mut self.errands.reader, &self.wires.stop).await?;
         let Some(Streamed { accounts, .. }) = streamed else { return Ok(false) };
-        self.move_replay(replay, accounts.to, (&accounts.tally, &[])).await?;
+        self.move_replay(replay, accounts.to, (&accounts.tally, &accounts.dead)).await?;
         Ok(true)
     }
 
@@ -139,7 +145,7 @@ impl Courier {
         let done = match self.hand_over(&mut delivery).await {
             Ok(()) => {
                 let letters = load.letters(&delivery.dead);
-                self.move_replay(replay, load.to, (&load.tally(&letters), &letters)).await
+                self.move_replay(replay, load.to, (&load.tally(&delivery.dead), &letters)).await
             }
             Err(fault) => Err(fault),
         };
@@ -180,14 +186,16 @@ impl Courier {
 }
 
 impl Errands {
-    fn encode(&mut self, letters: &[(i64, DeadLetter)]) -> (Batch, Vec<i64>) {
-        let (mut batch, mut ids) = (Batch::default(), Vec::with_capacity(letters.len()));
+    /// A batch, the numbers of its letters, and those that are too long, with why.
+    fn encode(&mut self, letters: &[(i64, DeadLetter)]) -> (Batch, Vec<i64>, Vec<(i64, String)>) {
+        let (mut batch, mut ids, mut too_long) = (Batch::default(), Vec::new(), Vec::new());
         for (id, letter) in letters {
-            if self.reader.encode(&letter.event(), &mut batch) {
-                ids.push(*id);
+            match self.reader.encode(&letter.event(), &mut batch) {
+                Ok(_) => ids.push(*id),
+                Err(words) => too_long.push((*id, words)),
             }
         }
-        (batch, ids)
+        (batch, ids, too_long)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::refusal::Refused;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::Event;
@@ -49,6 +50,10 @@ pub struct Load {
     /// Chunks that had nothing for the sink.
     fruitless: usize,
     origins: Vec<Origin>,
+    /// Events that are too long for the sink, and not to be shortened.
+    too_long: Vec<DeadLetter>,
+    /// Events that were shortened.
+    pub cut: u64,
 }
 
 /// A run of a chunk's records inside a load.
@@ -107,8 +112,11 @@ impl Reader {
         Ok(Some(load))
     }
 
-    /// Adds an event that is at hand to a batch; false when it does not fit into it.
-    pub fn encode(&mut self, event: &Event<'_>, batch: &mut Batch) -> bool {
+    /// Adds an event to a batch, and says whether it had to be shortened.
+    ///
+    /// # Errors
+    /// It is too long for the sink, in words; the batch is as it was.
+    pub fn encode(&mut self, event: &Event<'_>, batch: &mut Batch) -> Result<bool, String> {
         self.packer.pack(event, batch)
     }
 
@@ -145,8 +153,15 @@ impl Reader {
             while next < total && load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
                 if let Some(event) = event(chunk, next) {
                     if self.takes(&event, kinds.as_deref(), chunk, next) {
-                        self.packer.pack(&event, &mut load.batch);
-                        load.take(chunk, next);
+                        match self.encode(&event, &mut load.batch) {
+                            Ok(cut) => {
+                                load.take(chunk, next);
+                                load.cut += u64::from(cut);
+                            }
+                            Err(words) => {
+                                load.too_long.push(DeadLetter::of(&event, chunk.key.clone(), words));
+                            }
+                        }
                     } else {
                         load.leave_out(&chunk.key, 1);
                     }
@@ -157,7 +172,7 @@ impl Reader {
             load.leave_out(&chunk.key, u64::from(total.saturating_sub(next)));
             next = total;
         }
-        load.fruitless += usize::from(load.batch.len() == before);
+        load.fruitless += usize::from(load.batch.len() == before); // letters have to be booked soon, too
         if next >= total {
             self.at = Position { seq: chunk.seq, index: 0 };
             self.open = None;
@@ -196,6 +211,10 @@ pub struct Accounts {
     pub tally: Vec<(FeedKey, Tally)>,
     /// One event time a chunk, for the delivery lag.
     pub times: Vec<Time>,
+    /// Events that are too long for the sink.
+    pub dead: Vec<DeadLetter>,
+    /// Events that were shortened.
+    pub cut: u64,
 }
 
 impl Accounts {
@@ -203,6 +222,8 @@ impl Accounts {
     pub fn add(&mut self, next: Accounts) {
         self.to = next.to;
         self.times.extend(next.times);
+        self.dead.extend(next.dead);
+        self.cut += next.cut;
         add_tally(&mut self.tally, next.tally);
     }
 }
@@ -222,8 +243,8 @@ impl Load {
         }
     }
 
-    /// What the accounts become when all events of the load but the `dead` ones were delivered.
-    pub fn tally(&self, dead: &[DeadLetter]) -> Vec<(FeedKey, Tally)> {
+    /// What the accounts become when all events of the batch but the `refused` ones were delivered.
+    pub fn tally(&self, refused: &[Refused]) -> Vec<(FeedKey, Tally)> {
         let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
         for origin in &self.origins {
             add(&mut tallies, &origin.chunk.key, |tally| tally.delivered += u64::from(origin.count));
@@ -231,8 +252,11 @@ impl Load {
         for (key, count) in &self.filtered {
             add(&mut tallies, key, |tally| tally.filtered += count);
         }
-        for letter in dead {
-            add(&mut tallies, &letter.feed, |tally| {
+        for letter in &self.too_long {
+            add(&mut tallies, &letter.feed, |tally| tally.dead_lettered += 1);
+        }
+        for (chunk, _) in refused.iter().filter_map(|(place, _)| self.event(*place)) {
+            add(&mut tallies, &chunk.key, |tally| {
                 tally.delivered = tally.delivered.saturating_sub(1);
                 tally.dead_lettered += 1;
             });
@@ -240,13 +264,13 @@ impl Load {
         tallies
     }
 
-    /// The letters of events that were refused: their places in the batch, and the sink's words.
-    pub fn letters(&self, refused: &[(usize, String)]) -> Vec<DeadLetter> {
-        let letter = |(place, words): &(usize, String)| {
+    /// The letters of events that were refused, and of those that are too long.
+    pub fn letters(&self, refused: &[Refused]) -> Vec<DeadLetter> {
+        let letter = |(place, words): &Refused| {
             let (chunk, event) = self.event(*place)?;
             Some(DeadLetter::of(&event, chunk.key.clone(), words.clone()))
         };
-        refused.iter().filter_map(letter).collect()
+        refused.iter().filter_map(letter).chain(self.too_long.iter().cloned()).collect()
     }
 
     /// The `n`th event of the batch as it lies in the store.
@@ -278,7 +302,13 @@ impl Load {
     /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
     /// loads at once.
     pub fn account(&self) -> Accounts {
-        Accounts { to: self.to, times: self.times(), tally: self.tally(&[]) }
+        Accounts {
+            to: self.to,
+            times: self.times(),
+            tally: self.tally(&[]),
+            dead: self.too_long.clone(),
+            cut: self.cut,
+        }
     }
 }
 

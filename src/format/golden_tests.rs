@@ -57,7 +57,7 @@ pub fn each_event(feed: &str, folder: &Path, mut take: impl FnMut(&Event<'_>)) {
 pub fn made(body: Body, feed: &str, folder: &Path) -> String {
     let mut encoder = Encoder::new(&Shape { body, wire: Wire::Line }).on_host("collector-1");
     let mut out = Vec::new();
-    each_event(feed, folder, |event| encoder.encode(event, &mut out));
+    each_event(feed, folder, |event| _ = encoder.encode(event, &mut out));
     String::from_utf8(out).unwrap()
 }
 

@@ -105,13 +105,19 @@ impl Writer {
         Writer { reader: Reader::default(), stamp: Stamp::default(), version, original: false }
     }
 
+    /// What stands between two attributes, and in none of them.
+    pub fn separator(&self) -> u8 {
+        if self.version == Version::One { b'\t' } else { b'^' }
+    }
+
     /// Appends one event.
     pub fn write(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let delimiter = self.separator();
         let record = self.reader.read(event);
         let row = record.kind.row();
-        let (begin, style, delimiter): (&[u8], _, u8) = match self.version {
-            Version::One => (b"LEEF:1.0|Mimecast|Email Security|", &TABBED, b'\t'),
-            Version::Two => (b"LEEF:2.0|Mimecast|Email Security|", &CARETED, b'^'),
+        let (begin, style): (&[u8], _) = match self.version {
+            Version::One => (b"LEEF:1.0|Mimecast|Email Security|", &TABBED),
+            Version::Two => (b"LEEF:2.0|Mimecast|Email Security|", &CARETED),
         };
         out.extend_from_slice(begin);
         for part in [version(event.feed), "|", row.signature] {

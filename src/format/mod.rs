@@ -10,6 +10,7 @@ mod cef;
 mod ecs;
 mod envelope;
 mod fields;
+mod fit;
 mod gelf;
 mod json;
 pub mod keyed;
@@ -95,6 +96,25 @@ pub enum Wire {
     Keyed,
 }
 
+/// What a receiver takes of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Bytes of a message: header and body, without what frames it.
+    pub bytes: usize,
+    /// Shorten what is longer; false: leave it out.
+    pub cut: bool,
+}
+
+/// What became of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    Whole,
+    /// It was too long and is shortened.
+    Cut,
+    /// It would have so many bytes, and was left out.
+    TooLong(usize),
+}
+
 /// Everything an [`Encoder`] is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -156,6 +176,7 @@ pub struct Encoder {
     body: Writer,
     header: Header,
     framing: Framing,
+    limit: Option<Limit>,
     /// The last octet count as it went out, with its space.
     count: Vec<u8>,
 }
@@ -168,7 +189,7 @@ impl Encoder {
             Wire::Line => (Header::None, Framing::Newline),
             Wire::Keyed => (Header::Keyed(Box::default()), Framing::Bare),
         };
-        Encoder { body: Writer::new(shape.body), header, framing, count: Vec::new() }
+        Encoder { body: Writer::new(shape.body), header, framing, limit: None, count: Vec::new() }
     }
 
     /// Mimecast's own bytes go along as one more field of those formats that do not carry them anyway.
@@ -194,25 +215,44 @@ impl Encoder {
         self
     }
 
-    /// Appends exactly one record to `out`. Cannot fail: every event has a form.
-    pub fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        match self.framing {
+    /// Messages are no longer than this.
+    #[must_use]
+    pub fn within(mut self, limit: Option<Limit>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Most bytes of a message.
+    pub fn max_message_size(&self) -> usize {
+        self.limit.map_or(usize::MAX, |limit| limit.bytes)
+    }
+
+    /// Appends exactly one record to `out`, or none if it is too long for the receiver. Cannot fail otherwise: every
+    /// event has a form.
+    pub fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Fit {
+        let start = out.len();
+        let fit = match self.framing {
             Framing::OctetCounting => self.counted(event, out),
             Framing::Bare => self.message(event, false, out),
             Framing::Newline => {
-                self.message(event, true, out);
+                let fit = self.message(event, true, out);
                 out.push(b'\n');
+                fit
             }
+        };
+        if let Fit::TooLong(_) = fit {
+            out.truncate(start);
         }
+        fit
     }
 
     /// The count stands before what it counts. Room is made for as many digits as the last one had, which is
     /// nearly always right; where not, the message is moved.
-    fn counted(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+    fn counted(&mut self, event: &Event<'_>, out: &mut Vec<u8>) -> Fit {
         let start = out.len();
         out.extend_from_slice(&self.count);
         let message = out.len();
-        self.message(event, false, out);
+        let fit = self.message(event, false, out);
         let octets = out.len() - message;
         self.count.clear();
         text::number(&mut self.count, octets as u64);
@@ -221,17 +261,45 @@ impl Encoder {
             Some(room) if room.len() == self.count.len() => room.copy_from_slice(&self.count),
             _ => drop(out.splice(start..message, self.count.iter().copied())),
         }
+        fit
     }
 
-    fn message(&mut self, event: &Event<'_>, one_line: bool, out: &mut Vec<u8>) {
+    fn message(&mut self, event: &Event<'_>, one_line: bool, out: &mut Vec<u8>) -> Fit {
         out.reserve(event.raw.len() + 512);
+        let start = out.len();
         match &mut self.header {
             Header::Rfc5424(header) => header.write(event, out),
             Header::Rfc3164(header) => header.write(event, out),
             Header::Keyed(header) => header.write(event, out),
             Header::None => {}
         }
+        let body = out.len();
         self.body.write(event, one_line, out);
+        match self.limit {
+            Some(limit) if out.len() - start > limit.bytes => self.shorten(event, limit, (start, body), out),
+            _ => Fit::Whole,
+        }
+    }
+
+    /// Makes a message fit, if that is wanted and can be done.
+    fn shorten(
+        &self,
+        event: &Event<'_>,
+        limit: Limit,
+        (start, body): (usize, usize),
+        out: &mut Vec<u8>,
+    ) -> Fit {
+        let size = out.len() - start;
+        let Some(room) = limit.bytes.checked_sub(body - start).filter(|_| limit.cut) else {
+            return Fit::TooLong(size);
+        };
+        let fits = match &self.body {
+            Writer::Leef(leef) => fit::line(out, body, room, Some(leef.separator())),
+            Writer::Cef(_) => fit::line(out, body, room, None),
+            Writer::Raw if !event.json => fit::line(out, body, room, None),
+            _ => fit::json(out, body, room),
+        };
+        if fits { Fit::Cut } else { Fit::TooLong(size) }
     }
 }
 

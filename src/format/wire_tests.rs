@@ -27,7 +27,7 @@ fn syslog(framing: Framing) -> SyslogHeader {
 
 fn encoded(shape: Shape, events: &[Event<'_>]) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::new(&shape), Vec::new());
-    events.iter().for_each(|event| encoder.encode(event, &mut out));
+    events.iter().for_each(|event| assert_eq!(encoder.encode(event, &mut out), Fit::Whole));
     out
 }
 
@@ -179,5 +179,66 @@ proptest! {
         let (last, message) = out.split_last().unwrap();
         prop_assert_eq!(*last, b'\n');
         prop_assert!(!message.iter().any(|byte| *byte < 0x20), "{:?}", String::from_utf8_lossy(message));
+    }
+}
+
+/// Every body over every wire, each far longer than it may be.
+#[test]
+fn what_is_too_long_is_cut_within_its_bound_and_stays_what_it_is() {
+    let long = serde_json::json!({ "type": "receipt", "subject": "ü".repeat(900), "senderEnvelope": "a\\b".repeat(300),
+        "messageId": "<x@y>", "processingId": "p", "timestamp": 1_767_259_800_123_i64, "direction": "Inbound" });
+    let long = long.to_string();
+    let line = format!("datetime=2026-01-01T09:30:00+0000|Subject={}", "ü".repeat(2000));
+    let bodies =
+        [Body::Envelope, Body::Raw, Body::Cef, Body::Leef1, Body::Leef2, Body::Ecs, Body::Ocsf, Body::Gelf];
+    let (mut cut, mut left_out) = (0, 0);
+    for body in bodies {
+        for framing in [Framing::OctetCounting, Framing::Newline, Framing::Bare] {
+            for (raw, json) in [(long.as_bytes(), true), (line.as_bytes(), false)] {
+                let event = Event { json, ..event(raw) };
+                let shape = Shape { body, wire: Wire::Syslog5424(syslog(framing)) };
+                for bytes in [700, 1200] {
+                    let limit = |cut| Encoder::new(&shape).within(Some(Limit { bytes, cut }));
+                    let mut out = b"before".to_vec();
+                    match limit(true).encode(&event, &mut out) {
+                        Fit::Whole => continue,
+                        Fit::TooLong(_) => {
+                            left_out += 1;
+                            assert_eq!(out, b"before");
+                        }
+                        Fit::Cut => {
+                            cut += 1;
+                            check_cut(&out["before".len()..], (framing, body, json), bytes);
+                        }
+                    }
+                    let mut out = Vec::new();
+                    assert!(matches!(limit(false).encode(&event, &mut out), Fit::TooLong(n) if n > bytes));
+                    assert!(out.is_empty());
+                }
+            }
+        }
+    }
+    assert!(cut > 60 && left_out <= 24, "{cut} cut, {left_out} left out");
+}
+
+fn check_cut(wire: &[u8], (framing, body, json): (Framing, Body, bool), bytes: usize) {
+    let text = std::str::from_utf8(wire).unwrap();
+    let message = match framing {
+        Framing::Bare => text,
+        Framing::Newline => text.strip_suffix('\n').unwrap(),
+        Framing::OctetCounting => {
+            let (count, message) = text.split_once(' ').unwrap();
+            assert_eq!(count.parse(), Ok(message.len()));
+            message
+        }
+    };
+    assert!(message.len() <= bytes && message.len() + 120 > bytes, "{body:?}: {} of {bytes}", message.len());
+    let (header, said) = message.split_once("] ").unwrap();
+    assert!(header.ends_with("id=\"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\""), "{header}");
+    assert!(said.contains("...[truncated]"), "{said}");
+    if matches!(body, Body::Envelope | Body::Ecs | Body::Ocsf | Body::Gelf) || (body == Body::Raw && json) {
+        serde_json::from_str::<serde_json::Value>(said).unwrap();
+    } else {
+        assert!(said.ends_with("...[truncated]"), "{said}");
     }
 }

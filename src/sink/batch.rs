@@ -77,6 +77,13 @@ impl Batch {
         true
     }
 
+    /// Takes the last event out again.
+    pub fn pop(&mut self) {
+        self.ends.pop();
+        self.ids.pop();
+        self.bytes.truncate(self.start(self.ends.len()));
+    }
+
     /// Number of events.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -154,7 +161,10 @@ mod tests {
             prop_assert_eq!(part.record(part.len()), None);
             let wire = records.get(from.min(to)..to).unwrap_or_default().concat();
             prop_assert_eq!(batch.wire(&(from..from + len)), &*wire);
-            prop_assert_eq!(part.bytes, wire);
+            prop_assert_eq!(&part.bytes, &wire);
+            let mut shorter = part.clone();
+            shorter.pop();
+            prop_assert_eq!(shorter.bytes, part.wire(&(0..part.len().saturating_sub(1))));
         }
 
         #[test]

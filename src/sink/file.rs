@@ -1,21 +1,25 @@
-//! Appends NDJSON to a file. A confirmation is an fsync (level 5). The file may be rotated away under us: the
-//! next batch goes to a new one. A last line that a crash left torn is ended first, so that it spoils no
-//! other.
+//! Appends one event a line to a file. A confirmation is an fsync (level 5), unless the configuration wants none
+//! (level 1). The file may be rotated away under us, by [`super::rotation`] or by logrotate: the next batch goes to a
+//! new one. A last line that a crash left torn is ended first, so that it spoils no other; a batch that did not fit on
+//! the disk is taken back, so that attempts do not fill it with pieces.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Batch, Receipt, Sent, Window, nothing_to_confirm};
+use super::plan::FilePlan;
+use super::{Batch, Receipt, Sent, Window, nothing_to_confirm, rotation};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits;
 
 /// Stored.
-pub const LEVEL: u8 = 5;
+const LEVEL_SYNCED: u8 = 5;
+/// The kernel took it.
+const LEVEL_WRITTEN: u8 = 1;
 
 /// One batch at a time, sent without waiting for more; one fsync for [`limits::FILE_BATCH_EVENTS`] events.
 pub const WINDOW: Window = Window {
@@ -37,13 +41,18 @@ pub struct FileSink {
 
 #[derive(Debug)]
 struct Target {
-    path: PathBuf,
+    plan: FilePlan,
     open: Mutex<Option<File>>,
 }
 
 impl FileSink {
-    pub fn new(path: PathBuf) -> Self {
-        FileSink { target: Arc::new(Target { path, open: Mutex::default() }), waiting: AtomicU64::new(0) }
+    pub fn new(plan: FilePlan) -> Self {
+        FileSink { target: Arc::new(Target { plan, open: Mutex::default() }), waiting: AtomicU64::new(0) }
+    }
+
+    /// 5 when each confirmation is an fsync, else 1.
+    pub fn ack_level(&self) -> u8 {
+        if self.target.plan.sync { LEVEL_SYNCED } else { LEVEL_WRITTEN }
     }
 
     /// Appends the batch; it is safe only after [`FileSink::confirm`].
@@ -67,17 +76,19 @@ impl FileSink {
         if events == 0 {
             return Err(nothing_to_confirm());
         }
-        self.on_disk(Target::sync).await?;
-        Ok(Receipt::new(events, LEVEL))
+        if self.target.plan.sync {
+            self.on_disk(Target::sync).await?;
+        }
+        Ok(Receipt::new(events, self.ack_level()))
     }
 
-    /// Opens the file for writing and adds no event; returns level 5.
+    /// Opens the file for writing and adds no event; returns the level of its acknowledgement.
     ///
     /// # Errors
     /// The file cannot be opened or written.
     pub async fn probe(&self) -> Result<u8, Fault> {
         self.on_disk(|target| target.append(b"")).await?;
-        Ok(LEVEL)
+        Ok(self.ack_level())
     }
 
     /// Runs blocking work elsewhere. Any failure takes back what was written since the last receipt.
@@ -89,7 +100,7 @@ impl FileSink {
         let done = tokio::task::spawn_blocking(move || work(&target)).await;
         let failure = match done {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(err)) => fault(&self.target.path, &err),
+            Ok(Err(err)) => fault(&self.target.plan.path, &err),
             Err(err) => Fault::new(Origin::Sink, Kind::DiskIo, format!("the write was broken off: {err}")),
         };
         self.waiting.store(0, Ordering::Relaxed);
@@ -109,7 +120,19 @@ impl Target {
             }
             None => self.create()?,
         };
-        file.write_all(bytes)?;
+        if rotation::due(&self.plan, &file, bytes.len())? {
+            file.sync_all()?;
+            rotation::rotate(&self.plan)?;
+            file = self.create()?;
+        }
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(bytes) {
+            // the room is worth more than half a batch, which would come again whole
+            if file.metadata()?.len() > before {
+                let _ = file.set_len(before);
+            }
+            return Err(error);
+        }
         *slot = Some(file);
         Ok(())
     }
@@ -125,7 +148,7 @@ impl Target {
 
     fn still_there(&self, file: &File) -> io::Result<bool> {
         let ours = file.metadata()?;
-        match std::fs::metadata(&self.path) {
+        match std::fs::metadata(&self.plan.path) {
             Ok(now) => Ok((now.dev(), now.ino()) == (ours.dev(), ours.ino())),
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(err) => Err(err),
@@ -133,22 +156,28 @@ impl Target {
     }
 
     fn create(&self) -> io::Result<File> {
+        let FilePlan { path, mode, .. } = &self.plan;
         // Opening a pipe would wait for its reader, and nothing but a file can be synced.
-        let existed = match std::fs::metadata(&self.path) {
+        let existed = match std::fs::metadata(path) {
             Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
             Ok(_) => true,
             Err(err) if err.kind() == io::ErrorKind::NotFound => false,
             Err(err) => return Err(err),
         };
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(*mode).open(path)?;
         end_torn_line(&mut file)?;
-        if !existed && let Some(folder) = self.path.parent() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder)?.sync_all()?; // without its name the file would be lost with the power
+        if !existed {
+            file.set_permissions(PermissionsExt::from_mode(*mode))?; // whatever the umask took away
+            sync_folder(path)?; // without its name the file would be lost with the power
         }
         Ok(file)
     }
+}
+
+/// Makes names in a file's folder survive a loss of power.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A crash can leave half a line; a line feed keeps it from merging with the next.
@@ -172,7 +201,10 @@ fn fault(path: &Path, err: &io::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::clock::Clock;
     use crate::event::EventId;
 
     fn batch(lines: &[&str]) -> Batch {
@@ -188,7 +220,7 @@ mod tests {
     fn in_folder() -> (tempfile::TempDir, FileSink, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.ndjson");
-        (folder, FileSink::new(path.clone()), path)
+        (folder, FileSink::new(FilePlan::new(path.clone())), path)
     }
 
     #[tokio::test]
@@ -209,7 +241,7 @@ mod tests {
         std::fs::write(&path, "{\"a\":1}\n{\"torn\":").unwrap();
         sink.send(&batch(&["{}"])).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"torn\":\n{}\n");
-        let again = FileSink::new(path.clone());
+        let again = FileSink::new(FilePlan::new(path.clone()));
         again.send(&batch(&["{}"])).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"torn\":\n{}\n{}\n");
     }
@@ -235,7 +267,7 @@ mod tests {
         sink.send(&batch(&["1"])).await.unwrap();
         let full = PathBuf::from("/dev/full"); // every write to it fails with ENOSPC
         let device = OpenOptions::new().write(true).open(&full).unwrap();
-        let target = Target { path: full, open: Mutex::new(Some(device)) };
+        let target = Target { plan: FilePlan::new(full), open: Mutex::new(Some(device)) };
         let sink = FileSink { target: Arc::new(target), waiting: AtomicU64::new(1) };
         let fault = sink.send(&batch(&["2"])).await.unwrap_err();
         assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::DiskFull));
@@ -246,8 +278,64 @@ mod tests {
     async fn what_is_no_file_is_refused() {
         let (folder, ..) = in_folder();
         for path in [folder.path().to_owned(), folder.path().join("no/such/folder"), "/dev/null".into()] {
-            let fault = FileSink::new(path).send(&batch(&["1"])).await.unwrap_err();
+            let fault = FileSink::new(FilePlan::new(path)).send(&batch(&["1"])).await.unwrap_err();
             assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::DiskIo), "{fault}");
         }
+    }
+
+    fn rotating(path: &Path, clock: &Clock) -> FileSink {
+        let every = Some(Duration::from_secs(86_400));
+        let plan = FilePlan {
+            max_size: Some(10),
+            every,
+            keep: 2,
+            clock: clock.clone(),
+            ..FilePlan::new(path.into())
+        };
+        FileSink::new(plan)
+    }
+
+    fn text(path: &Path, n: u32) -> String {
+        let name = if n == 0 { path.to_owned() } else { format!("{}.{n}", path.display()).into() };
+        std::fs::read_to_string(name).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grows_over_its_size_makes_room_and_the_oldest_goes() {
+        let (_folder, _, path) = in_folder();
+        let sink = rotating(&path, &Clock::System);
+        for line in ["11111", "22222", "33333", "44444", "5", "6"] {
+            sink.send(&batch(&[line])).await.unwrap();
+        }
+        assert_eq!(sink.confirm().await.unwrap().events(), 6);
+        assert_eq!([0, 1, 2, 3].map(|n| text(&path, n)), ["5\n6\n", "44444\n", "33333\n", ""]);
+        // somebody took .1 away: nothing else has to move
+        std::fs::remove_file(format!("{}.1", path.display())).unwrap();
+        sink.send(&batch(&["777777777"])).await.unwrap();
+        assert_eq!([0, 1, 2].map(|n| text(&path, n)), ["777777777\n", "5\n6\n", "33333\n"]);
+    }
+
+    #[tokio::test]
+    async fn a_new_day_begins_a_new_file_and_a_restart_within_the_day_does_not() {
+        let (_folder, _, path) = in_folder();
+        let clock = Clock::manual(Clock::System.now());
+        rotating(&path, &clock).send(&batch(&["1"])).await.unwrap();
+        rotating(&path, &clock).send(&batch(&["2"])).await.unwrap();
+        assert_eq!(text(&path, 0), "1\n2\n");
+        clock.advance(Duration::from_secs(86_400));
+        let sink = rotating(&path, &clock);
+        sink.probe().await.unwrap();
+        assert_eq!(text(&path, 1), "", "looking at it moves nothing");
+        sink.send(&batch(&["3"])).await.unwrap();
+        assert_eq!([0, 1].map(|n| text(&path, n)), ["3\n", "1\n2\n"]);
+    }
+
+    #[tokio::test]
+    async fn mode_and_sync_are_as_configured() {
+        let (_folder, _, path) = in_folder();
+        let sink = FileSink::new(FilePlan { mode: 0o666, sync: false, ..FilePlan::new(path.clone()) });
+        sink.send(&batch(&["1"])).await.unwrap();
+        assert_eq!(sink.confirm().await.unwrap().level(), 1);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o666, "whatever the umask is");
     }
 }

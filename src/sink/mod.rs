@@ -1,7 +1,7 @@
 //! Moves bytes to a destination and says what became of them. A sink connects when it is first used, tries
 //! everything once and reports a [`Fault`] or a [`Receipt`]; when to try again is decided elsewhere.
 //!
-//! What a receipt is worth is its level (contract §8): 1 the kernel took it, 2 the peer closed cleanly after
+//! What a receipt is worth is its level (contract §8): 0 a datagram was sent, 1 the kernel took it, 2 the peer closed cleanly after
 //! the batch, 3 the peer answered `close_notify` after the batch, 4 the application answered, 5 stored.
 
 mod answer;
@@ -17,11 +17,13 @@ mod plan;
 #[cfg(test)]
 mod receivers;
 mod relp;
+mod rotation;
 mod stdout;
 mod syslog;
 #[cfg(test)]
 mod syslog_tests;
 mod tls;
+mod udp;
 mod wire;
 
 use std::time::Duration;
@@ -30,7 +32,9 @@ pub use answer::{excerpt, wait_asked};
 pub use batch::Batch;
 pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};
-pub use plan::{Auth, Entra, HttpPlan, KafkaPlan, Keeper, Plan, RelpPlan, Sasl, SyslogPlan, TlsFiles};
+pub use plan::{
+    Auth, Entra, FilePlan, HttpPlan, KafkaPlan, Keeper, Plan, RelpPlan, Sasl, SyslogPlan, TlsFiles, UdpPlan,
+};
 
 pub use tls::client_config;
 
@@ -126,6 +130,7 @@ pub struct Window {
 pub enum Sink {
     Syslog(syslog::Syslog),
     Relp(relp::Relp),
+    Udp(udp::Udp),
     Http(http::Http),
     #[cfg(feature = "kafka")]
     Kafka(kafka::Kafka),
@@ -147,7 +152,8 @@ impl Sink {
             Plan::Kafka(plan) => Sink::Kafka(kafka::Kafka::new(plan)?),
             #[cfg(not(feature = "kafka"))]
             Plan::Kafka(_) => return Err(SetupError::config(WITHOUT_KAFKA)),
-            Plan::File { path } => Sink::File(file::FileSink::new(path)),
+            Plan::Udp(plan) => Sink::Udp(udp::Udp::new(&plan)?),
+            Plan::File(plan) => Sink::File(file::FileSink::new(plan)),
             Plan::Stdout => Sink::Stdout(stdout::Stdout::new()),
         })
     }
@@ -160,6 +166,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.send(batch).await,
             Sink::Relp(sink) => sink.send(batch).await,
+            Sink::Udp(sink) => sink.send(batch).await,
             Sink::Http(sink) => sink.send(batch).await,
             #[cfg(feature = "kafka")]
             Sink::Kafka(sink) => sink.send(batch).await,
@@ -176,7 +183,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.confirm().await,
             Sink::File(sink) => sink.confirm().await,
-            Sink::Relp(_) | Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
+            Sink::Relp(_) | Sink::Udp(_) | Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
             #[cfg(feature = "kafka")]
             Sink::Kafka(_) => Err(nothing_to_confirm()),
         }
@@ -192,6 +199,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.probe().await,
             Sink::Relp(sink) => sink.probe().await,
+            Sink::Udp(sink) => sink.probe().await,
             Sink::Http(sink) => sink.probe().await,
             #[cfg(feature = "kafka")]
             Sink::Kafka(sink) => sink.probe().await,
@@ -205,10 +213,11 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.ack_level(),
             Sink::Relp(_) => relp::LEVEL,
+            Sink::Udp(_) => udp::LEVEL,
             Sink::Http(sink) => sink.ack_level(),
             #[cfg(feature = "kafka")]
             Sink::Kafka(_) => kafka::LEVEL,
-            Sink::File(_) => file::LEVEL,
+            Sink::File(sink) => sink.ack_level(),
             Sink::Stdout(_) => stdout::LEVEL,
         }
     }
@@ -219,6 +228,7 @@ impl Sink {
         match self {
             Sink::Syslog(sink) => sink.window(),
             Sink::Relp(sink) => sink.window(),
+            Sink::Udp(_) => udp::WINDOW,
             Sink::Http(sink) => sink.window(),
             #[cfg(feature = "kafka")]
             Sink::Kafka(sink) => sink.window(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Batch;
 use super::http::Preset;
 use crate::event::Event;
-use crate::format::{Encoder, json_string};
+use crate::format::{Encoder, Fit, json_string};
 
 /// Writes the records of one sink; kept as long as the sink.
 pub struct Packer {
@@ -23,16 +23,27 @@ impl Packer {
         Packer { record: Record { encoder, json, scratch: Vec::new() }, preset, route: String::new() }
     }
 
-    /// Adds the record of one event to a batch; false when it does not fit into it.
-    pub fn pack(&mut self, event: &Event<'_>, batch: &mut Batch) -> bool {
+    /// Adds the record of one event to a batch, and says whether it had to be shortened.
+    ///
+    /// # Errors
+    /// It is too long for the sink, in words; the batch is as it was.
+    pub fn pack(&mut self, event: &Event<'_>, batch: &mut Batch) -> Result<bool, String> {
         let Some(preset) = &self.preset else {
-            return batch.push(event.id, |out| self.record.line(event, out));
+            let mut fit = Fit::Whole;
+            batch.push(event.id, |out| fit = self.record.encoder.encode(event, out));
+            let Fit::TooLong(bytes) = fit else { return Ok(fit == Fit::Cut) };
+            batch.pop();
+            let most = self.record.encoder.max_message_size();
+            let words =
+                format!("the message would have {bytes} bytes; max_message_size of this sink is {most}");
+            return Err(words);
         };
         self.route.clear();
         if preset.route(event, &mut self.route) {
             batch.route(&self.route);
         }
-        batch.push(event.id, |out| preset.write(event, &mut self.record, out))
+        batch.push(event.id, |out| preset.write(event, &mut self.record, out)); // an HTTP sink has no limit for one event
+        Ok(false)
     }
 }
 
@@ -52,7 +63,7 @@ pub struct Record {
 impl Record {
     /// As the format frames it: for HTTP, one line with its line feed.
     pub fn line(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        self.encoder.encode(event, out);
+        let _ = self.encoder.encode(event, out); // whole: only syslog has a limit
     }
 
     /// A JSON value: the format's object, or its text as a string.
@@ -60,7 +71,7 @@ impl Record {
         if !self.json {
             return self.string(event, out);
         }
-        self.encoder.encode(event, out);
+        let _ = self.encoder.encode(event, out); // whole: only syslog has a limit
         if out.last() == Some(&b'\n') {
             out.pop();
         }
@@ -75,7 +86,7 @@ impl Record {
     /// The line without its line feed.
     pub fn text(&mut self, event: &Event<'_>) -> &[u8] {
         self.scratch.clear();
-        self.encoder.encode(event, &mut self.scratch);
+        let _ = self.encoder.encode(event, &mut self.scratch);
         self.scratch.strip_suffix(b"\n").unwrap_or(&self.scratch)
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::http::{Lines, Preset};
+use crate::clock::Clock;
 use crate::limits;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -17,9 +18,10 @@ use crate::setup_error::SetupError;
 pub enum Plan {
     Syslog(SyslogPlan),
     Relp(RelpPlan),
+    Udp(UdpPlan),
     Http(HttpPlan),
     Kafka(KafkaPlan),
-    File { path: PathBuf },
+    File(FilePlan),
     Stdout,
 }
 
@@ -54,6 +56,39 @@ impl SyslogPlan {
     /// The same over TLS.
     pub fn with_tls(self, files: TlsFiles) -> Self {
         SyslogPlan { tls: Some(files), ..self }
+    }
+}
+
+/// A syslog receiver over UDP.
+#[derive(Clone, Debug)]
+pub struct UdpPlan {
+    pub host: String,
+    pub port: u16,
+    /// For looking up the name.
+    pub connect_timeout: Duration,
+}
+
+/// A file of lines.
+#[derive(Clone, Debug)]
+pub struct FilePlan {
+    pub path: PathBuf,
+    /// Bytes above which it is rotated; `None`: it may grow.
+    pub max_size: Option<u64>,
+    /// Rotated when a new period of this length, counted in UTC, has begun; `None`: it is not.
+    pub every: Option<Duration>,
+    /// Rotated files that are kept, at least 1.
+    pub keep: u32,
+    /// Permissions of a new file.
+    pub mode: u32,
+    /// A confirmation is an fsync.
+    pub sync: bool,
+    pub clock: Clock,
+}
+
+impl FilePlan {
+    /// Never rotated, readable by owner and group, synced.
+    pub fn new(path: PathBuf) -> Self {
+        FilePlan { path, max_size: None, every: None, keep: 1, mode: 0o640, sync: true, clock: Clock::System }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod alert;
 pub mod backoff;
 pub mod gate;
 pub mod host;
+mod lasting;
 pub mod overrides;
 pub mod policy;
 pub mod rule;

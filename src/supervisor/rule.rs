@@ -1,6 +1,7 @@
 //! The vocabulary of a row of the recovery table: which faults it is about, how far it reaches, what is done,
 //! and what a person is told. The rows themselves are in `rows_*.rs`, in the order in which they are asked.
 
+pub(super) use super::lasting::*;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -491,13 +492,3 @@ pub(super) const fn halt_probing(every: Duration) -> Verdict {
 pub(super) const fn tries_then_halt(after: u8, probe: Option<Duration>) -> Verdict {
     Verdict::Backoff { wait: CYCLES, quick: 0, last: Some(Last { after, end: End::Halt { probe } }) }
 }
-
-/// Nothing changes when it lasts.
-pub(super) const STEADY: &[(Duration, Severity)] = &[];
-/// After three cycles, counted in time: a passing fault has passed by then.
-pub(super) const THREE_CYCLES: &[(Duration, Severity)] = &[(Duration::from_secs(15 * 60), Severity::Error)];
-/// Faults of the service: an hour is worth knowing, a day endangers what it keeps for a week.
-pub(super) const HOUR_THEN_DAY: &[(Duration, Severity)] =
-    &[(HOUR, Severity::Error), (DAY, Severity::Critical)];
-/// Held up, but nothing is lost for days.
-pub(super) const AN_HOUR: &[(Duration, Severity)] = &[(HOUR, Severity::Error)];

@@ -65,6 +65,7 @@ table! {
     EVENTS_QUARANTINED = Counter "events_quarantined_total" "items" ["tenant", "feed", "reason"] "Records or files that could not be read and are kept with their bytes.";
     EVENTS_DELIVERED = Counter "events_delivered_total" "events" ["sink"] "Events the sink acknowledged.";
     EVENTS_DEAD_LETTERED = Counter "events_dead_lettered_total" "events" ["sink"] "Events the sink refused for good; kept.";
+    EVENTS_TRUNCATED = Counter "events_truncated_total" "events" ["sink"] "Events longer than the sink's max_message_size that were shortened and delivered.";
     DELIVERY_ATTEMPTS = Counter "delivery_attempts_total" "attempts" ["sink", "result"] "Attempts to hand a batch to the sink, by how they ended.";
     API_REQUESTS = Counter "api_requests_total" "requests" ["tenant", "feed", "status", "code"] "Answers of the Mimecast API; status is empty when there was none, feed when it was for a token.";
     API_REQUEST_DURATION = Histogram "api_request_duration_seconds" "seconds" ["tenant", "feed"] "Time from sending an API request to the end of its answer.", API_SECONDS;
@@ -171,6 +172,9 @@ pub(super) fn events_delivered(sink: &str, events: u64) {
 }
 pub(super) fn events_dead_lettered(sink: &str, events: u64) {
     counter(&EVENTS_DEAD_LETTERED, &[sink]).increment(events);
+}
+pub(super) fn events_truncated(sink: &str, events: u64) {
+    counter(&EVENTS_TRUNCATED, &[sink]).increment(events);
 }
 pub(super) fn delivery_attempt(sink: &str, result: Attempt) {
     counter(&DELIVERY_ATTEMPTS, &[sink, result.as_str()]).increment(1);

@@ -152,6 +152,7 @@ fn sink_news(incident: Incident<'_>) -> Vec<Notice<'_>> {
         Sink::Up { down_for: took, waiting: 7 },
         Sink::Halted { incident, attempt, waiting: 7, clears: "the token changes" },
         Sink::DeadLettered { events: 2, first: id, words: "too long" },
+        Sink::Truncated { events: 3 },
         Sink::Bisecting { events: 10, words: "400" },
         Sink::Replaying { events: 10, words: "--since 10m" },
     ]

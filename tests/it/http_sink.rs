@@ -83,3 +83,29 @@ fn one_event_the_receiver_refuses_becomes_a_dead_letter_and_the_rest_arrives() {
     assert_eq!(status["sinks"][0]["dead_lettered"], 1, "{status}");
     site.reconcile();
 }
+
+#[test]
+fn a_receiver_that_refuses_everything_or_most_is_halted_and_no_event_becomes_a_dead_letter() {
+    let simulator = Simulator::start(&["--events", "2000", "--seed", "63", "--scenario", "no_quota"]);
+    for poison in ["\"event_id\"", "siem."] {
+        let receiver = HttpReceiver::start(poison, 0);
+        let site = Site::new(&simulator.url, ALL_FEEDS, &http_sink(receiver.web.address));
+        let out = site.output(&["run", "--once"]);
+        assert_eq!(out.status.code(), Some(69), "{poison}: {}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("halted"), "{poison}: {}", text(&out.stderr));
+        let status = site.status();
+        let sink = &status["sinks"][0];
+        // a few single refusals between events that are taken are letters; a flood of them is the sink's fault
+        assert!(sink["dead_lettered"].as_u64().expect("a number") < 100, "{poison}: {sink}");
+        assert!(sink["waiting_events"].as_u64().expect("a number") > 0, "{poison}: {sink}");
+        site.reconcile();
+        receiver.poison.lock().expect("no panics").clear();
+        site.run_once();
+        let dead = site.status()["sinks"][0]["dead_lettered"].as_u64().expect("a number");
+        let arrived = receiver.arrived.lock().expect("no panics").clone();
+        let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
+        assert_eq!(arrived.distinct() + dead, published, "{poison}");
+        assert_eq!(arrived.repeats(), 0, "{poison}");
+        site.reconcile();
+    }
+}

@@ -32,6 +32,7 @@ mod relp;
 mod repair;
 mod rig;
 mod signed;
+mod sinks;
 mod status_page;
 mod support_bundle;
 mod trouble;

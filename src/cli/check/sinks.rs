@@ -7,7 +7,7 @@ use super::reach::{self, Peer};
 use super::{Outcome, Row};
 use crate::clock::Clock;
 use crate::config::Sink;
-use crate::config::settings::{COLLECTOR_FEED, Http, SinkKind};
+use crate::config::settings::{COLLECTOR_FEED, Http, SinkKind, Transport};
 use crate::daemon::{host_name, plan};
 use crate::event::{Event, EventId, Severity};
 use crate::fault::Fault;
@@ -32,10 +32,10 @@ pub async fn check(sink: &Sink, send_test_event: bool) -> Vec<Row> {
         Ok(made) => made,
         Err(error) => return vec![Row::unusable(&scope, "settings", &error)],
     };
-    if let SinkKind::File { path } = &sink.kind
-        && !path.exists()
+    if let SinkKind::File(file) = &sink.kind
+        && !file.path.exists()
     {
-        return vec![to_come(&scope, path)];
+        return vec![to_come(&scope, &file.path)];
     }
     let mut rows = way(&scope, sink).await;
     if rows.iter().any(|row| matches!(row.outcome, Outcome::Fails(_))) {
@@ -71,6 +71,8 @@ async fn way(scope: &str, sink: &Sink) -> Vec<Row> {
             Some(proxy) => reach::through(scope, proxy).await,
             None => reach::with(scope, &http.url, &plan::tls_files(&http.tls)).await,
         },
+        // there is no connection to look at: whether the name resolves the probe tells
+        SinkKind::Syslog(syslog) if syslog.transport == Transport::Udp => Vec::new(),
         SinkKind::Syslog(syslog) => {
             let name = syslog.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or(&syslog.host);
             let config = syslog.tls.as_ref().map(|tls| client_config(&plan::tls_files(tls)));
@@ -81,7 +83,7 @@ async fn way(scope: &str, sink: &Sink) -> Vec<Row> {
             reach::peer(&Peer { scope, host: &syslog.host, port: syslog.port, tls }).await
         }
         // Kafka's client finds its own way to whichever broker answers; its probe says how far it came
-        SinkKind::Kafka(_) | SinkKind::File { .. } | SinkKind::Stdout => Vec::new(),
+        SinkKind::Kafka(_) | SinkKind::File(_) | SinkKind::Stdout => Vec::new(),
     }
 }
 
@@ -123,7 +125,7 @@ async fn send(opened: &crate::sink::Sink, packer: &mut Packer) -> Result<String,
         raw: raw.as_bytes(),
     };
     let mut batch = Batch::default();
-    packer.pack(&event, &mut batch);
+    let _ = packer.pack(&event, &mut batch); // the shortest event there is
     let receipt = match opened.send(&batch).await? {
         Sent::Acknowledged(receipt) => receipt,
         Sent::Written => opened.confirm().await?,

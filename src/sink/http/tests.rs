@@ -59,7 +59,7 @@ pub fn packed(preset: &Arc<dyn Preset>, body: Body, count: usize) -> Batch {
     let mut batch = Batch::default();
     for n in 0..count {
         let feed = if n % 3 == 2 { "audit" } else { "siem.receipt" };
-        packer.pack(&Event { id: EventId([n as u8; 16]), feed, ..event() }, &mut batch);
+        packer.pack(&Event { id: EventId([n as u8; 16]), feed, ..event() }, &mut batch).unwrap();
     }
     batch
 }
@@ -256,6 +256,32 @@ async fn https_trusts_the_named_authority_only() {
     assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::TlsVerify), "{fault}");
     let sink = Sink::new(Plan::Http(plan(&pki))).unwrap();
     assert!(matches!(sink.send(&batch(1, 9)).await.unwrap(), Sent::Acknowledged(_)));
+}
+
+/// The receiver (or something on the way) closes a connection that waits for the next batch, without a word before.
+#[tokio::test]
+async fn a_connection_that_the_receiver_closed_while_idle_costs_nothing() {
+    let (seen, (closed, mut was_closed)) = (Seen::default(), tokio::sync::mpsc::unbounded_channel());
+    let theirs = seen.clone();
+    let at = listen(move |_, mut stream| {
+        let (seen, closed) = (theirs.clone(), closed.clone());
+        async move {
+            if let Some(request) = request(&mut stream).await {
+                seen.lock().unwrap().push(request);
+                stream.write_all(reply("200 OK", "", "").as_bytes()).await.unwrap();
+            }
+            drop(stream);
+            let _ = closed.send(());
+        }
+    })
+    .await;
+    let sink = Sink::new(Plan::Http(HttpPlan::new(format!("http://{at}/in").parse().unwrap()))).unwrap();
+    for sent in 1..=20 {
+        let answer = sink.send(&batch(2, 9)).await;
+        assert!(matches!(answer, Ok(Sent::Acknowledged(_))), "batch {sent}: {answer:?}");
+        was_closed.recv().await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), sent, "each batch once");
+    }
 }
 
 #[tokio::test]

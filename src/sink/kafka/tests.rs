@@ -70,7 +70,7 @@ fn batch(numbers: std::ops::Range<u32>) -> Batch {
             json: true,
             raw: raw.as_bytes(),
         };
-        batch.push(event.id, |out| encoder.encode(&event, out));
+        batch.push(event.id, |out| _ = encoder.encode(&event, out));
     }
     batch
 }

@@ -31,6 +31,8 @@ pub enum Sink<'a> {
     DeadLettered { events: u64, first: EventId, words: &'a str },
     /// The batch is cut in halves to find the record the sink refuses.
     Bisecting { events: u64, words: &'a str },
+    /// Events longer than the sink takes were shortened; one notice for all of a batch.
+    Truncated { events: u64 },
     /// Stored events are sent again by order of an operator.
     Replaying { events: u64, words: &'a str },
 }
@@ -56,6 +58,7 @@ impl Sink<'_> {
             }
             Sink::Bisecting { .. } => metrics::delivery_attempt(sink, Attempt::Refused),
             Sink::DeadLettered { events, .. } => metrics::events_dead_lettered(sink, *events),
+            Sink::Truncated { events } => metrics::events_truncated(sink, *events),
             Sink::AckLevel { .. } | Sink::Up { .. } | Sink::Replaying { .. } => {}
         }
     }
@@ -82,6 +85,10 @@ impl Sink<'_> {
                 warn!(target: "mimecollectd::sink", sink, events, first = %first,
                     "sink {sink} refused {events} events for good; they are kept, see `mimecollectd dead-letters`. \
                      Its words: {}", clean(words));
+            }
+            Sink::Truncated { events } => {
+                debug!(target: "mimecollectd::sink", sink, events,
+                    "sink {sink}: {events} events were longer than its max_message_size and were shortened");
             }
             Sink::Bisecting { events, words } => {
                 debug!(target: "mimecollectd::sink", sink, events,
