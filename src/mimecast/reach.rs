@@ -62,7 +62,7 @@ impl Position {
     /// page token does not help: the server may go on behind what it has forgotten without a word.
     pub fn beyond_retention(&self, feed: &Feed, now: Time, known: Known) -> Option<TimeSpan> {
         let kept = now.minus(feed.retention);
-        let away = known.last_success.is_some_and(|last| last.plus(RETENTION_SLACK) < now);
+        let away = known.last_success.is_none_or(|last| last.plus(RETENTION_SLACK) < now);
         // a position moved to the very edge must not be found too old a moment later
         let slack = if away { RETENTION_EDGE } else { RETENTION_SLACK };
         let old = |at: Time| at.plus(slack) < kept;

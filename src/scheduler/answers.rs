@@ -85,8 +85,9 @@ impl Hand {
     pub(super) async fn give_up_answer(&mut self) -> Result<Outcome, Fault> {
         self.room()?;
         let now = self.account.server_now();
-        let cursor = self.store.feed(&self.key).await?.cursor;
-        let position = self.stand(&cursor, now)?;
+        let row = self.store.feed(&self.key).await?;
+        let (position, _) = self.place(&row, now)?;
+        let cursor = row.cursor;
         let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
         let going = match self.may_ask(Endpoint::Batch, Call::CatchUp, now).await? {
             Ready::Go(going) => going,

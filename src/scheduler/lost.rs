@@ -57,8 +57,8 @@ impl Hand {
     pub async fn rewind(&mut self) -> Result<Outcome, Fault> {
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
-        let (from, known) = (row.cursor.clone(), known(&row));
-        let position = self.stand(&from, now)?;
+        let (position, known) = self.place(&row, now)?;
+        let from = row.cursor;
         let without = if position.beyond_retention(self.feed, now, known).is_some() {
             position
         } else {

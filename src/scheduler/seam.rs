@@ -3,7 +3,7 @@
 
 use super::decide::{Leads, Outcome};
 use super::found::Found;
-use super::lost::mark;
+use super::lost::{known, mark};
 use super::places::Seat;
 use super::steps::Hand;
 use crate::chunk::Chunk;
@@ -16,6 +16,7 @@ use crate::mimecast::live::{Live, Seam};
 use crate::mimecast::page::{Leads as PageLeads, Listing, Page};
 use crate::mimecast::payload::FileParser;
 use crate::mimecast::position::Position;
+use crate::mimecast::reach::Known;
 use crate::mimecast::stream::{self, LivePage};
 use crate::store::{Dedupe, FeedRow, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -30,25 +31,32 @@ impl Hand {
         Ok(position.at_endpoint(self.reach.endpoint, None, STREAM_OVERLAP, now))
     }
 
-    /// Decides where a feed begins that was never read, once and for all: one lookback before it was first to be
-    /// collected. While the first requests fail, what is to be read grows; what expires meanwhile becomes a gap.
+    /// Where the feed stands, and how far it is read. One that was never read begins one lookback before it was first
+    /// to be collected, however long its first requests fail: what expires meanwhile becomes a gap.
     ///
     /// # Errors
-    /// The store's.
-    pub(super) async fn begin(&self, row: FeedRow, now: Time) -> Result<FeedRow, Fault> {
+    /// A cursor that cannot be read.
+    pub(super) fn place(&self, row: &FeedRow, now: Time) -> Result<(Position, Known), Fault> {
+        if !row.cursor.is_unset() {
+            return Ok((self.stand(&row.cursor, now)?, known(row)));
+        }
         // written down by our clock, before Mimecast's was known; in its future nothing can have begun
         let ahead = now.0.saturating_sub(self.clock.now().0);
         let begun = row.begun.map_or(now, |at| Time(at.0.saturating_add(ahead)).min(now));
         let start = begun.minus(self.reach.lookback.min(self.feed.retention));
-        let first = Position::first(self.feed, begun, self.reach.lookback).at_endpoint(
-            self.reach.endpoint,
-            Some(start),
-            STREAM_OVERLAP,
-            now,
-        );
-        let cursor = first.cursor();
-        self.store.begin_at(&self.key, &cursor, start).await?;
-        Ok(FeedRow { cursor, complete: Some(start), ..row })
+        let first = Position::first(self.feed, begun, self.reach.lookback);
+        let first = first.at_endpoint(self.reach.endpoint, Some(start), STREAM_OVERLAP, now);
+        Ok((first, Known { complete: Some(start), ..known(row) }))
+    }
+
+    /// Where a feed begins is written down before anything is asked there, once Mimecast's time is known.
+    pub(super) async fn begin(&self, row: FeedRow, place: &(Position, Known)) -> Result<Cursor, Fault> {
+        let (first, Known { complete: Some(start), .. }) = place else { return Ok(row.cursor) };
+        if !row.cursor.is_unset() || !self.account.knows_time() {
+            return Ok(row.cursor);
+        }
+        self.store.begin_at(&self.key, &first.cursor(), *start).await?;
+        Ok(first.cursor())
     }
 
     /// A position that was put into other terms is written down before anything is asked at it: since when events

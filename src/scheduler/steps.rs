@@ -11,7 +11,7 @@ use super::account::{Access, Account, Slip};
 use super::decide::{By, Leads, Outcome, Step};
 use super::found::{Damage, Found};
 use super::hosts::{HostName, Leave};
-use super::lost::{known, mark};
+use super::lost::mark;
 use super::places::Places;
 use super::side::Side;
 use crate::clock::{Clock, Time};
@@ -178,16 +178,17 @@ impl Hand {
         self.account.learn_time().await?; // which the first window is made of
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
-        let row = if row.cursor.is_unset() { self.begin(row, now).await? } else { row };
         self.side_reach = Side::read(&row.side).reaches_back_to();
-        let position = self.stand(&row.cursor, now)?;
-        if position.beyond_retention(self.feed, now, known(&row)).is_some() {
+        let place = self.place(&row, now)?;
+        let cursor = self.begin(row, &place).await?;
+        let (position, known) = place;
+        if position.beyond_retention(self.feed, now, known).is_some() {
             let words = format!("the position of {} is older than what Mimecast keeps", self.key);
             return Err(Fault::new(Origin::Local, Kind::BeyondRetention, words));
         }
         let call = if self.first { Call::Live } else { Call::CatchUp };
         let asking = Asking { page_size, overlap: self.reach.overlap, server_now: now, until: None };
-        let cursor = self.keep_stand(&position, row.cursor).await?;
+        let cursor = self.keep_stand(&position, cursor).await?;
         self.exchange(position, cursor, &asking, call).await
     }
 

@@ -210,6 +210,15 @@ fn every_sample_of_an_answer_gets_its_row() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A documented code is no news, whichever status it comes with.
+#[test]
+fn the_code_of_a_server_fault_is_known() {
+    for (origin, status) in [(Origin::Api, 200), (Origin::Api, 500), (Origin::Token, 500)] {
+        let rule = judge(&at(origin, status, "0006"));
+        assert!(rule.id == "M29" && rule.knows("0006"), "{origin:?} {status}: {}", rule.name());
+    }
+}
+
 #[test]
 fn an_unknown_401_is_taken_to_be_a_refused_secret() {
     for origin in [Origin::Api, Origin::Token] {

@@ -99,8 +99,8 @@ pub(super) const ROWS: &[Rule] = &[
     },
     Rule {
         id: "M29",
-        surfaces: API,
-        on: On::status(&[(200, 200)]).code(&["0006"]),
+        surfaces: BOTH,
+        on: On::status(&[(200, 200), (500, 500)]).code(&["0006"]),
         scope: Scope::Feed,
         verdict: LATER_SMALLER,
         harmful: false,
@@ -109,7 +109,7 @@ pub(super) const ROWS: &[Rule] = &[
         lasting: HOUR_THEN_DAY,
         clears: Success,
         title: "server_error",
-        meaning: "A fault on Mimecast's side (said inside an HTTP 200).",
+        meaning: "A fault on Mimecast's side, with the code it documents for it; it may come inside an HTTP 200.",
         remedy: "Check Mimecast's status page. Nothing is lost while it lasts less than the feed's retention.",
     },
     Rule {

@@ -15,6 +15,11 @@ impl Account {
         self.server_clock().at(self.clock.now())
     }
 
+    /// Some answer has told Mimecast's time.
+    pub fn knows_time(&self) -> bool {
+        self.server_clock().is_known()
+    }
+
     pub(super) fn server_clock(&self) -> MutexGuard<'_, ServerClock> {
         self.server_clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
