@@ -1,6 +1,7 @@
 //! Every bound of the product: number, unit, reason. Rooms are in reading order.
 
 mod destinations;
+pub mod kafka;
 mod sinks;
 
 use std::time::Duration;

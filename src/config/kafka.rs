@@ -8,7 +8,8 @@ use super::sink_syslog::{read_address, read_tls};
 use super::table::Table;
 use super::tenant::optional;
 use super::value::{Value, quoted};
-use crate::limits::{MAX_SINK_TIMEOUT, MAX_TOPIC_BYTES, MIN_SINK_TIMEOUT};
+use crate::limits::kafka::MAX_TOPIC_BYTES;
+use crate::limits::{MAX_SINK_TIMEOUT, MIN_SINK_TIMEOUT};
 
 /// What a topic's name may be made of, with one name of a tenant or feed in it: they have up to 64 letters each.
 const MAX_LITERAL: usize = MAX_TOPIC_BYTES - 2 * 64;
@@ -34,7 +35,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<Kafka> {
         let words = "events and, with mechanism = \"plain\", the password go to this sink unencrypted; add `tls = {}`";
         value.book.warn(&value.place(), words);
     }
-    let sasl = optional(sasl_key, |v| read_sasl(v));
+    let sasl = optional(sasl_key, read_sasl);
     let batch = read_batch(table);
     let timeout = table
         .get("timeout")

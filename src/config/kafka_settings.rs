@@ -1,4 +1,4 @@
-//! What the configuration says of a Kafka cluster, checked and complete.
+//! What a Kafka sink is told, checked and complete.
 
 use std::time::Duration;
 

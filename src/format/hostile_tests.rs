@@ -87,7 +87,7 @@ fn hostile_text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 1..8).prop_map(|pieces| pieces.concat())
 }
 
-fn event<'a>((feed, kind): (&'a str, &'a str), json: bool, raw: &'a [u8]) -> Event<'a> {
+pub(super) fn event<'a>((feed, kind): (&'a str, &'a str), json: bool, raw: &'a [u8]) -> Event<'a> {
     Event {
         id: EventId([7; 16]),
         tenant: "ac\"me|=\\\n\u{202e}",
@@ -102,14 +102,14 @@ fn event<'a>((feed, kind): (&'a str, &'a str), json: bool, raw: &'a [u8]) -> Eve
     }
 }
 
-fn made(body: Body, wire: Wire, event: &Event<'_>) -> String {
+pub(super) fn made(body: Body, wire: Wire, event: &Event<'_>) -> String {
     let mut out = Vec::new();
     Encoder::new(&Shape { body, wire }).on_host("h\n\"").encode(event, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 /// What a text format shows of a text.
-fn shown(text: &str, alive: &[char]) -> String {
+pub(super) fn shown(text: &str, alive: &[char]) -> String {
     let show = |c: char| {
         let hide = (visible::hidden(c) && !alive.contains(&c)) || (c == '^' && alive == ['^']);
         if hide { format!("<U+{:04X}>", c as u32) } else { c.to_string() }
@@ -118,7 +118,7 @@ fn shown(text: &str, alive: &[char]) -> String {
 }
 
 /// No control character, none that turns the direction of writing and none without width, on one line.
-fn assert_shows_everything(line: &str, except: Option<char>) -> Result<(), TestCaseError> {
+pub(super) fn assert_shows_everything(line: &str, except: Option<char>) -> Result<(), TestCaseError> {
     let message = line.strip_suffix('\n').unwrap_or(line);
     let bad = |c: char| {
         c.is_control()
@@ -131,7 +131,7 @@ fn assert_shows_everything(line: &str, except: Option<char>) -> Result<(), TestC
 
 // --- CEF: "Common Event Format", header of seven fields, then key=value ------------------------------------------
 
-fn read_cef(line: &str) -> Option<([String; 7], BTreeMap<String, String>)> {
+pub(super) fn read_cef(line: &str) -> Option<([String; 7], BTreeMap<String, String>)> {
     let mut chars = line.strip_suffix('\n').unwrap_or(line).chars();
     let mut header = Vec::new();
     let mut field = String::new();
@@ -181,7 +181,7 @@ fn read_cef(line: &str) -> Option<([String; 7], BTreeMap<String, String>)> {
 
 // --- LEEF: five or six header fields, then key=value between delimiters ------------------------------------------
 
-fn read_leef(line: &str) -> Option<(Vec<String>, BTreeMap<String, String>)> {
+pub(super) fn read_leef(line: &str) -> Option<(Vec<String>, BTreeMap<String, String>)> {
     let line = line.strip_suffix('\n').unwrap_or(line);
     let fields = if line.starts_with("LEEF:2.0|") { 6 } else { 5 };
     let mut parts: Vec<&str> = line.splitn(fields + 1, '|').collect();
@@ -199,7 +199,7 @@ fn read_leef(line: &str) -> Option<(Vec<String>, BTreeMap<String, String>)> {
 
 // --- JSON in which no object has a key twice ----------------------------------------------------------------------
 
-pub struct Strict(pub Json);
+pub(super) struct Strict(pub Json);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

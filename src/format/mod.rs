@@ -32,6 +32,8 @@ mod docs_tests;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod hostile_shapes_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod schema_tests;

@@ -101,7 +101,45 @@ fn rsyslog(site: &Site, globals: &str) -> (Server, u16, PathBuf) {
     (server, port, out)
 }
 
-/// syslog-ng with TLS. The server, the sink's address and trust as TOML, the file it writes.
+/// rsyslog's two TLS drivers, each wanting a certificate of ours.
+fn rsyslog_tls(driver: &str) {
+    let simulator = hostile();
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let (ca, cert, key) = certificates(site.dir.path());
+    let (port, out) = (free_port(), site.path("rsyslog.out"));
+    let text = format!(
+        "global(maxMessageSize=\"2m\" parser.escapeControlCharactersOnReceive=\"off\" workDirectory=\"{dir}\" \
+         defaultNetstreamDriverCAFile=\"{dir}/ca.pem\" defaultNetstreamDriverCertFile=\"{dir}/cert.pem\" \
+         defaultNetstreamDriverKeyFile=\"{dir}/key.pem\")\n\
+         module(load=\"imtcp\" streamDriver.name=\"{driver}\" streamDriver.mode=\"1\" streamDriver.authMode=\"x509/certvalid\")\n\
+         input(type=\"imtcp\" port=\"{port}\" address=\"127.0.0.1\")\n\
+         template(name=\"m\" type=\"string\" string=\"%msg%\\n\")\naction(type=\"omfile\" file=\"{out}\" template=\"m\")\n",
+        dir = site.dir.path().display(),
+        out = out.display()
+    );
+    let (conf, pid) = (site.path("rsyslog.conf"), site.path("rsyslog.pid"));
+    std::fs::write(&conf, text).expect("written");
+    let args = ["-n", "-f", conf.to_str().expect("utf-8"), "-i", pid.to_str().expect("utf-8")];
+    let _server = start(Path::new("/usr/sbin/rsyslogd"), &args, None);
+    listens(port);
+    let sink = format!(
+        "[sinks.rsyslog]\ntype = \"syslog\"\naddress = \"127.0.0.1:{port}\"\ntransport = \"tls\"\n\
+         tls = {{ ca_file = {ca:?}, cert_file = {cert:?}, key_file = {key:?}, server_name = \"localhost\" }}\n"
+    );
+    delivers_to(&sink, &out, &site, &simulator);
+}
+
+#[test]
+fn rsyslog_over_tls_by_openssl() {
+    rsyslog_tls("ossl");
+}
+
+#[test]
+fn rsyslog_over_tls_by_gnutls() {
+    rsyslog_tls("gtls");
+}
+
+/// syslog-ng with TLS, which wants a certificate of ours. The server, the sink's address and trust as TOML, the file it writes.
 fn syslog_ng_tls(site: &Site) -> (Server, String, PathBuf) {
     let (ca, cert, key) = certificates(site.dir.path());
     let (port, out) = (free_port(), site.path("syslog-ng.out"));
@@ -109,8 +147,9 @@ fn syslog_ng_tls(site: &Site) -> (Server, String, PathBuf) {
     let text = format!(
         "@version: 3.38\noptions {{ log-msg-size(2097152); stats-freq(0); }};\n\
          source s {{ syslog(ip(\"127.0.0.1\") port({port}) transport(\"tls\") flags(no-multi-line, dont-store-legacy-msghdr) max-connections(100)\n\
-           tls(key-file(\"{key}\") cert-file(\"{cert}\") peer-verify(optional-untrusted))); }};\n\
+           tls(key-file(\"{key}\") cert-file(\"{cert}\") ca-file(\"{ca}\") peer-verify(required-trusted))); }};\n\
          destination d {{ file(\"{out}\" template(\"${{MSG}}\\n\")); }};\nlog {{ source(s); destination(d); flags(flow-control); }};\n",
+        ca = ca.display(),
         key = key.display(),
         cert = cert.display(),
         out = out.display()
@@ -126,7 +165,7 @@ fn syslog_ng_tls(site: &Site) -> (Server, String, PathBuf) {
     listens(port);
     let reach = format!(
         "address = \"127.0.0.1:{port}\"\ntransport = \"tls\"\n\
-         tls = {{ ca_file = {ca:?}, server_name = \"localhost\" }}\n"
+         tls = {{ ca_file = {ca:?}, cert_file = {cert:?}, key_file = {key:?}, server_name = \"localhost\" }}\n"
     );
     (server, reach, out)
 }

@@ -17,10 +17,15 @@ pub struct HttpReceiver {
 
 impl HttpReceiver {
     pub fn start(poison: &str, busy: u32) -> Self {
+        Self::on("127.0.0.1:0", poison, busy)
+    }
+
+    /// As [`HttpReceiver::start`], at this address.
+    pub fn on(address: &str, poison: &str, busy: u32) -> Self {
         let (arrived, left) = (Arc::new(Mutex::new(Arrived::default())), Mutex::new(busy));
         let poison = Arc::new(Mutex::new(poison.to_owned()));
         let (mine, refused) = (arrived.clone(), poison.clone());
-        let web = Web::start(move |request| {
+        let web = Web::on(address, move |request| {
             let mut left = left.lock().expect("no panics");
             if *left > 0 {
                 *left -= 1;

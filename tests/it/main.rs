@@ -20,10 +20,14 @@ mod held;
 mod help;
 mod http_sink;
 mod init;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod kills;
 mod ledger;
 mod lifecycle;
 mod mail_log;
 mod main_job;
+mod nginx;
 mod observability;
 mod outage;
 mod presets;

@@ -45,7 +45,12 @@ impl Request {
 
 impl Web {
     pub fn start(behave: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        Self::on("127.0.0.1:0", behave)
+    }
+
+    /// As [`Web::start`], at this address.
+    pub fn on(address: &str, behave: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).expect("a loopback port");
         let address = listener.local_addr().expect("bound");
         let (behave, compressed) = (Arc::new(behave), Arc::new(AtomicU32::new(0)));
         let counter = compressed.clone();

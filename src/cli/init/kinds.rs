@@ -13,23 +13,6 @@ pub enum Place {
     Nowhere,
 }
 
-/// Whether it has a `token`, and what people call it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Token {
-    None,
-    Optional(&'static str),
-    Needed(&'static str),
-}
-
-/// A key that only a person knows the value of.
-pub struct Need {
-    pub key: &'static str,
-    pub ask: &'static str,
-    pub why: &'static str,
-    /// Something of the right shape, as TOML, that stands in its place until it is known.
-    pub filling: &'static str,
-}
-
 /// One row.
 pub struct Kind {
     /// As `--sink WORD://…` has it, and the sink's name where none is given.
@@ -40,9 +23,8 @@ pub struct Kind {
     pub fixed: &'static [(&'static str, &'static str, &'static str)],
     /// The usual `format`.
     pub format: &'static str,
-    pub token: Token,
-    /// Keys without a default of their own.
-    pub needs: &'static [Need],
+    /// What its `token` is called; `None` where it has none.
+    pub token: Option<&'static str>,
     /// It takes a private authority: `tls` for syslog, `ca_file` for HTTP.
     pub encrypted: bool,
 }
@@ -58,8 +40,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Address(6514),
         fixed: &[SYSLOG, ("transport", "\"tls\"", "each batch is confirmed by the receiver's close_notify")],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: true,
     },
     Kind {
@@ -71,8 +52,7 @@ pub const KINDS: &[Kind] = &[
             ("transport", "\"tcp\"", "unencrypted; each batch is confirmed by the peer's close"),
         ],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: false,
     },
     Kind {
@@ -81,8 +61,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Address(2514),
         fixed: &[SYSLOG, ("transport", "\"relp\"", "rsyslog's own protocol: every event is answered")],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: false,
     },
     Kind {
@@ -95,8 +74,7 @@ pub const KINDS: &[Kind] = &[
             ("tls", "{}", "encrypted; trusts what the system trusts"),
         ],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: true,
     },
     Kind {
@@ -105,8 +83,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Url("https://siem.example.com/ingest"),
         fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
         format: "json",
-        token: Token::Optional("bearer token"),
-        needs: &[],
+        token: Some("bearer token"),
         encrypted: true,
     },
     Kind {
@@ -115,8 +92,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Url("https://splunk.example.com:8088/services/collector"),
         fixed: &[HTTP, ("preset", "\"splunk-hec\"", "Splunk's HTTP Event Collector")],
         format: "json",
-        token: Token::Needed("HEC token"),
-        needs: &[],
+        token: Some("HEC token"),
         encrypted: true,
     },
     Kind {
@@ -125,8 +101,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Url("https://elastic.example.com:9200"),
         fixed: &[HTTP, ("preset", "\"elasticsearch\"", "_bulk; the event's id is the document's")],
         format: "ecs",
-        token: Token::Needed("API key"),
-        needs: &[],
+        token: Some("API key"),
         encrypted: true,
     },
     Kind {
@@ -135,8 +110,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Path("/var/log/mimecast/events.ndjson"),
         fixed: &[("type", "\"file\"", "")],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: false,
     },
     Kind {
@@ -145,8 +119,7 @@ pub const KINDS: &[Kind] = &[
         place: Place::Nowhere,
         fixed: &[("type", "\"stdout\"", "")],
         format: "json",
-        token: Token::None,
-        needs: &[],
+        token: None,
         encrypted: false,
     },
 ];

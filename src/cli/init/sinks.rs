@@ -5,7 +5,7 @@ use super::dialogue::Question;
 use super::draft::{Table, quoted};
 use super::interview::{Asking, Interview};
 use super::keys::Given;
-use super::kinds::{self, KINDS, Kind, Named, Place, Token};
+use super::kinds::{self, KINDS, Kind, Named, Place};
 use crate::config::settings::FormatName;
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -39,7 +39,7 @@ impl Interview<'_> {
         }
         self.format(kind, args)?;
         self.trust(kind, args)?;
-        self.keys(kind, args)?;
+        self.keys(args)?;
         self.token(kind, args)
     }
 
@@ -117,21 +117,11 @@ impl Interview<'_> {
         self.settle(&question, args.ca_file.as_deref(), put).map(drop)
     }
 
-    /// The keys that this kind cannot do without, then those that were set besides.
-    fn keys(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+    /// Keys beyond those that are asked for.
+    fn keys(&mut self, args: &Args) -> Result<(), SetupError> {
         let set: Vec<(&str, &str)> =
             args.set.iter().map(|text| text.split_once('=').unwrap_or((text, ""))).collect();
-        for need in kind.needs {
-            let question = Question::new("--set", format!("{} ({})", need.ask, need.key), need.why);
-            let given = set.iter().find(|(key, _)| *key == need.key).map(|(_, value)| *value);
-            let put = |tables: &mut Vec<Table>, answer: &str| {
-                tables.last_mut().ok_or("no sink")?.put(need.key, as_toml(answer), "");
-                Ok(())
-            };
-            self.settle(&question, given, put)?;
-        }
-        for (key, value) in set.into_iter().filter(|(key, _)| kind.needs.iter().all(|need| need.key != *key))
-        {
+        for (key, value) in set {
             let question = Question::new("--set", key, "");
             let put = |tables: &mut Vec<Table>, answer: &str| {
                 tables.last_mut().ok_or("no sink")?.put(key, as_toml(answer), "");
@@ -143,13 +133,9 @@ impl Interview<'_> {
     }
 
     fn token(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
-        let (word, needed) = match kind.token {
-            Token::None => return Ok(()),
-            Token::Optional(word) => (word, false),
-            Token::Needed(word) => (word, true),
-        };
+        let Some(word) = kind.token else { return Ok(()) };
         let given = args.secrets.token();
-        if matches!(given, Given::Nothing) && !needed {
+        if matches!(given, Given::Nothing) {
             if self.asking != Asking::All {
                 return Ok(());
             }
@@ -176,12 +162,6 @@ fn sink_table(kind: &Kind, name: &str, place: &str) -> Table {
         table.put(key, *value, comment);
     }
     put_place(&mut table, kind, place);
-    for need in kind.needs {
-        table.put(need.key, need.filling, need.why);
-    }
-    if matches!(kind.token, Token::Needed(_)) {
-        table.put("token", "{ env = \"X\" }", "");
-    }
     table
 }
 

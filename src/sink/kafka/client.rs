@@ -157,7 +157,7 @@ impl Client {
     /// Waits until every message is reported. What cannot go well any more, or is waited for by nobody, is given up, and
     /// reported as such.
     pub fn wait(&self, timeout: Duration, left: &AtomicBool) -> Reports {
-        let end = Instant::now() + timeout + limits::KAFKA_SILENCE;
+        let end = Instant::now() + timeout + limits::kafka::SILENCE;
         let mut given_up = false;
         loop {
             let hopeless = {
@@ -171,7 +171,7 @@ impl Client {
                 given_up = true;
                 self.producer.purge(PurgeConfig::default().queue().inflight());
             }
-            self.producer.poll(limits::KAFKA_LOOK);
+            self.producer.poll(limits::kafka::LOOK);
         }
     }
 
@@ -184,7 +184,7 @@ impl Client {
         let peer = plan.brokers.join(", ");
         let end = Instant::now() + limits::CONNECT_TIMEOUT.min(plan.timeout);
         loop {
-            let answer = self.producer.client().fetch_metadata(plan.one_topic(), limits::KAFKA_PROBE_LOOK);
+            let answer = self.producer.client().fetch_metadata(plan.one_topic(), limits::kafka::PROBE_LOOK);
             self.producer.poll(Duration::ZERO);
             let code = match answer {
                 Ok(topics) => {
@@ -192,7 +192,7 @@ impl Client {
                         topics.topics().iter().filter(|topic| plan.one_topic() == Some(topic.name()));
                     let mut refused = refused.filter_map(|topic| topic.error()).map(RDKafkaErrorCode::from);
                     // a topic that is only just being made has no leader yet
-                    let refused = refused.rfind(|code| *code != RDKafkaErrorCode::LeaderNotAvailable);
+                    let refused = refused.find(|code| *code != RDKafkaErrorCode::LeaderNotAvailable);
                     return refused.map_or(Ok(()), |code| Err(verdict::fault(&peer, Some(code), None)));
                 }
                 Err(error) => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
@@ -219,14 +219,14 @@ fn configured(plan: &KafkaPlan) -> ClientConfig {
         ("message.timeout.ms", millis(plan.timeout)),
         ("request.timeout.ms", millis(plan.timeout)),
         ("socket.connection.setup.timeout.ms", millis(limits::CONNECT_TIMEOUT)),
-        ("topic.metadata.propagation.max.ms", millis(limits::KAFKA_TOPIC_PATIENCE)),
-        ("reconnect.backoff.ms", millis(limits::KAFKA_RECONNECT)),
-        ("reconnect.backoff.max.ms", millis(limits::KAFKA_RECONNECT_MAX)),
-        ("linger.ms", limits::KAFKA_LINGER_MS.to_string()),
-        ("message.max.bytes", limits::KAFKA_MESSAGE_BYTES.to_string()),
-        ("batch.size", limits::KAFKA_REQUEST_BYTES.to_string()),
-        ("queue.buffering.max.kbytes", limits::KAFKA_QUEUE_KIB.to_string()),
-        ("queue.buffering.max.messages", limits::KAFKA_QUEUE_MESSAGES.to_string()),
+        ("topic.metadata.propagation.max.ms", millis(limits::kafka::TOPIC_PATIENCE)),
+        ("reconnect.backoff.ms", millis(limits::kafka::RECONNECT)),
+        ("reconnect.backoff.max.ms", millis(limits::kafka::RECONNECT_MAX)),
+        ("linger.ms", limits::kafka::LINGER_MS.to_string()),
+        ("message.max.bytes", limits::kafka::MESSAGE_BYTES.to_string()),
+        ("batch.size", limits::kafka::REQUEST_BYTES.to_string()),
+        ("queue.buffering.max.kbytes", limits::kafka::QUEUE_KIB.to_string()),
+        ("queue.buffering.max.messages", limits::kafka::QUEUE_MESSAGES.to_string()),
         ("enable.metrics.push", "false".to_owned()), // the library would tell brokers about itself
     ];
     for (key, value) in settings {
