@@ -32,7 +32,7 @@ use crate::admin;
 use crate::clock::{Clock, Time};
 use crate::config::settings::LogFormat;
 use crate::config::{self, Settings};
-use crate::limits::DRAIN_TIMEOUT;
+use crate::limits::{DRAIN_TIMEOUT, FEEDS_NAMED_UNFINISHED};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::signals::{Signal, Signals, service};
 use crate::store::{Options, Store};
@@ -217,7 +217,11 @@ impl Daemon {
             Ok(usage) => usage.sinks.iter().map(|sink| sink.events_waiting).sum(),
             Err(_) => u64::MAX, // nobody knows, so nobody may call it done
         };
-        if caught_up && waiting == 0 { ExitCode::Done } else { ExitCode::Failed }
+        if caught_up && waiting == 0 {
+            return ExitCode::Done;
+        }
+        Notice::Process(Process::Unfinished { words: &unfinished(&status, waiting) }).emit();
+        ExitCode::Failed
     }
 
     /// Feeds, then what they gave reason to tell, then sinks. Says whether every feed was caught up.
@@ -352,6 +356,29 @@ async fn serve_admin(
 
 fn fleet_words(settings: &Settings) -> String {
     format!("{} tenants, {} sinks", settings.tenants.len(), settings.sinks.len())
+}
+
+/// What a single run leaves undone, in words: it must not end without saying what.
+fn unfinished(status: &admin::status::Status, waiting: u64) -> String {
+    let behind = status.tenants.iter().flat_map(|tenant| {
+        let behind = tenant.feeds.iter().filter(|feed| !feed.caught_up);
+        behind.map(|feed| {
+            let why = feed.why.as_deref().unwrap_or("not read to its end");
+            format!("{}/{} is {}: {why}", tenant.name, feed.name, feed.state.as_str())
+        })
+    });
+    let behind: Vec<String> = behind.collect();
+    let named = behind.iter().take(FEEDS_NAMED_UNFINISHED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match behind.len().saturating_sub(FEEDS_NAMED_UNFINISHED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let left = match waiting {
+        0 => String::new(),
+        u64::MAX => "; the store cannot tell what waits for its sinks".to_owned(),
+        events => format!("; {events} events wait in the store for their sinks"),
+    };
+    format!("not everything is done: {} feeds are behind ({named}{more}){left}", behind.len())
 }
 
 /// What this host calls itself, for syslog headers.

@@ -307,6 +307,8 @@ pub const FILE_WAITED_FOR_AFTER: Duration = Duration::from_secs(1);
 pub const BLOCKING_THREADS: usize = 2;
 /// How often a feed at a closed gate looks whether the secret has changed.
 pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
+/// Feeds that a single run names when it ends with work left: enough to see what is wrong, in one line.
+pub const FEEDS_NAMED_UNFINISHED: usize = 5;
 /// `run --once` does not wait longer than this for a fault to pass.
 pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Codes that no row of the recovery table names, remembered for each tenant: enough to report (recovery row H12).

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::decide::{By, Decision, Leads, Outcome, State, Step, Why, decide};
+use super::state::Rest;
 use crate::clock::{Moment, Time};
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits::MAX_SIDE_REQUESTS;
@@ -411,4 +412,20 @@ fn a_wait_does_not_outlast_a_clock_that_was_wrong() {
     let early = decide(state.clone(), Outcome::Ready, at(Time(0)), &feed.pace).step;
     assert!(matches!(early, Step::Wait { .. }), "{early:?}: the wait itself is kept");
     assert_eq!(decide(state, Outcome::Ready, at(until.minus(year)), &feed.pace).step, Step::Ask);
+}
+
+/// A process that is killed right after an empty-page storm leaves a planned poll behind.
+#[test]
+fn a_single_run_asks_although_the_next_poll_was_planned_for_later() {
+    let planned =
+        |why| State { rest: Rest::Wait { until: Time::from_secs(1 << 33), why }, ..State::default() };
+    for (why, waits) in
+        [(Why::Poll, false), (Why::Spread, false), (Why::Backoff, true), (Why::Throttled, true)]
+    {
+        let state = State::restore(&planned(why).to_text()).expect("a state").due_now();
+        let moment = Moment { now: Time::from_secs(1_767_259_800), dice: 0 };
+        let pace = Pace { spread: Duration::ZERO, ..Pace::default() };
+        let step = decide(state, Outcome::Ready, moment, &pace).step;
+        assert_eq!(matches!(step, Step::Wait { .. }), waits, "{why:?}: {step:?}");
+    }
 }

@@ -85,6 +85,7 @@ impl Runner {
             Some(State::restore(&saved.text)?.set_back(saved.ahead_of(clock.now())))
         };
         let state = kept.and_then(restored).unwrap_or_default();
+        let state = if wires.once { state.due_now() } else { state };
         wires.live.send_modify(|live| live.last_success = row.last_success);
         let hand = Hand::new(
             row.key,

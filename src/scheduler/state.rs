@@ -238,6 +238,15 @@ impl State {
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default() // plain fields: cannot fail
     }
+    /// The state for a single run, which asks at once: that the next poll was planned for later, before the process
+    /// ended, is no reason to end without one. Waits for the sake of others stay.
+    #[must_use]
+    pub fn due_now(self) -> Self {
+        match self.rest {
+            Rest::Wait { why: Why::Poll | Why::Spread, .. } => State { rest: Rest::None, ..self },
+            _ => self,
+        }
+    }
     fn restarted(self) -> Self {
         let rest = if let Rest::Gate { .. } = self.rest { Rest::None } else { self.rest };
         State { phase: Phase::Start, page: None, rest, aside: 0, ..self }
