@@ -176,3 +176,30 @@ fn mimecasts_request_id_tells_its_json_from_a_proxys() {
     let fault = read(Origin::Api, 401, &[], body, NOW);
     assert_eq!((fault.code_str(), fault.attributed), ("", false));
 }
+
+/// A 200 that is neither what was due nor a failure is not understood, whatever codes stand in it: it must not lock a
+/// credential.
+#[test]
+fn a_good_status_with_something_else_says_nothing_of_the_credential() {
+    let page = "<html><body>0010 Account Locked Out</body></html>";
+    for (body, kind) in [
+        (r#"{"code":"0010","message":"0010 Account Locked Out"}"#, Kind::Malformed),
+        (r#"{"meta":{"status":200},"fail":[],"code":"0010"}"#, Kind::Malformed),
+        (r#"[{"meta":{"status":401},"fail":[{"code":"0010"}]}]"#, Kind::Malformed),
+        (page, Kind::Html),
+    ] {
+        let fault = super::read(Origin::Api, 200, &[], body.as_bytes(), Time(0));
+        assert_eq!((fault.kind, fault.code_str(), fault.attributed), (kind, "", false), "{body}");
+    }
+    let sink = super::read(Origin::Sink, 200, &[], page.as_bytes(), Time(0));
+    assert_eq!(sink.kind, Kind::Status(200), "a destination may speak HTML");
+}
+
+#[test]
+fn a_saved_body_may_name_its_own_status() {
+    let of = |body: &str| super::status_in_body(&[], body.as_bytes());
+    assert_eq!(of(r#"{"meta":{"status":418},"fail":[{"errors":[{"code":"0001"}]}]}"#), Some(418));
+    assert_eq!(of(r#"{"type":"about:blank","title":"Forbidden","status":403}"#), Some(403));
+    assert_eq!(of(r#"{"meta":{"status":7},"fail":[]}"#), None, "no status of HTTP");
+    assert_eq!(of("plain words"), None);
+}

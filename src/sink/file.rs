@@ -308,11 +308,11 @@ mod tests {
             sink.send(&batch(&[line])).await.unwrap();
         }
         assert_eq!(sink.confirm().await.unwrap().events(), 6);
-        assert_eq!([0, 1, 2, 3].map(|n| text(&path, n)), ["5\n6\n", "44444\n", "33333\n", ""]);
+        assert_eq!([0, 1, 2, 3].map(|n| text(&path, n)), ["44444\n5\n6\n", "33333\n", "22222\n", ""]);
         // somebody took .1 away: nothing else has to move
         std::fs::remove_file(format!("{}.1", path.display())).unwrap();
         sink.send(&batch(&["777777777"])).await.unwrap();
-        assert_eq!([0, 1, 2].map(|n| text(&path, n)), ["777777777\n", "5\n6\n", "33333\n"]);
+        assert_eq!([0, 1, 2].map(|n| text(&path, n)), ["777777777\n", "44444\n5\n6\n", "22222\n"]);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ mod answers;
 mod bad_input;
 mod browser;
 mod check;
+mod cloud;
 
 mod counterparts;
 mod crash;

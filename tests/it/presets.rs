@@ -11,12 +11,12 @@ use crate::rig::{Arrived, Simulator, Site, assert_complete};
 use crate::web::{Answer, Request, Web};
 
 /// The only record of its feed that a destination will never take.
-fn poison(simulator: &Simulator) -> &'static str {
+pub fn poison(simulator: &Simulator) -> &'static str {
     String::leak(simulator.truth("siem.av").first().expect("av events").clone())
 }
 
 /// Everything arrived but the poison, which is a dead letter.
-fn assert_all_but_one(simulator: &Simulator, site: &Site, arrived: &Arrived) {
+pub fn assert_all_but_one(simulator: &Simulator, site: &Site, arrived: &Arrived) {
     for feed in FEEDS {
         let missing = u64::from(*feed == "siem.av");
         assert_eq!(arrived.feed(feed) + missing, simulator.truth(feed).len() as u64, "{feed}");

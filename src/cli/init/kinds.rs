@@ -32,6 +32,9 @@ pub struct Kind {
 const SYSLOG: (&str, &str, &str) = ("type", "\"syslog\"", "");
 const HTTP: (&str, &str, &str) = ("type", "\"http\"", "");
 
+/// A destination that takes nothing without one: the token's place until it is known.
+const TOKEN: (&str, &str, &str) = ("token", "{ env = \"X\" }", "");
+
 /// All rows, the usual ones first.
 pub const KINDS: &[Kind] = &[
     Kind {
@@ -78,30 +81,66 @@ pub const KINDS: &[Kind] = &[
         encrypted: true,
     },
     Kind {
-        word: "http",
-        title: "HTTP, one event per line (NDJSON)",
-        place: Place::Url("https://siem.example.com/ingest"),
-        fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
-        format: "json",
-        token: Some("bearer token"),
-        encrypted: true,
-    },
-    Kind {
         word: "splunk-hec",
-        title: "Splunk, HTTP Event Collector",
+        title: "Splunk's HTTP Event Collector",
         place: Place::Url("https://splunk.example.com:8088/services/collector"),
-        fixed: &[HTTP, ("preset", "\"splunk-hec\"", "Splunk's HTTP Event Collector")],
+        fixed: &[HTTP, ("preset", "\"splunk-hec\"", "docs/destinations.md says what to set up there"), TOKEN],
         format: "json",
         token: Some("HEC token"),
         encrypted: true,
     },
     Kind {
         word: "elasticsearch",
-        title: "Elasticsearch or OpenSearch; repeats are stored once",
+        title: "Elasticsearch, OpenSearch, Elastic Cloud",
         place: Place::Url("https://elastic.example.com:9200"),
-        fixed: &[HTTP, ("preset", "\"elasticsearch\"", "_bulk; the event's id is the document's")],
+        fixed: &[HTTP, ("preset", "\"elasticsearch\"", "docs/destinations.md says what to set up there")],
         format: "ecs",
+        token: Some("API key in its encoded form"),
+        encrypted: true,
+    },
+    Kind {
+        word: "loki",
+        title: "Grafana Loki",
+        place: Place::Url("https://loki.example.com"),
+        fixed: &[HTTP, ("preset", "\"loki\"", "docs/destinations.md says what to set up there")],
+        format: "json",
+        token: Some("bearer token"),
+        encrypted: true,
+    },
+    Kind {
+        word: "otlp",
+        title: "OpenTelemetry collector, OTLP over HTTP",
+        place: Place::Url("https://collector.example.com:4318"),
+        fixed: &[HTTP, ("preset", "\"otlp\"", "docs/destinations.md says what to set up there")],
+        format: "json",
+        token: Some("bearer token"),
+        encrypted: true,
+    },
+    Kind {
+        word: "datadog",
+        title: "Datadog; the host is that of your site",
+        place: Place::Url("https://http-intake.logs.datadoghq.eu"),
+        fixed: &[HTTP, ("preset", "\"datadog\"", "docs/destinations.md says what to set up there"), TOKEN],
+        format: "json",
         token: Some("API key"),
+        encrypted: true,
+    },
+    Kind {
+        word: "sumologic",
+        title: "Sumo Logic, an HTTP source",
+        place: Place::Url("https://endpoint4.collection.sumologic.com/receiver/v1/http/"),
+        fixed: &[HTTP, ("preset", "\"sumologic\"", "docs/destinations.md says what to set up there"), TOKEN],
+        format: "json",
+        token: Some("code after the last slash of the source's address"),
+        encrypted: true,
+    },
+    Kind {
+        word: "http",
+        title: "HTTP, one event per line (NDJSON)",
+        place: Place::Url("https://siem.example.com/ingest"),
+        fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
+        format: "json",
+        token: Some("bearer token"),
         encrypted: true,
     },
     Kind {
@@ -221,6 +260,11 @@ mod tests {
             ("file:///var/log/events", "file file /var/log/events"),
             ("stdout", "stdout stdout "),
             ("screen=stdout:", "stdout screen "),
+            (
+                "splunk-hec://s.example:8088",
+                "splunk-hec splunk-hec https://s.example:8088/services/collector",
+            ),
+            ("es=elasticsearch+http://127.0.0.1:9200", "elasticsearch es http://127.0.0.1:9200"),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }

@@ -135,7 +135,8 @@ impl Interview<'_> {
     fn token(&mut self, kind: &Kind, args: &Args) -> Result<(), SetupError> {
         let Some(word) = kind.token else { return Ok(()) };
         let given = args.secrets.token();
-        if matches!(given, Given::Nothing) {
+        let needed = kind.fixed.iter().any(|(key, ..)| *key == "token");
+        if matches!(given, Given::Nothing) && !needed {
             if self.asking != Asking::All {
                 return Ok(());
             }
