@@ -122,6 +122,8 @@ impl Courier {
         let mut newest = self.store.newest();
         while !self.wires.stop.is_cancelled() {
             newest.mark_unchanged();
+            // before the attempt, not after it: who asks while it is failing wants another one
+            self.wires.wake.mark_unchanged();
             pulse::beat();
             match self.rounds().await {
                 Ok(Round::Moved) => self.note_success(),
@@ -354,7 +356,6 @@ impl Courier {
             (state.up, state.rule) = (Some(false), Some(rule));
             (state.next_attempt, state.why) = (Some(moment.now.plus(wait)), Some(fault.to_string()));
         });
-        self.wires.wake.mark_unchanged();
         pulse::promise(wait);
         tokio::select! {
             () = self.wires.stop.cancelled() => {}

@@ -153,6 +153,7 @@ pub fn begin_feed(feed: &FeedKey, quarantine_reasons: &[&'static str]) {
 pub fn begin_sink(sink: &str) {
     counter(&EVENTS_DELIVERED, &[sink]).increment(0);
     counter(&EVENTS_DEAD_LETTERED, &[sink]).increment(0);
+    counter(&EVENTS_TRUNCATED, &[sink]).increment(0);
     for attempt in Attempt::ALL {
         counter(&DELIVERY_ATTEMPTS, &[sink, attempt.as_str()]).increment(0);
     }

@@ -110,7 +110,9 @@ fn a_receiver_that_refuses_everything_or_most_is_halted_and_no_event_becomes_a_d
         let arrived = receiver.arrived.lock().expect("no panics").clone();
         let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
         assert_eq!(arrived.distinct() + dead, published, "{poison}");
-        assert_eq!(arrived.repeats(), 0, "{poison}");
+        // requests beside the refused one were answered, but the position never moves past it: after the first daemon's
+        // end they go out again, three of four at most
+        assert!(arrived.repeats() <= 3 * 200, "{poison}: {} repeats", arrived.repeats());
         site.reconcile();
     }
 }

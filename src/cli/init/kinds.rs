@@ -264,7 +264,7 @@ mod tests {
                 "splunk-hec://s.example:8088",
                 "splunk-hec splunk-hec https://s.example:8088/services/collector",
             ),
-            ("es=elasticsearch+http://127.0.0.1:9200", "elasticsearch es http://127.0.0.1:9200"),
+            ("es=elasticsearch+http://127.0.0.1:9200", "elasticsearch es http://127.0.0.1:9200/"),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }

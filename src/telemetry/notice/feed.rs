@@ -158,7 +158,9 @@ impl Feed<'_> {
                 debug!(target: "mimecollectd::feed", tenant, feed, wait_ms = wait.as_millis() as u64,
                     "{key} not asked, {}; looks again in {}", why.as_str(), Span(*wait));
             }
-            Feed::FaultMet(incident) | Feed::Throttled(incident) => say_fault(key, incident, ""),
+            Feed::FaultMet(incident) | Feed::Throttled(incident) => {
+                say_fault(key, incident, if incident.wait.is_some() { incident.clears } else { "" });
+            }
             Feed::Halted { incident, clears } => say_fault(key, incident, clears),
             Feed::Resumed { halted_for, why } => {
                 info!(target: "mimecollectd::feed", tenant, feed, halted_for_ms = halted_for.as_millis() as u64,
