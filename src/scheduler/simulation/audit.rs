@@ -70,6 +70,8 @@ impl Audit {
     }
     pub fn restarted(&mut self, now: Time) {
         self.on_trial(now);
+        // a death in the middle of a cycle lets its quick try be made again
+        self.in_a_row.values_mut().for_each(|row| row.2 = row.2.saturating_sub(1));
         if std::mem::take(&mut self.amnesty) {
             self.a_person_acted();
         }
