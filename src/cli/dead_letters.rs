@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::asking::asked;
 use super::following::{Progress, follow};
-use super::picking::{Narrow, Pages, as_they_are, either, facts, meant, more, sure, visible, with_bytes};
+use super::picking::{
+    Chosen, GivenUp, Listed, Narrow, One, Pages, as_they_are, either, facts, meant, more, sure, visible,
+    with_bytes,
+};
 use super::{Common, Printed, with_store};
 use crate::clock::Time;
 use crate::daemon::requests::Request;
@@ -18,51 +21,19 @@ use crate::telemetry::escape::clean;
 #[derive(Subcommand)]
 pub enum DeadLetters {
     /// Every dead letter: which sink refused it, when, and its words.
-    List {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        pages: Pages,
-    },
+    List(Listed<Which>),
     /// One dead letter in full, with the event.
-    Show {
-        #[command(flatten)]
-        common: Common,
-        id: i64,
-        /// Write the event's bytes as Mimecast sent them, and nothing else.
-        #[arg(long, conflicts_with = "json")]
-        raw: bool,
-    },
+    Show(One),
     /// Send them to their sink once more. What it takes now counts as delivered; what it refuses stays.
     Retry {
         #[command(flatten)]
-        common: Common,
-        ids: Vec<i64>,
-        #[command(flatten)]
-        which: Which,
-        /// All of them.
-        #[arg(long)]
-        all: bool,
+        chosen: Chosen<Which>,
         /// Do not wait for what comes of it.
         #[arg(long)]
         no_wait: bool,
     },
     /// Give them up: the events are deleted, the accounts keep counting them as dead-lettered.
-    Drop {
-        #[command(flatten)]
-        common: Common,
-        ids: Vec<i64>,
-        #[command(flatten)]
-        which: Which,
-        /// All of them.
-        #[arg(long)]
-        all: bool,
-        /// Needed without numbers.
-        #[arg(long)]
-        yes: bool,
-    },
+    Drop(GivenUp<Which>),
 }
 
 /// Narrows the list down.
@@ -86,12 +57,12 @@ const VERB: &str = "dead-letters";
 /// Prints dead letters, or has something done about them and prints what came of it.
 pub fn dead_letters(verb: &DeadLetters) -> Printed {
     match verb {
-        DeadLetters::List { common, which, pages } => list(common, &which.pick(&[]), pages),
-        DeadLetters::Show { common, id, raw } => show(common, *id, *raw),
-        DeadLetters::Retry { common, ids, which, all, no_wait } => {
+        DeadLetters::List(Listed { common, which, pages }) => list(common, &which.pick(&[]), pages),
+        DeadLetters::Show(One { common, id, raw }) => show(common, *id, *raw),
+        DeadLetters::Retry { chosen: Chosen { common, ids, which, all }, no_wait } => {
             again(common, meant(which.pick(ids), *all, VERB)?, *no_wait)
         }
-        DeadLetters::Drop { common, ids, which, all, yes } => {
+        DeadLetters::Drop(GivenUp { chosen: Chosen { common, ids, which, all }, yes }) => {
             let pick = meant(which.pick(ids), *all, VERB)?;
             sure(&pick, *yes, || with_store(common, async |store| store.dead_letters_count(&pick).await))?;
             asked(&Request::DeadLettersDrop { pick }, common)?.print(common)

@@ -39,6 +39,51 @@ impl Narrow {
     }
 }
 
+/// A list, and how much of it.
+#[derive(Args)]
+pub struct Listed<W: Args> {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub which: W,
+    #[command(flatten)]
+    pub pages: Pages,
+}
+
+/// One row.
+#[derive(Args)]
+pub struct One {
+    #[command(flatten)]
+    pub common: Common,
+    pub id: i64,
+    /// Write the bytes that are kept as Mimecast sent them, and nothing else.
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
+}
+
+/// The rows that something is done about.
+#[derive(Args)]
+pub struct Chosen<W: Args> {
+    #[command(flatten)]
+    pub common: Common,
+    pub ids: Vec<i64>,
+    #[command(flatten)]
+    pub which: W,
+    /// All of them.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Rows that are given up.
+#[derive(Args)]
+pub struct GivenUp<W: Args> {
+    #[command(flatten)]
+    pub chosen: Chosen<W>,
+    /// Needed without numbers.
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// How much of a list is printed.
 #[derive(Args)]
 pub struct Pages {

@@ -4,7 +4,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::asking::asked;
-use super::picking::{Narrow, Pages, as_they_are, either, facts, meant, more, sure, visible, with_bytes};
+use super::picking::{
+    Chosen, GivenUp, Listed, Narrow, One, Pages, as_they_are, either, facts, meant, more, sure, visible,
+    with_bytes,
+};
 use super::{Common, Printed, with_store};
 use crate::daemon::requests::Request;
 use crate::setup_error::SetupError;
@@ -15,48 +18,13 @@ use crate::telemetry::escape::clean;
 #[derive(Subcommand)]
 pub enum Quarantine {
     /// Every item: where it came from, and why it could not be read.
-    List {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        pages: Pages,
-    },
+    List(Listed<Which>),
     /// One item in full, with what is kept of its bytes.
-    Show {
-        #[command(flatten)]
-        common: Common,
-        id: i64,
-        /// Write the bytes that are kept, and nothing else.
-        #[arg(long, conflicts_with = "json")]
-        raw: bool,
-    },
+    Show(One),
     /// Read them once more, as this version reads. What can be read now becomes events.
-    Retry {
-        #[command(flatten)]
-        common: Common,
-        ids: Vec<i64>,
-        #[command(flatten)]
-        which: Which,
-        /// All of them.
-        #[arg(long)]
-        all: bool,
-    },
+    Retry(Chosen<Which>),
     /// Give them up: the bytes are deleted, the accounts keep counting them as quarantined.
-    Drop {
-        #[command(flatten)]
-        common: Common,
-        ids: Vec<i64>,
-        #[command(flatten)]
-        which: Which,
-        /// All of them.
-        #[arg(long)]
-        all: bool,
-        /// Needed without numbers.
-        #[arg(long)]
-        yes: bool,
-    },
+    Drop(GivenUp<Which>),
 }
 
 /// Narrows the list down.
@@ -80,13 +48,13 @@ const VERB: &str = "quarantine";
 /// Prints quarantined items, or has something done about them and prints what came of it.
 pub fn quarantine(verb: &Quarantine) -> Printed {
     match verb {
-        Quarantine::List { common, which, pages } => list(common, &which.pick(&[]), pages),
-        Quarantine::Show { common, id, raw } => show(common, *id, *raw),
-        Quarantine::Retry { common, ids, which, all } => {
+        Quarantine::List(Listed { common, which, pages }) => list(common, &which.pick(&[]), pages),
+        Quarantine::Show(One { common, id, raw }) => show(common, *id, *raw),
+        Quarantine::Retry(Chosen { common, ids, which, all }) => {
             let pick = meant(which.pick(ids), *all, VERB)?;
             asked(&Request::QuarantineAgain { pick }, common)?.print(common)
         }
-        Quarantine::Drop { common, ids, which, all, yes } => {
+        Quarantine::Drop(GivenUp { chosen: Chosen { common, ids, which, all }, yes }) => {
             let pick = meant(which.pick(ids), *all, VERB)?;
             sure(&pick, *yes, || with_store(common, async |store| store.quarantine_count(&pick).await))?;
             asked(&Request::QuarantineDrop { pick }, common)?.print(common)

@@ -7,7 +7,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::Range;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -72,7 +71,8 @@ impl Udp {
             let record = batch.record(n).unwrap_or_default();
             let Err(err) = open.socket.send(record).await else { continue };
             if is_too_long(&err) {
-                rest.push(self.undelivered(n..n + 1, Kind::TooLarge, &err));
+                let text = format!("{}: failed to send a datagram: {err}", self.dialer.peer());
+                rest.push(Undelivered::one(n, Fault::new(Origin::Sink, Kind::TooLarge, text)));
                 continue;
             }
             return Err(self.fault(&err)); // which of the datagrams before was meant nobody can tell
@@ -90,11 +90,6 @@ impl Udp {
     /// The name does not resolve, or there is no way.
     pub async fn probe(&self) -> Result<u8, Fault> {
         self.connect().await.map(|_| LEVEL)
-    }
-
-    fn undelivered(&self, events: Range<usize>, kind: Kind, err: &io::Error) -> Undelivered {
-        let text = format!("{}: failed to send a datagram: {err}", self.dialer.peer());
-        Undelivered { events: vec![events], fault: Some(Fault::new(Origin::Sink, kind, text)) }
     }
 
     fn fault(&self, err: &io::Error) -> Fault {
@@ -130,7 +125,7 @@ fn is_too_long(err: &io::Error) -> bool {
 }
 
 fn partly(batch: &Batch, rest: Vec<Undelivered>) -> Sent {
-    let missing: usize = rest.iter().map(|some| some.events.len()).sum();
+    let missing: usize = rest.iter().map(Undelivered::len).sum();
     let receipt = Receipt::new((batch.len() - missing) as u64, LEVEL);
     if rest.is_empty() { Sent::Acknowledged(receipt) } else { Sent::Partly(receipt, rest) }
 }
