@@ -13,7 +13,7 @@ use super::refusal::Delivery;
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{ACK_PROBE_EVERY, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
+use crate::limits::{ACK_PROBE_EVERY, FILTERED_CHUNKS_PER_LOAD, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
 use crate::sink::{Packer, Sink};
 use crate::store::{DeadLetter, Position, Store, Tally};
 use crate::supervisor::backoff::Pace;
@@ -134,7 +134,7 @@ impl Courier {
                         () = self.wires.stop.cancelled() => break,
                         changed = newest.changed() => if changed.is_err() { break },
                         () = self.errands.asked() => {}
-                        () = self.wires.drain.cancelled() => break,
+                        () = self.wires.drain.cancelled() => if !self.errands.hurry().await { break },
                     }
                 }
                 Err(fault) => {
@@ -258,9 +258,13 @@ impl Courier {
         newest.mark_unchanged();
         let load = self.reader.next(window.max_events, window.max_bytes).await?;
         let Some(load) = load else { return Ok(None) };
-        let full = load.batch.len() >= window.max_events || load.batch.bytes.len() >= window.max_bytes;
         let draining = self.wires.drain.is_cancelled();
-        if full || draining || load.batch.is_empty() || !self.under_way.is_empty() || window.wait.is_zero() {
+        if !load.last
+            || draining
+            || load.batch.is_empty()
+            || !self.under_way.is_empty()
+            || window.wait.is_zero()
+        {
             return Ok(Some(load));
         }
         tokio::select! {
@@ -328,12 +332,10 @@ impl Courier {
         });
     }
 
-    /// Does what the recovery table says about a fault: waits, until the time is up or the daemon wakes it.
-    async fn pause(&mut self, fault: &Fault) {
-        self.failures += 1;
-        let rule = judge(fault);
-        let moment = self.clock.moment();
-        let nth = u8::try_from(self.failures).unwrap_or(u8::MAX);
+    /// What the recovery table says about the `nth` fault in a row, and how long to wait for that reason.
+    pub(super) fn wait_after(&self, fault: &Fault, nth: u32) -> (&'static Rule, Duration) {
+        let (rule, moment) = (judge(fault), self.clock.moment());
+        let nth = u8::try_from(nth).unwrap_or(u8::MAX);
         let wait = match rule.verdict {
             Verdict::Backoff { wait, .. } | Verdict::PauseFor(wait) | Verdict::Insist { wait, .. } => {
                 self.pace.after_failure(fault, wait, nth, moment)
@@ -343,6 +345,14 @@ impl Courier {
             Verdict::Bisect | Verdict::DeadLetter => SINK_PROBE_EVERY,
             _ => self.pace.after(LOCAL_TROUBLE, nth, moment),
         };
+        (rule, wait)
+    }
+
+    /// Does what the recovery table says about a fault: waits, until the time is up or the daemon wakes it.
+    async fn pause(&mut self, fault: &Fault) {
+        self.failures += 1;
+        let moment = self.clock.moment();
+        let (rule, wait) = self.wait_after(fault, self.failures);
         let usage = self.store.usage().await.ok();
         let mine = usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == self.name);
         self.say_down(fault, rule, wait, mine.map_or(0, |sink| sink.events_waiting));
@@ -367,7 +377,7 @@ impl Courier {
 
     fn say_down(&self, fault: &Fault, rule: &'static Rule, wait: Duration, waiting: u64) {
         let incident = Incident::of(fault, rule, Some(wait));
-        let attempt = if fault.status().is_some() { Attempt::Refused } else { Attempt::Failed };
+        let attempt = attempt_of(fault);
         let news = match (rule.verdict, self.failures) {
             (Verdict::Halt { .. } | Verdict::Bisect | Verdict::DeadLetter, _) => {
                 News::Halted { incident, attempt, waiting, clears: rule.clears.as_str() }
@@ -379,7 +389,9 @@ impl Courier {
     }
 }
 
-/// Writes events to a stream until a batch is full or nothing is left, then asks for the one confirmation of all.
+/// Writes events to a stream until a batch is full or nothing is left, then asks for the one confirmation of all. Events
+/// that are too long fill a batch as well, and so does a long way past what the sink does not want: both are to be
+/// booked soon.
 pub(super) async fn stream(
     sink: &Sink,
     reader: &mut Reader,
@@ -388,8 +400,15 @@ pub(super) async fn stream(
     let window = sink.window();
     let every = window.confirm_every as usize;
     let (mut sent, mut events, mut bytes) = (None::<Accounts>, 0, 0);
-    while events < every && !stop.is_cancelled() {
-        let room = window.max_events.min(every - events);
+    while !stop.is_cancelled() {
+        let dead = sent.as_ref().map_or(0, |accounts| accounts.dead.len());
+        let long = sent.as_ref().is_some_and(|accounts| {
+            accounts.dead_bytes >= window.max_bytes || accounts.fruitless >= FILTERED_CHUNKS_PER_LOAD
+        });
+        let room = window.max_events.min(every.saturating_sub(events + dead));
+        if room == 0 || long {
+            break;
+        }
         pulse::beat();
         let Some(mut load) = reader.next(room, window.max_bytes).await? else { break };
         if !load.batch.is_empty() {
@@ -407,6 +426,11 @@ pub(super) async fn stream(
         confirm(sink, events).await?;
     }
     Ok(Some(Streamed { accounts, events, bytes }))
+}
+
+/// A sink that says no is another trouble than one that cannot be asked.
+pub(super) fn attempt_of(fault: &Fault) -> Attempt {
+    if fault.status().is_some() { Attempt::Refused } else { Attempt::Failed }
 }
 
 /// Has the sink answer for what was sent to it, which is `events`.

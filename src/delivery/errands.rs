@@ -1,18 +1,23 @@
 //! What operators ask of a sink beside its new events: dead letters that it is to get once more, and replays. Both
 //! are written in the store, so that they survive a restart; both go out between batches of new events, whose order
-//! they leave alone, and move neither the sink's position nor, but for letters that it takes now, its account.
+//! they leave alone, and move neither the sink's position nor, but for letters that it takes now, its account. What the
+//! sink does not take of it is held back by the same waits as anything else, and new events go on meanwhile.
+
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use super::courier::{Courier, Round, Streamed, confirm, stream};
+use super::courier::{Courier, Round, Streamed, attempt_of, confirm, stream};
 use super::reader::{Load, Reader};
-use super::refusal::{Delivery, Refused};
+use super::refusal::Delivery;
 use crate::cursor::FeedKey;
-use crate::fault::Fault;
-use crate::limits::LETTERS_AT_ONCE;
+use crate::fault::{Fault, Origin};
+use crate::limits::{LETTERS_AT_ONCE, ONCE_SINK_TRIES};
 use crate::sink::{Batch, Sent};
 use crate::store::{DeadLetter, Position, Replay, Tally, Walked};
-use crate::telemetry::notice::{Notice, Sink as News};
+use crate::supervisor::policy::judge;
+use crate::telemetry::notice::{Incident, Notice, Sink as News};
 use crate::telemetry::pulse;
 
 /// What is asked of one sink.
@@ -22,8 +27,12 @@ pub struct Errands {
     wake: watch::Receiver<u64>,
     /// The store may hold something to do.
     due: bool,
-    /// Letters that a request sink has not decided yet, with their numbers.
-    letters: Option<(Vec<i64>, Delivery)>,
+    /// The sink did not take it: not before then.
+    held: Option<Instant>,
+    /// How often in a row.
+    failures: u32,
+    /// What became of letters, until it is booked: numbers of those taken, and of those refused with the sink's words.
+    decided: (Vec<i64>, Vec<(i64, String)>),
     /// A load of this replay that a request sink has not decided yet.
     replayed: Option<(i64, Load, Delivery)>,
 }
@@ -31,21 +40,48 @@ pub struct Errands {
 impl Errands {
     /// `wake` tells that somebody asked for something; what was asked before a start is looked for anyway.
     pub fn new(reader: Reader, wake: watch::Receiver<u64>) -> Self {
-        Errands { reader, wake, due: true, letters: None, replayed: None }
+        Errands {
+            reader,
+            wake,
+            due: true,
+            held: None,
+            failures: 0,
+            decided: (Vec::new(), Vec::new()),
+            replayed: None,
+        }
     }
 
-    /// Completes when somebody may have asked for something. Never when the daemon has let go of the wire.
+    /// Completes when somebody may have asked for something, or what was held back is due again. Never when the daemon
+    /// has let go of the wire and nothing is held back.
     pub async fn asked(&mut self) {
-        if self.wake.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let held = self.held;
+        let over = async {
+            match held {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok(()) = self.wake.changed() => self.due = true,
+            () = over => {}
         }
-        self.due = true;
+        self.held = None;
+    }
+
+    /// For `run --once`: what is held back is tried some times more, soon; false when that is over.
+    pub async fn hurry(&mut self) -> bool {
+        let Some(until) = self.held.filter(|_| self.failures < ONCE_SINK_TRIES) else { return false };
+        sleep_until(until.min(Instant::now() + Duration::from_secs(1))).await;
+        self.held = None;
+        true
     }
 
     fn due(&mut self) -> bool {
-        self.due |= self.wake.has_changed().unwrap_or(false);
+        if self.wake.has_changed().unwrap_or(false) {
+            (self.due, self.held) = (true, None);
+        }
         self.wake.mark_unchanged();
-        self.due
+        self.due && self.held.is_none_or(|until| until <= Instant::now())
     }
 }
 
@@ -55,56 +91,73 @@ impl Courier {
         if !self.errands.due() {
             return Ok(Round::Nothing);
         }
-        if self.letters_round().await? || self.replay_round().await? {
-            return Ok(Round::Moved);
+        let more = match self.letters_round().await {
+            Ok(false) => self.replay_round().await,
+            other => other,
+        };
+        match more {
+            Ok(more) => {
+                (self.errands.due, self.errands.held, self.errands.failures) = (more, None, 0);
+                Ok(if more { Round::Moved } else { Round::Nothing })
+            }
+            // new events find out for themselves whether the sink is down
+            Err(fault) if fault.origin == Origin::Sink => {
+                self.errands.failures += 1;
+                let (rule, wait) = self.wait_after(&fault, self.errands.failures);
+                self.errands.held = Some(Instant::now() + wait);
+                let (incident, first) = (Incident::of(&fault, rule, Some(wait)), self.errands.failures == 1);
+                Notice::Sink(&self.name, News::AgainWaits { incident, attempt: attempt_of(&fault), first })
+                    .emit();
+                Ok(Round::Nothing)
+            }
+            Err(fault) => Err(fault),
         }
-        self.errands.due = false;
-        Ok(Round::Nothing)
     }
 
-    /// Sends dead letters that are wanted; false when there are none.
+    /// Sends dead letters that are wanted; false when there are none. They are read anew for every attempt, because
+    /// an operator may have given some up meanwhile.
     async fn letters_round(&mut self) -> Result<bool, Fault> {
-        let (ids, mut delivery) = match self.errands.letters.take() {
-            Some(kept) => kept,
-            None => {
-                let window = self.sink.window();
-                let events = LETTERS_AT_ONCE.min(u32::try_from(window.max_events).unwrap_or(u32::MAX));
-                let letters =
-                    self.store.wanted_dead_letters(&self.name, events, window.max_bytes as u64).await?;
-                if letters.is_empty() {
-                    return Ok(false);
-                }
-                let (batch, ids, too_long) = self.errands.encode(&letters);
-                if !too_long.is_empty() {
-                    self.store.settle_dead_letters(&self.name, &[], &too_long).await?;
-                }
-                if ids.is_empty() {
-                    return Ok(true);
-                }
-                (ids, Delivery::new(batch, false)) // each was refused before: that proves nothing against the sink
-            }
-        };
-        let start = tokio::time::Instant::now();
-        if let Err(fault) = self.hand_over(&mut delivery).await {
-            self.errands.letters = Some((ids, delivery));
-            return Err(fault);
+        self.book_letters().await?;
+        let window = self.sink.window();
+        let events = LETTERS_AT_ONCE.min(u32::try_from(window.max_events).unwrap_or(u32::MAX));
+        let letters = self.store.wanted_dead_letters(&self.name, events, window.max_bytes as u64).await?;
+        if letters.is_empty() {
+            return Ok(false);
         }
-        let (taken, refused) = parted(&ids, &delivery.dead);
-        let size = (taken.len(), delivery.batch.bytes.len());
-        if let Err(fault) = self.store.settle_dead_letters(&self.name, &taken, &refused).await {
-            self.errands.letters = Some((ids, delivery)); // decided, not yet booked: nothing is sent again
-            return Err(fault);
+        let start = Instant::now();
+        let (batch, ids, too_long) = self.errands.encode(&letters, window.max_bytes);
+        let mut delivery = Delivery::new(batch, false); // each was refused before: that proves nothing against the sink
+        let sent = if ids.is_empty() { Ok(()) } else { self.hand_over(&mut delivery).await };
+        let (taken, mut refused) = parted(&ids, &delivery);
+        let (size, again) = ((taken.len(), delivery.batch.bytes.len()), refused.len());
+        refused.extend(too_long);
+        self.errands.decided = (taken, refused);
+        self.book_letters().await?;
+        if sent.is_ok() && !ids.is_empty() {
+            let words = format!("dead letters; {again} were refused once more");
+            let news = News::Replaying { events: size.0 as u64, words: &words };
+            Notice::Sink(&self.name, news).emit();
         }
-        let words = format!("dead letters; {} were refused once more", refused.len());
-        let news = News::Replaying { events: taken.len() as u64, words: &words };
-        Notice::Sink(&self.name, news).emit();
         self.note_batch(size, start.elapsed(), &[]);
-        Ok(true)
+        sent.map(|()| true)
+    }
+
+    /// Until this succeeds nothing else is sent, so that nothing is sent again because the store was in trouble.
+    async fn book_letters(&mut self) -> Result<(), Fault> {
+        let (taken, refused) = &self.errands.decided;
+        if !taken.is_empty() || !refused.is_empty() {
+            self.store.settle_dead_letters(&self.name, taken, refused).await?;
+            (self.errands.decided, self.errands.failures) = ((Vec::new(), Vec::new()), 0);
+        }
+        Ok(())
     }
 
     /// Sends the next events of a replay, or ends it; false when there is none.
     async fn replay_round(&mut self) -> Result<bool, Fault> {
-        let Some(replay) = self.store.next_replay(&self.name).await? else { return Ok(false) };
+        let Some(replay) = self.store.next_replay(&self.name).await? else {
+            self.errands.replayed = None; // of one that was cancelled
+            return Ok(false);
+        };
         pulse::beat();
         let moved = match self.sink.window().confirm_every {
             0 => self.replay_requests(&replay).await?,
@@ -147,12 +200,23 @@ impl Courier {
                 let letters = load.letters(&delivery.dead);
                 self.move_replay(replay, load.to, (&load.tally(&delivery.dead), &letters)).await
             }
+            // as it is now, the sink takes none of them: they would be in the way of new events for good
+            Err(fault) if delivery.all_refused => return self.give_up(replay, &fault).await.map(|()| true),
             Err(fault) => Err(fault),
         };
         if done.is_err() {
             self.errands.replayed = Some((replay.id, load, delivery));
         }
         done.map(|()| true)
+    }
+
+    async fn give_up(&self, replay: &Replay, fault: &Fault) -> Result<(), Fault> {
+        if self.store.end_replay(replay.id, &format!("the sink refuses its events: {fault}")).await? {
+            let incident = Incident::of(fault, judge(fault), None);
+            let news = News::ReplayRefused { replay: replay.id, incident, attempt: attempt_of(fault) };
+            Notice::Sink(&self.name, news).emit();
+        }
+        Ok(())
     }
 
     async fn move_replay(
@@ -186,10 +250,17 @@ impl Courier {
 }
 
 impl Errands {
-    /// A batch, the numbers of its letters, and those that are too long, with why.
-    fn encode(&mut self, letters: &[(i64, DeadLetter)]) -> (Batch, Vec<i64>, Vec<(i64, String)>) {
+    /// A batch of about so many bytes, the numbers of its letters, and those that are too long, with why.
+    fn encode(
+        &mut self,
+        letters: &[(i64, DeadLetter)],
+        max_bytes: usize,
+    ) -> (Batch, Vec<i64>, Vec<(i64, String)>) {
         let (mut batch, mut ids, mut too_long) = (Batch::default(), Vec::new(), Vec::new());
         for (id, letter) in letters {
+            if batch.bytes.len() >= max_bytes {
+                break;
+            }
             match self.reader.encode(&letter.event(), &mut batch) {
                 Ok(_) => ids.push(*id),
                 Err(words) => too_long.push((*id, words)),
@@ -200,9 +271,8 @@ impl Errands {
 }
 
 /// Numbers of letters that were taken, and those that were refused with the sink's words.
-fn parted(ids: &[i64], dead: &[Refused]) -> (Vec<i64>, Vec<(i64, String)>) {
-    let refused: Vec<(i64, String)> =
-        dead.iter().filter_map(|(place, words)| Some((*ids.get(*place)?, words.clone()))).collect();
-    let taken = ids.iter().copied().filter(|id| !refused.iter().any(|(known, _)| known == id)).collect();
-    (taken, refused)
+fn parted(ids: &[i64], delivery: &Delivery) -> (Vec<i64>, Vec<(i64, String)>) {
+    let (taken, refused) = delivery.so_far();
+    let refused = refused.filter_map(|(place, words)| Some((*ids.get(*place)?, words.clone())));
+    (taken.into_iter().filter_map(|place| ids.get(place).copied()).collect(), refused.collect())
 }

@@ -6,6 +6,8 @@ mod courier;
 mod errands;
 mod reader;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use courier::{Courier, SinkState, Wires};
 pub use reader::{Filter, WantsKind};

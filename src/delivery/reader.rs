@@ -9,7 +9,7 @@ use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::limits::FILTERED_CHUNKS_PER_LOAD;
+use crate::limits::{CHUNK_BYTES_PER_LOAD, FILTERED_CHUNKS_PER_LOAD};
 use crate::sink::{Batch, Packer};
 use crate::store::{DeadLetter, Position, Replay, Store, StoredChunk, Tally};
 
@@ -48,10 +48,16 @@ pub struct Load {
     /// Events the filter left out, per feed.
     filtered: Vec<(FeedKey, u64)>,
     /// Chunks that had nothing for the sink.
-    fruitless: usize,
+    pub fruitless: usize,
+    /// The store has nothing behind it.
+    pub last: bool,
     origins: Vec<Origin>,
+    /// Bytes of the chunks that the events lie in, which stay in memory with them.
+    held: usize,
     /// Events that are too long for the sink, and not to be shortened.
     too_long: Vec<DeadLetter>,
+    /// Bytes of their records.
+    too_long_bytes: usize,
     /// Events that were shortened.
     pub cut: u64,
 }
@@ -89,16 +95,23 @@ impl Reader {
         self.at
     }
 
-    /// The next events, at most `max_events` and about `max_bytes` of wire bytes; `None` when the store has
+    /// The next events, at most `max_events` and about `max_bytes` of wire bytes, and fewer of them the more of the store
+    /// lies in between; `None` when the store has
     /// nothing behind the position. A load without events still moves the position (all filtered out).
     pub async fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Option<Load>, Fault> {
         let batch = std::mem::take(&mut self.spare);
         let mut load = Load { batch, from: self.at, to: self.at, ..Load::default() };
-        let room = |load: &Load| load.batch.len() < max_events && load.batch.bytes.len() < max_bytes;
-        while room(&load) && load.fruitless < FILTERED_CHUNKS_PER_LOAD {
+        let chunk_bytes = max_bytes.saturating_mul(2).saturating_add(CHUNK_BYTES_PER_LOAD);
+        while load.has_room(max_events, max_bytes)
+            && load.fruitless < FILTERED_CHUNKS_PER_LOAD
+            && load.held < chunk_bytes
+        {
             match self.current().await {
                 Ok(Some(chunk)) => self.fill(&mut load, &chunk, max_events, max_bytes),
-                Ok(None) => break,
+                Ok(None) => {
+                    load.last = true;
+                    break;
+                }
                 Err(fault) => {
                     self.rewind_to(load.from); // what this load had taken must be read again
                     return Err(fault);
@@ -150,7 +163,7 @@ impl Reader {
         let before = load.batch.len();
         if (self.wants.feeds)(&chunk.key.tenant, chunk.key.feed) {
             let kinds = self.kinds(chunk);
-            while next < total && load.batch.len() < max_events && load.batch.bytes.len() < max_bytes {
+            while next < total && load.has_room(max_events, max_bytes) {
                 if let Some(event) = event(chunk, next) {
                     if self.takes(&event, kinds.as_deref(), chunk, next) {
                         match self.encode(&event, &mut load.batch) {
@@ -158,9 +171,7 @@ impl Reader {
                                 load.take(chunk, next);
                                 load.cut += u64::from(cut);
                             }
-                            Err(words) => {
-                                load.too_long.push(DeadLetter::of(&event, chunk.key.clone(), words));
-                            }
+                            Err(words) => load.put_aside(DeadLetter::of(&event, chunk.key.clone(), words)),
                         }
                     } else {
                         load.leave_out(&chunk.key, 1);
@@ -172,7 +183,11 @@ impl Reader {
             load.leave_out(&chunk.key, u64::from(total.saturating_sub(next)));
             next = total;
         }
-        load.fruitless += usize::from(load.batch.len() == before); // letters have to be booked soon, too
+        if load.batch.len() == before {
+            load.fruitless += 1;
+        } else {
+            load.held += chunk.chunk.raw.len();
+        }
         if next >= total {
             self.at = Position { seq: chunk.seq, index: 0 };
             self.open = None;
@@ -213,6 +228,10 @@ pub struct Accounts {
     pub times: Vec<Time>,
     /// Events that are too long for the sink.
     pub dead: Vec<DeadLetter>,
+    /// Bytes of their records.
+    pub dead_bytes: usize,
+    /// Chunks that had nothing for the sink.
+    pub fruitless: usize,
     /// Events that were shortened.
     pub cut: u64,
 }
@@ -223,12 +242,25 @@ impl Accounts {
         self.to = next.to;
         self.times.extend(next.times);
         self.dead.extend(next.dead);
+        self.dead_bytes += next.dead_bytes;
+        self.fruitless += next.fruitless;
         self.cut += next.cut;
         add_tally(&mut self.tally, next.tally);
     }
 }
 
 impl Load {
+    /// Events that are too long count as well: they are held, and have to be booked.
+    fn has_room(&self, max_events: usize, max_bytes: usize) -> bool {
+        self.batch.len() + self.too_long.len() < max_events
+            && self.batch.bytes.len() + self.too_long_bytes < max_bytes
+    }
+
+    fn put_aside(&mut self, letter: DeadLetter) {
+        self.too_long_bytes += letter.record.len();
+        self.too_long.push(letter);
+    }
+
     fn take(&mut self, chunk: &Arc<StoredChunk>, n: u32) {
         match self.origins.last_mut() {
             Some(run) if run.first + run.count == n && Arc::ptr_eq(&run.chunk, chunk) => run.count += 1,
@@ -301,12 +333,14 @@ impl Load {
 
     /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
     /// loads at once.
-    pub fn account(&self) -> Accounts {
+    pub fn account(self) -> Accounts {
         Accounts {
             to: self.to,
             times: self.times(),
             tally: self.tally(&[]),
-            dead: self.too_long.clone(),
+            dead: self.too_long,
+            dead_bytes: self.too_long_bytes,
+            fruitless: self.fruitless,
             cut: self.cut,
         }
     }

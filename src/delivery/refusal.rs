@@ -28,6 +28,8 @@ pub struct Delivery {
     pub acknowledged: bool,
     /// The same since this was last looked at.
     pub progress: bool,
+    /// So many were refused that the sink must be wrong, as it is now.
+    pub all_refused: bool,
     /// So many refusals that the sink must be wrong are its fault; false for events that it refused before.
     guarded: bool,
     /// How often single events were refused that may be taken another time (recovery row S15).
@@ -46,6 +48,7 @@ impl Delivery {
             dead: Vec::new(),
             acknowledged: false,
             progress: false,
+            all_refused: false,
             refusals: BTreeMap::new(),
         }
     }
@@ -58,6 +61,19 @@ impl Delivery {
 
     pub fn decided(&self) -> bool {
         self.undecided.is_empty()
+    }
+
+    /// Places of events that were taken, and what was refused one by one, when it ends here.
+    pub fn so_far(&self) -> (Vec<usize>, impl Iterator<Item = &Refused>) {
+        let refused = || self.dead.iter().chain(&self.suspects);
+        let mut open: Vec<bool> = vec![true; self.batch.len()];
+        let places = self.undecided.iter().flat_map(|part| part.0.iter().flat_map(Clone::clone));
+        for place in places.chain(refused().map(|(place, _)| *place)) {
+            if let Some(open) = open.get_mut(place) {
+                *open = false;
+            }
+        }
+        (open.iter().enumerate().filter_map(|(place, open)| open.then_some(place)).collect(), refused())
     }
 
     /// Sends what is undecided until everything is decided or a fault concerns more than single events.
@@ -151,7 +167,7 @@ impl Delivery {
             Verdict::Insist { tries, .. } if part.len() == 1 => {
                 let refusals = self.refusals.entry(part.first()).or_default();
                 *refusals += 1;
-                if *refusals < tries {
+                if *refusals < tries && self.guarded {
                     self.undecided.push(part);
                     return Err(fault);
                 }
@@ -172,6 +188,7 @@ impl Delivery {
             let suspects = self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1));
             self.undecided.push(part);
             self.undecided.extend(suspects);
+            self.all_refused = true;
             return Err(fault);
         }
         self.suspects.push((part.first(), fault.to_string()));

@@ -63,6 +63,9 @@ pub const LETTERS_AT_ONCE: u32 = 500;
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
+/// Chunks that the events of one load lie in, bytes inflated, beyond twice the load's own size: they stay in memory until
+/// the sink has answered, and a sink with a narrow filter takes one event of each.
+pub const CHUNK_BYTES_PER_LOAD: usize = 8 << 20;
 /// How often a halted sink is looked at (recovery rows S06, S07).
 pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the worth of an acknowledgement is looked at again (recovery row S13).

@@ -1,4 +1,4 @@
-//! What the store's tests are written with.
+//! What the tests of the store, and of those who read it, are written with.
 
 use std::io::Write;
 use std::path::Path;
@@ -19,12 +19,12 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-pub(super) fn key(feed: &'static str) -> FeedKey {
+pub fn key(feed: &'static str) -> FeedKey {
     FeedKey { tenant: "acme".into(), feed }
 }
 
 /// One record a line, ids of ordinal 0.
-pub(super) fn chunk(key: &FeedKey, lines: &[impl AsRef<str>]) -> Chunk {
+pub fn chunk(key: &FeedKey, lines: &[impl AsRef<str>]) -> Chunk {
     let (mut raw, mut records) = (Vec::new(), Vec::new());
     for (n, line) in lines.iter().enumerate() {
         let line = line.as_ref().as_bytes();
@@ -48,7 +48,7 @@ pub(super) fn span(from: &str, to: &str) -> Span {
     Span { from: Cursor(from.into()), to: Cursor(to.into()) }
 }
 
-pub(super) fn intake(key: &FeedKey, from: &str, to: &str, lines: &[impl AsRef<str>]) -> Intake {
+pub fn intake(key: &FeedKey, from: &str, to: &str, lines: &[impl AsRef<str>]) -> Intake {
     let chunks = if lines.is_empty() { Vec::new() } else { vec![chunk(key, lines)] };
     Intake {
         feed: key.clone(),
@@ -77,7 +77,7 @@ pub(super) fn options(clock: &Clock) -> Options {
     }
 }
 
-pub(super) async fn open(dir: &Path) -> Store {
+pub async fn open(dir: &Path) -> Store {
     Store::open(dir, &options(&Clock::manual(Time(10_000)))).await.unwrap()
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn deliver_texts(store: &Store, sink: &str) -> Vec<String> {
 }
 
 /// Every identity of the contract, and the sums in memory against the database's.
-pub(super) async fn assert_balanced(store: &Store) {
+pub async fn assert_balanced(store: &Store) {
     for account in store.accounts().await.unwrap() {
         assert_eq!(account.differences(), Vec::<String>::new(), "{account:#?}");
     }

@@ -40,7 +40,7 @@ mod dedupe_tests;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]

@@ -155,6 +155,9 @@ fn sink_news(incident: Incident<'_>) -> Vec<Notice<'_>> {
         Sink::Truncated { events: 3 },
         Sink::Bisecting { events: 10, words: "400" },
         Sink::Replaying { events: 10, words: "--since 10m" },
+        Sink::AgainWaits { incident, attempt, first: true },
+        Sink::AgainWaits { incident, attempt, first: false },
+        Sink::ReplayRefused { replay: 3, incident, attempt },
     ]
     .map(|news| Notice::Sink("splunk", news))
     .to_vec()

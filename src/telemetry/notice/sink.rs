@@ -35,6 +35,10 @@ pub enum Sink<'a> {
     Truncated { events: u64 },
     /// Stored events are sent again by order of an operator.
     Replaying { events: u64, words: &'a str },
+    /// What an operator wants to be sent once more was not taken and waits; new events go on. `first`: in a row.
+    AgainWaits { incident: Incident<'a>, attempt: Attempt, first: bool },
+    /// A replay was ended because the sink refuses its events one after the other.
+    ReplayRefused { replay: i64, incident: Incident<'a>, attempt: Attempt },
 }
 
 impl Sink<'_> {
@@ -52,7 +56,9 @@ impl Sink<'_> {
             }
             Sink::Down { incident, attempt, .. }
             | Sink::StillDown { incident, attempt, .. }
-            | Sink::Halted { incident, attempt, .. } => {
+            | Sink::Halted { incident, attempt, .. }
+            | Sink::AgainWaits { incident, attempt, .. }
+            | Sink::ReplayRefused { incident, attempt, .. } => {
                 metrics::delivery_attempt(sink, *attempt);
                 incident.count("");
             }
@@ -98,7 +104,17 @@ impl Sink<'_> {
                 info!(target: "mimecollectd::sink", sink, events,
                     "sink {sink}: {events} stored events are sent again: {}", clean(words));
             }
-            Sink::Down { .. } | Sink::StillDown { .. } | Sink::Halted { .. } => self.say_down(sink),
+            Sink::AgainWaits { first: false, incident, .. } => {
+                debug!(target: "mimecollectd::sink", sink, rule = incident.rule,
+                    wait_ms = incident.wait.map(|wait| wait.as_millis() as u64),
+                    "sink {sink} still does not take what is to be sent once more: {}; {}",
+                    clean(&incident.fault.to_string()), Next(incident.wait));
+            }
+            Sink::Down { .. }
+            | Sink::StillDown { .. }
+            | Sink::Halted { .. }
+            | Sink::AgainWaits { .. }
+            | Sink::ReplayRefused { .. } => self.say_down(sink),
         }
     }
 
@@ -121,6 +137,21 @@ impl Sink<'_> {
                     action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
                     remedy = incident.remedy,
                     "delivery to {sink} is halted, {waiting} events wait in the store: {} ({}). {} Ends with {clears}.",
+                    clean(&incident.fault.to_string()), incident.rule, incident.remedy);
+            }
+            Sink::AgainWaits { incident, .. } => {
+                say_at!(incident.severity, target: "mimecollectd::sink", sink, rule = incident.rule,
+                    status = incident.fault.status(), code = incident.fault.code_str(),
+                    wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
+                    "sink {sink} does not take what is to be sent once more (dead letters, replays), new events go on: \
+                     {}; {} ({}). {}",
+                    clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+            }
+            Sink::ReplayRefused { replay, incident, .. } => {
+                say_at!(incident.severity, target: "mimecollectd::sink", sink, replay, rule = incident.rule,
+                    status = incident.fault.status(), code = incident.fault.code_str(), remedy = incident.remedy,
+                    "sink {sink} refuses the events of replay {replay} one after the other, so it was ended; new events \
+                     go on: {} ({}). {}",
                     clean(&incident.fault.to_string()), incident.rule, incident.remedy);
             }
             _ => {}
