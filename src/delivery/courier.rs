@@ -439,7 +439,11 @@ pub(super) async fn confirm(sink: &Sink, events: usize) -> Result<(), Fault> {
     if receipt.events() == events as u64 {
         return Ok(());
     }
-    let words = format!("confirmed {} of {events} events", receipt.events());
+    let words = format!(
+        "the receiver confirmed {} of the {events} events it was sent; all of them are sent again. If it stays, look at its \
+         log and at what stands between",
+        receipt.events()
+    );
     Err(Fault::new(Origin::Sink, Kind::Interrupted, words))
 }
 

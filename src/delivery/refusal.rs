@@ -115,7 +115,11 @@ impl Delivery {
         rest.sort_by_key(Undelivered::first);
         let missing: usize = rest.iter().map(Undelivered::len).sum();
         if taken as usize + missing != part.len() {
-            let words = format!("{taken} of {} events answered for, {missing} refused", part.len());
+            let words = format!(
+                "the receiver answered for {taken} events and refused {missing}, of {} it was sent; all of them are sent \
+                 again. If it stays, look at its log and at what stands between",
+                part.len()
+            );
             self.undecided.push(part);
             return Err(Fault::new(Origin::Sink, Kind::Interrupted, words));
         }

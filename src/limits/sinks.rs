@@ -44,6 +44,8 @@ pub const SINK_BATCH_BYTES: usize = 256 << 10;
 pub const FILE_BATCH_EVENTS: usize = 5_000;
 /// What is quoted of a sink's answer, characters: one line a person reads.
 pub const ANSWER_EXCERPT_CHARS: usize = 200;
+/// The shortest wait that is believed: a service that answers `Retry-After: 0` again and again must not be asked without end.
+pub const LEAST_ASKED_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait a sink may ask for; an absurd `Retry-After` must not silence it for days.
 pub const SINK_MAX_WAIT: Duration = Duration::from_secs(3600);
 

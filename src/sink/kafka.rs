@@ -22,6 +22,7 @@ use self::client::Client;
 use super::plan::KafkaPlan;
 use super::{Batch, Receipt, Sent, Undelivered, Window};
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::REFUSED_IN_A_ROW;
 use crate::setup_error::SetupError;
 
 /// Every replica in sync has it.
@@ -80,24 +81,30 @@ impl Kafka {
         };
         let (client, mut outcomes) = self.exchange(client, batch, 0..batch.len()).await?;
         let mut open = Some(client);
-        // A cluster's limit is on a request, which is of the client's making: only alone is an event too large.
-        let large: Vec<usize> = places(&outcomes, |fault| fault.kind == Kind::RecordTooLarge);
-        for place in large.into_iter().filter(|_| batch.len() > 1) {
+        // A broker that refuses one message refuses the request around it, which is of the client's making, and need not say
+        // which one it means (before version 2.4 it cannot): only what is refused alone is refused.
+        let together: Vec<usize> = places(&outcomes, of_the_event);
+        let (mut asked, mut in_a_row) = (0, 0);
+        while let Some(place) = together.get(asked).filter(|_| batch.len() > 1 && in_a_row < REFUSED_IN_A_ROW)
+        {
             let Some(client) = open.take() else { break };
-            let (client, alone) = self.exchange(client, batch, place..place + 1).await?;
+            let (client, alone) = self.exchange(client, batch, *place..place + 1).await?;
             let fate = alone.into_iter().next().flatten();
-            let passable = fate.as_ref().is_none_or(|fault| fault.kind == Kind::RecordTooLarge);
-            if let Some(slot) = outcomes.get_mut(place) {
+            let passable = fate.as_ref().is_none_or(of_the_event);
+            in_a_row = if fate.is_some() { in_a_row + 1 } else { 0 };
+            if let Some(slot) = outcomes.get_mut(*place) {
                 *slot = fate;
             }
+            asked += 1;
             open = passable.then_some(client);
         }
+        let unasked = together.get(asked..).filter(|_| batch.len() > 1).unwrap_or_default();
         if places(&outcomes, |fault| !of_the_event(fault)).is_empty() {
             *slot = open;
         } else if let Some(client) = open {
             drop(spawn_blocking(move || drop(client))); // saying goodbye takes a moment
         }
-        settle(outcomes)
+        settle(outcomes, unasked)
     }
 
     /// Asks the cluster for its topics.
@@ -154,7 +161,12 @@ impl Kafka {
     }
 
     fn broken(&self) -> Fault {
-        Fault::new(Origin::Sink, Kind::Interrupted, "the task that talks to the Kafka client ended")
+        let peer = self.plan.brokers.join(", ");
+        let words = format!(
+            "{peer}: the task that talks to the Kafka client ended before the cluster had answered; the batch is sent again by \
+             a new client. If it stays, report it with the log"
+        );
+        Fault::new(Origin::Sink, Kind::Interrupted, words)
     }
 }
 
@@ -168,7 +180,8 @@ fn places(outcomes: &Outcomes, wanted: impl Fn(&Fault) -> bool) -> Vec<usize> {
     found.map(|(place, _)| place).collect()
 }
 
-fn settle(outcomes: Outcomes) -> Result<Sent, Fault> {
+/// `unasked` are places whose faults may be their neighbours'; ascending.
+fn settle(outcomes: Outcomes, unasked: &[usize]) -> Result<Sent, Fault> {
     let taken = outcomes.iter().filter(|fate| fate.is_none()).count();
     let receipt = Receipt::new(taken as u64, LEVEL);
     if taken == outcomes.len() {
@@ -184,6 +197,10 @@ fn settle(outcomes: Outcomes) -> Result<Sent, Fault> {
     let mut rest: Vec<Undelivered> = Vec::new();
     for (at, fault) in outcomes.into_iter().enumerate() {
         let Some(fault) = fault else { continue };
+        if unasked.binary_search(&at).is_ok() {
+            rest.push(Undelivered { fault: None, ..Undelivered::one(at, fault) });
+            continue;
+        }
         let last =
             rest.last_mut().filter(|last| last.fault.as_ref() == Some(&fault) && !of_the_event(&fault));
         match last.and_then(|last| last.events.last_mut()) {

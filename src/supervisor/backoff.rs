@@ -8,7 +8,9 @@ pub use super::overrides::{Override, Overrides};
 use super::rule::{Ladder, Rule};
 use crate::clock::Moment;
 use crate::fault::Fault;
-use crate::limits::{FEEDS_AT_ONCE_ON_LOOPBACK, MIN_POLL_INTERVAL, MIN_START_SPREAD, START_PACE};
+use crate::limits::{
+    FEEDS_AT_ONCE_ON_LOOPBACK, LEAST_ASKED_WAIT, MIN_POLL_INTERVAL, MIN_START_SPREAD, START_PACE,
+};
 
 /// How fast a tenant is dealt with.
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ impl Pace {
     /// configuration chose, else evenly from `[first, min(cap, first * 2^nth)]`.
     pub fn after_failure(&self, fault: &Fault, ladder: Ladder, nth: u8, at: Moment) -> Duration {
         if let Some(theirs) = fault.retry_after {
-            return theirs;
+            return theirs.max(self.scaled(LEAST_ASKED_WAIT));
         }
         self.overrides.pause(fault, self.loopback).unwrap_or_else(|| self.after(ladder, nth, at))
     }
@@ -120,5 +122,15 @@ mod tests {
         let mut fault = Fault::new(Origin::Api, Kind::Status(429), "");
         fault.retry_after = Some(secs(7));
         assert_eq!(pace.after_failure(&fault, CYCLES, 1, Moment { now: Time(0), dice: 3 }), secs(7));
+    }
+
+    #[test]
+    fn a_service_that_asks_for_no_wait_is_not_asked_without_end() {
+        let at = Moment { now: Time(0), dice: 3 };
+        let mut fault = Fault::new(Origin::Sink, Kind::Status(503), "");
+        fault.retry_after = Some(Duration::ZERO);
+        assert_eq!(Pace::default().after_failure(&fault, CYCLES, 1, at), secs(1));
+        let simulator = Pace::new(secs(3), true, Overrides::default());
+        assert_eq!(simulator.after_failure(&fault, CYCLES, 1, at), Duration::from_millis(10));
     }
 }

@@ -206,13 +206,13 @@ fn counters_tell_the_same_story_as_the_lines() {
         "api_throttled_seconds_total{tenant=\"acme\"} 1862", // 1.5 s of quota, rounded up, and 1860 s asked for
         "gap_seconds_total{tenant=\"acme\",feed=\"audit\"} 3600",
         "recoveries_total{tenant=\"acme\",status=\"401\",code=\"0010\",action=\"pause\"} 4",
-        "recoveries_total{tenant=\"\",status=\"401\",code=\"0010\",action=\"pause\"} 4",
+        "recoveries_total{tenant=\"\",status=\"401\",code=\"0010\",action=\"pause\"} 7",
         "events_delivered_total{sink=\"splunk\"} 17",
         "events_dead_lettered_total{sink=\"splunk\"} 2",
         "delivery_attempts_total{sink=\"splunk\",result=\"acknowledged\"} 1",
         "delivery_attempts_total{sink=\"splunk\",result=\"partial\"} 1",
         "delivery_attempts_total{sink=\"splunk\",result=\"refused\"} 1",
-        "delivery_attempts_total{sink=\"splunk\",result=\"failed\"} 3",
+        "delivery_attempts_total{sink=\"splunk\",result=\"failed\"} 6",
         "sink_send_duration_seconds_count{sink=\"splunk\"} 2",
     ] {
         assert!(metrics.contains(&format!("mimecollectd_{expected}\n")), "{expected}\n{metrics}");

@@ -183,23 +183,33 @@ async fn a_cluster_that_is_away_is_a_fault_and_what_it_missed_is_sent_again() {
     assert_eq!(read(&cluster, &["mail"]).times.len(), 200);
 }
 
-/// The limit is on a request of the client's making: what was refused together is sent again alone, and only what is refused
-/// then is too large.
+/// A request is of the client's making, and brokers refuse it as a whole: what was refused together is sent again alone, and
+/// only what is refused then is refused.
 #[tokio::test]
-async fn only_an_event_refused_alone_is_too_large() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("mail", 1, 1).unwrap();
-    let sink = sink(&cluster, "mail", PATIENT);
-    sink.send(&batch(0..1)).await.unwrap();
-    let large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-    cluster.request_errors(RDKafkaApiKey::Produce, &[large, large]);
-    let Sent::Partly(receipt, rest) = sink.send(&batch(1..21)).await.unwrap() else { panic!() };
-    assert_eq!((receipt.events(), rest.len()), (19, 1));
-    assert_eq!(
-        (rest[0].clone(), rest[0].fault.as_ref().unwrap().kind),
-        (Undelivered::one(0, rest[0].fault.clone().unwrap()), Kind::RecordTooLarge)
-    );
-    assert!(matches!(sink.send(&batch(1..2)).await.unwrap(), Sent::Acknowledged(_)));
+async fn only_an_event_refused_alone_is_refused() {
+    for (error, kind) in [
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Kind::RecordTooLarge),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, Kind::Partial),
+    ] {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("mail", 1, 1).unwrap();
+        let sink = sink(&cluster, "mail", PATIENT);
+        sink.send(&batch(0..1)).await.unwrap();
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error, error]);
+        let Sent::Partly(receipt, rest) = sink.send(&batch(1..21)).await.unwrap() else { panic!() };
+        assert_eq!((receipt.events(), rest.len()), (19, 1));
+        assert_eq!(
+            (rest[0].clone(), rest[0].fault.as_ref().unwrap().kind),
+            (Undelivered::one(0, rest[0].fault.clone().unwrap()), kind)
+        );
+        assert!(matches!(sink.send(&batch(1..2)).await.unwrap(), Sent::Acknowledged(_)));
+
+        // so many in a row say something about the cluster: the others are not tried one by one
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error; REFUSED_IN_A_ROW + 1]);
+        let Sent::Partly(receipt, rest) = sink.send(&batch(21..41)).await.unwrap() else { panic!() };
+        assert_eq!((receipt.events(), rest.len()), (0, 20));
+        assert!(rest.iter().enumerate().all(|(n, one)| one.fault.is_some() == (n < REFUSED_IN_A_ROW)));
+    }
 }
 
 #[tokio::test]
