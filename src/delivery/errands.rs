@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::courier::{Courier, Round, Streamed, attempt_of, confirm, stream};
+use super::courier::{Courier, Round, Streamed, attempt_of, stream};
 use super::reader::{Load, Reader};
 use super::refusal::Delivery;
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Origin};
 use crate::limits::{LETTERS_AT_ONCE, ONCE_SINK_TRIES};
-use crate::sink::{Batch, Sent};
+use crate::sink::Batch;
 use crate::store::{DeadLetter, Position, Replay, Tally, Walked};
 use crate::supervisor::policy::judge;
 use crate::telemetry::notice::{Incident, Notice, Sink as News};
@@ -127,7 +127,7 @@ impl Courier {
         let start = Instant::now();
         let (batch, ids, too_long) = self.errands.encode(&letters, window.max_bytes);
         let mut delivery = Delivery::new(batch, false); // each was refused before: that proves nothing against the sink
-        let sent = if ids.is_empty() { Ok(()) } else { self.hand_over(&mut delivery).await };
+        let sent = if ids.is_empty() { Ok(()) } else { delivery.proceed(&self.sink, 0).await };
         let (taken, mut refused) = parted(&ids, &delivery);
         let (size, again) = ((taken.len(), delivery.batch.bytes.len()), refused.len());
         refused.extend(too_long);
@@ -195,7 +195,7 @@ impl Courier {
                 (load, Delivery::new(batch, true))
             }
         };
-        let done = match self.hand_over(&mut delivery).await {
+        let done = match delivery.proceed(&self.sink, 0).await {
             Ok(()) => {
                 let letters = load.letters(&delivery.dead);
                 self.move_replay(replay, load.to, (&load.tally(&delivery.dead), &letters)).await
@@ -230,21 +230,6 @@ impl Courier {
         let looked_at = sent + sum(|tally| tally.filtered + tally.dead_lettered);
         self.store.advance_replay(replay, to, Walked { looked_at, sent }, letters).await?;
         self.note_dead(letters);
-        Ok(())
-    }
-
-    /// Sends a batch until each of its events has been taken or refused.
-    async fn hand_over(&mut self, delivery: &mut Delivery) -> Result<(), Fault> {
-        if self.sink.window().confirm_every == 0 {
-            return delivery.proceed(&self.sink, 0).await;
-        }
-        if delivery.decided() {
-            return Ok(());
-        }
-        if let Sent::Written = self.sink.send(&delivery.batch).await? {
-            confirm(&self.sink, delivery.batch.len()).await?;
-        }
-        delivery.decide();
         Ok(())
     }
 }

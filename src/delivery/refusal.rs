@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::courier::confirm;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::REFUSED_IN_A_ROW;
 use crate::sink::{Batch, Sent, Sink, Undelivered};
@@ -53,12 +54,6 @@ impl Delivery {
         }
     }
 
-    /// Everything of it was taken, as a stream's confirmation says.
-    pub fn decide(&mut self) {
-        self.undecided.clear();
-        self.acknowledged = true;
-    }
-
     pub fn decided(&self) -> bool {
         self.undecided.is_empty()
     }
@@ -87,10 +82,16 @@ impl Delivery {
                 sink.send(&self.batch.pick(&part.0)).await
             };
             match sent {
-                Ok(Sent::Acknowledged(_) | Sent::Written) => self.taken(),
+                Ok(Sent::Acknowledged(receipt)) => {
+                    self.partly(part, receipt.events(), Vec::new(), refused_before)?;
+                }
                 Ok(Sent::Partly(receipt, rest)) => {
                     self.partly(part, receipt.events(), rest, refused_before)?;
                 }
+                Ok(Sent::Written) => match confirm(sink, part.len()).await {
+                    Ok(()) => self.taken(),
+                    Err(fault) => self.refused(part, fault, refused_before)?,
+                },
                 Err(fault) => self.refused(part, fault, refused_before)?,
             }
         }
@@ -260,6 +261,20 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventId;
+    use crate::sink::{FilePlan, Plan};
+
+    #[tokio::test]
+    async fn what_was_only_written_is_confirmed_before_it_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = Sink::new(Plan::File(FilePlan::new(dir.path().join("out")))).unwrap();
+        let mut batch = Batch::default();
+        batch.push(EventId([1; 16]), |out| out.extend_from_slice(b"{}\n"));
+        let mut delivery = Delivery::new(batch, true);
+        delivery.proceed(&sink, 0).await.unwrap();
+        assert!(delivery.decided() && delivery.acknowledged);
+        assert!(sink.confirm().await.is_err(), "nothing is left to confirm");
+    }
 
     #[test]
     fn a_part_of_a_part_has_the_places_of_the_load() {
