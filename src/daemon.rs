@@ -7,11 +7,13 @@ mod findings;
 mod fleet;
 mod heartbeat;
 mod history;
+mod jobs;
 mod loss;
 pub mod plan;
 pub mod positions;
 pub mod repair;
 pub mod requests;
+pub mod scopes;
 mod shadow;
 mod tellers;
 pub mod transfer;
@@ -42,6 +44,8 @@ use crate::telemetry::label::{self, CredentialState};
 use crate::telemetry::log;
 use crate::telemetry::notice::{Notice, Process};
 use fleet::Fleet;
+use jobs::Jobs;
+use requests::{Answer, Request};
 use tellers::Tellers;
 use watch::Watch;
 
@@ -66,7 +70,8 @@ pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
         Signals::listen().map_err(|e| SetupError::failed(format!("failed to take over signals: {e}")))?;
     let mut daemon = Daemon::build(config, settings, (clock, started), exporter, once).await?;
     let exit = if once { daemon.run_once(signals).await } else { daemon.run(signals).await };
-    daemon.stop(started).await;
+    let sound = once || exit == ExitCode::Done; // else the next start looks at the store before it uses it
+    daemon.stop(started, sound).await;
     Ok(exit)
 }
 
@@ -83,6 +88,7 @@ struct Daemon {
     settings: Settings,
     board: Arc<Board>,
     fleet: Fleet,
+    jobs: Jobs,
     tellers: Tellers,
     /// `run --once` looks for alerts itself, when it is time.
     watch: Option<Watch>,
@@ -149,6 +155,7 @@ impl Daemon {
             settings,
             board,
             fleet,
+            jobs: Jobs::default(),
             tellers,
             watch,
             heartbeat,
@@ -168,7 +175,18 @@ impl Daemon {
                     }
                     Signal::Reload => self.reload().await,
                 },
-                asked = requests::next(&self.settings.state_dir) => self.carry_out(&asked).await,
+                asked = requests::next(&self.settings.state_dir) => self.take_up(asked).await,
+                done = self.jobs.next() => match done {
+                    Ok((name, answer)) => {
+                        self.fleet.look_again();
+                        self.answer(&name, &answer);
+                    }
+                    Err(error) => {
+                        let words = &error.to_string();
+                        Notice::Process(Process::TaskFailed { task: "a request", words, wait: None }).emit();
+                        return ExitCode::Failed;
+                    }
+                },
                 () = failed.cancelled() => return ExitCode::Failed,
                 code = self.fleet.watch() => return ExitCode::from_number(code),
             }
@@ -234,33 +252,36 @@ impl Daemon {
         caught_up
     }
 
-    async fn carry_out(&mut self, asked: &requests::Asked) {
-        let answer = match asked.request() {
-            None => return self.resume(&asked.text).await,
-            Some(Err(why)) => {
-                let data = serde_json::Value::Null;
-                requests::Answer { exit: ExitCode::Failed as u8, text: why + "\n", data }
-            }
-            Some(Ok(request)) => {
-                let now = self.board.clock.now();
-                let answer = positions::carry_out(&self.board.store, &self.settings, now, &request).await;
-                Notice::Process(Process::CarriedOut { words: &answer.text }).emit();
-                self.fleet.look_again();
-                answer
-            }
+    async fn take_up(&mut self, asked: requests::Asked) {
+        let refused = |text: String| {
+            let data = serde_json::Value::Null;
+            Some(Answer { exit: ExitCode::Usage as u8, text: text + "\n", data })
         };
-        requests::answer(&self.settings.state_dir, asked, &answer);
+        let answer = match asked.request {
+            Err(why) => refused(why),
+            Ok(Request::Resume { scope }) => Some(self.resume(&scope).await),
+            Ok(request) => self.jobs.begin(&self.board, &self.settings, &asked.name, request),
+        };
+        if let Some(answer) = answer {
+            self.answer(&asked.name, &answer);
+        }
     }
 
-    async fn resume(&mut self, scope: &str) {
-        let news = if self.fleet.resume(scope).await {
-            Process::Resumed { scope }
+    fn answer(&self, name: &str, answer: &Answer) {
+        Notice::Process(Process::CarriedOut { words: &answer.text }).emit();
+        requests::answer(&self.settings.state_dir, name, answer);
+    }
+
+    async fn resume(&mut self, scope: &str) -> Answer {
+        let (exit, text) = if let Some(why) = scopes::no_part(&self.settings, scope) {
+            (ExitCode::Usage, why)
+        } else if self.fleet.resume(scope).await {
+            (ExitCode::Done, format!("the daemon tries {scope} again now; `status` shows what comes of it"))
         } else {
-            Process::ConfigWarning {
-                words: "`resume` named something that does not run; see `status` for the names",
-            }
+            (ExitCode::Usage, format!("{scope} names nothing that was held back; `status` shows what is"))
         };
-        Notice::Process(news).emit();
+        let data = serde_json::json!({ "scope": scope, "resumed": exit == ExitCode::Done });
+        Answer { exit: exit as u8, text: text + "\n", data }
     }
 
     /// A new configuration, or the old one and the reason why.
@@ -304,9 +325,10 @@ impl Daemon {
         Ok(words)
     }
 
-    async fn stop(mut self, started: Time) {
+    async fn stop(mut self, started: Time, sound: bool) {
         heard(service::stopping());
         let begun = self.board.clock.now();
+        self.jobs.stop(&self.settings.state_dir).await;
         self.fleet.drain(DRAIN_TIMEOUT).await;
         self.stop_upkeep.cancel();
         self.tellers.stop().await;
@@ -319,7 +341,7 @@ impl Daemon {
             .await
             .map_or(0, |usage| usage.sinks.iter().map(|sink| sink.events_waiting).sum());
         let now = self.board.clock.now();
-        if shadow::write(&self.board.store, &self.settings.state_dir, now).await.is_ok() {
+        if shadow::write(&self.board.store, &self.settings.state_dir, now).await.is_ok() && sound {
             let _ = self.board.store.close().await; // else the next start checks the store
         }
         self.exporter.upkeep();

@@ -252,6 +252,15 @@ pub const VACUUM_PAGES: i64 = 64;
 pub const VACUUM_STEPS: usize = 256;
 /// Free database pages kept for the next commits (16 MiB): giving all back would mean growing again at once.
 pub const VACUUM_KEEP_PAGES: i64 = 1_024;
+/// Free bytes below which the ballast is given back before the store is opened: its log's index, and a log of a few
+/// hundred pages until the first checkpoint.
+pub const ROOM_TO_OPEN: u64 = 8 << 20;
+/// Dead letters or quarantined items that an operator's request changes in one transaction: with the usual 2 KiB each a
+/// megabyte of pages, so commits of feeds and couriers wait milliseconds between two of them.
+pub const REPAIRED_AT_ONCE: u32 = 500;
+/// How long the identity of a record that the quarantine gave back is remembered where no window is read again: its
+/// twins are read by the same request, or in the weeks after it.
+pub const READMITTED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Rows a listing of quarantine, gaps or dead letters returns at most.
 pub const MAX_LISTED_ROWS: u32 = 1_000;
 /// Rows `list` prints unless told otherwise: two screens.
@@ -260,8 +269,6 @@ pub const LISTED_USUALLY: u32 = 50;
 pub const SHOWN_BYTES: usize = 8 << 10;
 /// How often a verb that waits for the daemon looks how far it has come.
 pub const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-/// Looks before it shows that: two seconds.
-pub const FOLLOW_SILENT: u32 = 8;
 /// Looks in a row without any progress before it stops waiting: 40 s, longer than one request to a sink takes.
 pub const FOLLOW_PATIENCE: u32 = 160;
 /// Feed names one process learns from a database; the catalogue has about thirty.
@@ -319,6 +326,10 @@ pub const SECRET_WARNING_DAYS: i64 = 30;
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same while the store is full (recovery row L01: look every 10 s).
 pub const SWEEP_WHEN_FULL_EVERY: Duration = Duration::from_secs(10);
+/// Requests of operators that wait for their turn: more is a script that does not wait for answers.
+pub const MAX_JOBS: usize = 32;
+/// Names said when an operator's scope names nothing: a screen line or two.
+pub const SCOPES_NAMED: usize = 20;
 /// Looks for the answer to an operator's request, 250 ms apart: a minute, in which a store of any size is moved.
 pub const ANSWER_LOOKS: u32 = 240;
 /// How often a position is looked at to be set while its feed moves it.
@@ -452,8 +463,6 @@ pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 pub const MAX_CONFIG_FILES: usize = 512;
 /// Lines of the journal in a support archive: about a day of a healthy daemon, an hour of a troubled one.
 pub const SUPPORT_JOURNAL_LINES: usize = 5_000;
-/// Pages of a list that a support archive adds up; what is beyond is said to be.
-pub const SUPPORT_LIST_PAGES: usize = 200;
 /// Errors shown at once; what follows is mostly the echo of the first.
 pub const MAX_PROBLEMS_SHOWN: usize = 50;
 /// A secret, or a private key in PEM.

@@ -18,17 +18,23 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// Every member and what it means, for people.
+    pub const ALL: [(ExitCode, &str); 7] = [
+        (ExitCode::Done, "done"),
+        (ExitCode::Failed, "failed, or not everything is as it should be"),
+        (ExitCode::Usage, "usage: a verb, flag or argument that does not exist or cannot be used"),
+        (ExitCode::Unreachable, "a counterpart is unreachable"),
+        (
+            ExitCode::TryLater,
+            "try later: another process has the store, or the daemon has not answered or not ended it yet",
+        ),
+        (ExitCode::Permission, "credentials or permission"),
+        (ExitCode::Configuration, "configuration"),
+    ];
     /// The member with this number; an unknown number is a failure.
     pub fn from_number(number: u8) -> Self {
-        match number {
-            0 => ExitCode::Done,
-            2 => ExitCode::Usage,
-            69 => ExitCode::Unreachable,
-            75 => ExitCode::TryLater,
-            77 => ExitCode::Permission,
-            78 => ExitCode::Configuration,
-            _ => ExitCode::Failed,
-        }
+        let found = ExitCode::ALL.iter().find(|(code, _)| *code as u8 == number);
+        found.map_or(ExitCode::Failed, |(code, _)| *code)
     }
 }
 

@@ -33,8 +33,8 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["telemetry"]),
     // tells people over HTTP: the book's changes, the sinks' TLS and reading of answers, what is due in the store
     ("alerting", &["supervisor", "sink", "store", "telemetry"]),
-    // what `[recovery]` may change is the recovery table's own business
-    ("config", &["mimecast::catalogue", "mimecast::feed", "supervisor::overrides"]),
+    // what `[recovery]` may change is the recovery table's own business; a name with places is read once
+    ("config", &["mimecast::catalogue", "mimecast::feed", "supervisor::overrides", "format::template"]),
     ("signals", &[]),
     ("daemon", &["*"]),
     ("cli", &["*"]),
@@ -47,8 +47,19 @@ pub const ARROWS: &[(&str, &[&str])] = &[
 pub const PURE: &[&str] = &["supervisor/", "format/", "dialect/", "scheduler/decide", "mimecast/"];
 pub const NOT_PURE: &[&str] = &["mimecast/client"];
 /// Statuses that mean a reaction, by number and by name in the `http` crate.
-pub const STATUSES: &[&str] =
-    &["401", "403", "418", "429", "UNAUTHORIZED", "FORBIDDEN", "IM_A_TEAPOT", "TOO_MANY_REQUESTS"];
+pub const STATUSES: &[&str] = &[
+    "401",
+    "403",
+    "418",
+    "422",
+    "429",
+    "BAD_REQUEST",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "IM_A_TEAPOT",
+    "UNPROCESSABLE_ENTITY",
+    "TOO_MANY_REQUESTS",
+];
 pub const STATUSES_ALLOWED: &[&str] = &["supervisor/", "dialect/", "bin/"];
 /// The supervisor owns the word; these are others' words for what they tell us.
 pub const THEIR_WORDS: &[&str] = &["retry_after", "retryafter", "retryable", "retry-after", "is_retryable"];

@@ -78,15 +78,10 @@ impl Target {
     pub async fn post(&self, body: Vec<u8>) -> Result<(), Fault> {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
-        let mut response = request.send().await.map_err(|err| self.unanswered(&err))?;
-        let mut said = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|err| self.unanswered(&err))? {
-            let room = MAX_ERROR_BODY_BYTES - said.len();
-            said.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if piece.len() >= room {
-                break; // the rest is dropped with the connection
-            }
-        }
+        let unanswered = |err| sink::unanswered(&err, &self.peer, ALERT_TIMEOUT);
+        let mut response = request.send().await.map_err(unanswered)?;
+        let said = sink::bounded(&mut response, MAX_ERROR_BODY_BYTES).await;
+        let said = said.map_err(unanswered)?;
         if response.status().is_success() { Ok(()) } else { Err(self.refused(&response, &said)) }
     }
 
@@ -99,17 +94,6 @@ impl Target {
             retry_after: sink::wait_asked(header(RETRY_AFTER), header(DATE)),
             ..Fault::new(Origin::Sink, status, format!("{}: {words}", self.peer))
         }
-    }
-
-    /// What went wrong, without the address, which reqwest's own words would quote.
-    fn unanswered(&self, err: &reqwest::Error) -> Fault {
-        let (kind, why) = match sink::tls_error(err) {
-            Some(tls) => (sink::tls_kind(tls), sink::tls_text(tls)),
-            None if err.is_timeout() => (Kind::Timeout, format!("no whole answer within {ALERT_TIMEOUT:?}")),
-            None if err.is_connect() => (Kind::Connect, "no connection".to_owned()),
-            None => (Kind::Interrupted, "the exchange broke off".to_owned()),
-        };
-        Fault::new(Origin::Sink, kind, format!("{}: {why}", self.peer))
     }
 }
 

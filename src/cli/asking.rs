@@ -36,7 +36,7 @@ impl Done {
 
     /// As the verb's result.
     pub fn print(self, common: &Common) -> Printed {
-        let text = if common.json { format!("{:#}\n", self.answer.data) } else { self.answer.text };
+        let text = common.either(|| self.answer.text, self.answer.data);
         match ExitCode::from_number(self.answer.exit) {
             ExitCode::Done => Ok((text, ExitCode::Done)),
             exit if common.json => Ok((text, exit)),
@@ -60,11 +60,13 @@ pub fn asked(request: &Request, common: &Common) -> Result<Done, SetupError> {
     Ok(Done { settings, answer, by_daemon })
 }
 
+/// A name for a request; the daemon takes up the oldest first.
+pub fn name() -> String {
+    format!("ask-{}-{}", Clock::System.now().0, std::process::id())
+}
+
 async fn carried_out(settings: &Settings, request: &Request) -> Result<(Answer, bool), SetupError> {
-    if !settings.state_dir.join("store.db").exists() {
-        let text = "there is no store yet; it is created when the daemon runs for the first time";
-        return Err(SetupError::failed(text));
-    }
+    Store::is_there(&settings.state_dir)?;
     let options = Options::new(settings.store.max_size, settings.store.retention, Clock::System);
     match Store::open(&settings.state_dir, &options).await {
         Ok(store) => {
@@ -73,9 +75,10 @@ async fn carried_out(settings: &Settings, request: &Request) -> Result<(Answer, 
             Ok((answer, false))
         }
         // held by the daemon, or its user's and not ours: either way it is for the daemon to do
-        Err(refused) if matches!(refused.exit, ExitCode::TryLater | ExitCode::Failed) => {
-            let name = format!("ask-{}-{}", Clock::System.now().0, std::process::id());
-            let answer = requests::ask(&settings.state_dir, request, &name).await?;
+        Err(refused)
+            if matches!(refused.exit, ExitCode::TryLater | ExitCode::Permission | ExitCode::Failed) =>
+        {
+            let answer = requests::ask(&settings.state_dir, request, &name()).await?;
             answer.map(|answer| (answer, true)).ok_or(refused)
         }
         Err(refused) => Err(refused),

@@ -119,7 +119,7 @@ pub fn check(common: &Common, send_test_event: bool) -> Printed {
     let mut rows = vec![Row::works(
         "configuration",
         "reading",
-        format!("{}, {}", common.config.display(), contents(&settings)),
+        format!("{}, {}", common.place.config.display(), contents(&settings)),
     )];
     rows.extend(
         settings
@@ -133,13 +133,9 @@ pub fn check(common: &Common, send_test_event: bool) -> Printed {
         Progress::begin("asking Mimecast and every sink").watch(everything(&settings, send_test_event));
     rows.extend(block_on(asking)?);
     let exit = exit(&rows);
-    let text = if common.json {
-        let rows: Vec<_> = rows.iter().map(as_json).collect();
-        format!("{:#}\n", json!({ "ok": exit == ExitCode::Done, "exit": exit as u8, "checks": rows }))
-    } else {
-        table(&rows, terminal::look()) + verdict(&rows)
-    };
-    Ok((text, exit))
+    let checks: Vec<_> = rows.iter().map(as_json).collect();
+    let data = json!({ "ok": exit == ExitCode::Done, "exit": exit as u8, "checks": checks });
+    Ok((common.either(|| table(&rows, terminal::look()) + verdict(&rows), data), exit))
 }
 
 fn contents(settings: &Settings) -> String {

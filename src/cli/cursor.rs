@@ -4,16 +4,18 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::asking::ask;
-use super::{Common, Printed, block_on, done, load};
+use super::{Common, Printed, done, load, read_store};
 use crate::clock::{Clock, Time};
 use crate::config::Settings;
-use crate::daemon::positions::{in_scope, is_read};
+use crate::cursor::Scope;
+use crate::daemon::positions::is_read;
 use crate::daemon::requests::Request;
+use crate::daemon::scopes;
 use crate::mimecast::catalogue;
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::setup_error::{ExitCode, SetupError};
-use crate::store::{FeedRow, Store};
+use crate::store::FeedRow;
 
 /// What can be done with positions. A scope is `acme`, `acme/audit` or `acme/siem.*`.
 #[derive(Subcommand)]
@@ -34,9 +36,10 @@ pub enum Cursor {
     Set {
         #[command(flatten)]
         common: Common,
+        /// `acme`, `acme/audit` or `acme/siem.*`.
         scope: String,
         /// A time (2026-01-31T09:30:00Z), a day (2026-01-31), or how long ago (36h).
-        #[arg(long, value_parser = since)]
+        #[arg(long, value_name = "TIME", value_parser = since)]
         since: Time,
         /// Also store and deliver again what is known already, under the same event ids.
         #[arg(long)]
@@ -46,6 +49,7 @@ pub enum Cursor {
     Reset {
         #[command(flatten)]
         common: Common,
+        /// `acme`, `acme/audit` or `acme/siem.*`.
         scope: String,
         /// Also store and deliver again what is known already, under the same event ids.
         #[arg(long)]
@@ -100,10 +104,7 @@ struct Standing {
 }
 
 fn standings(settings: &Settings) -> Result<Vec<Standing>, SetupError> {
-    let rows = block_on(async {
-        let store = Store::open_read_only(&settings.state_dir).await?;
-        store.feeds().await.map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
-    })??;
+    let rows = read_store(settings, async |store| store.feeds().await)?;
     Ok(rows.into_iter().filter(|row| is_read(row) || !row.cursor.is_unset()).map(standing).collect())
 }
 
@@ -123,12 +124,13 @@ fn standing(row: FeedRow) -> Standing {
 
 fn list(common: &Common) -> Printed {
     let all = standings(&load(common)?)?;
-    if common.json {
-        let rows: Vec<_> = all.iter().map(as_json).collect();
-        return done(format!("{:#}\n", serde_json::Value::from(rows)));
-    }
+    let data = all.iter().map(as_json).collect();
+    done(common.either(|| table(&all), data))
+}
+
+fn table(all: &[Standing]) -> String {
     let mut text = format!("{:<40} {:<26} {:<26} position\n", "feed", "read up to", "moved");
-    for standing in &all {
+    for standing in all {
         text.push_str(&format!(
             "{:<40} {:<26} {:<26} {}\n",
             standing.row.key.to_string(),
@@ -137,7 +139,7 @@ fn list(common: &Common) -> Printed {
             standing.words
         ));
     }
-    done(text)
+    text
 }
 
 fn shown(at: Option<Time>) -> String {
@@ -146,30 +148,27 @@ fn shown(at: Option<Time>) -> String {
 
 fn show(common: &Common, scope: &str) -> Printed {
     let all = standings(&load(common)?)?;
-    let found: Vec<_> = all.iter().filter(|standing| in_scope(scope, &standing.row.key)).collect();
+    let found: Vec<_> = all.iter().filter(|standing| Scope::new(scope).covers(&standing.row.key)).collect();
     if found.is_empty() {
-        let text = format!("{scope:?} names no feed of the store; `cursor list` shows them");
-        return Err(SetupError::new(ExitCode::Usage, text));
+        let keys = all.iter().map(|standing| &standing.row.key);
+        return Err(SetupError::new(ExitCode::Usage, scopes::names_nothing(scope, keys)));
     }
-    if common.json {
-        let rows: Vec<_> = found.iter().map(|standing| as_json(standing)).collect();
-        return done(format!("{:#}\n", serde_json::Value::from(rows)));
-    }
-    let mut text = String::new();
-    for Standing { row, read_to, words } in found {
-        text.push_str(&format!(
-            "{}\n  position     {words}\n  read up to   {}\n  newest event {}\n  up to date   {}\n  moved        {}\n  \
-             main text    {}\n  side text    {}\n\n",
-            row.key,
-            shown(*read_to),
-            shown(row.last_event_time),
-            shown(row.complete),
-            shown(row.cursor_updated),
-            if row.cursor.is_unset() { "-" } else { &row.cursor.0 },
-            if row.side.is_unset() { "-" } else { &row.side.0 },
-        ));
-    }
-    done(text)
+    let data = found.iter().map(|standing| as_json(standing)).collect();
+    done(common.either(|| found.iter().map(|standing| in_full(standing)).collect(), data))
+}
+
+fn in_full(Standing { row, read_to, words }: &Standing) -> String {
+    format!(
+        "{}\n  position     {words}\n  read up to   {}\n  newest event {}\n  up to date   {}\n  moved        {}\n  \
+         main text    {}\n  side text    {}\n\n",
+        row.key,
+        shown(*read_to),
+        shown(row.last_event_time),
+        shown(row.complete),
+        shown(row.cursor_updated),
+        if row.cursor.is_unset() { "-" } else { &row.cursor.0 },
+        if row.side.is_unset() { "-" } else { &row.side.0 },
+    )
 }
 
 fn as_json(standing: &Standing) -> serde_json::Value {
@@ -237,7 +236,8 @@ mod tests {
         assert_eq!(since("2026-01-31").unwrap().rfc3339(), "2026-01-31T00:00:00.000Z");
         assert_eq!(since("2026-01-31T09:30:00Z").unwrap().rfc3339(), "2026-01-31T09:30:00.000Z");
         assert_eq!(since("2026-01-31T09:30:00+02:00").unwrap().rfc3339(), "2026-01-31T07:30:00.000Z");
-        let ago = Clock::System.now().since(since("36h").unwrap()).as_secs();
+        let then = since("36h").unwrap();
+        let ago = Clock::System.now().since(then).as_secs();
         assert!((129_600..129_700).contains(&ago), "{ago}");
         assert!(since("yesterday").is_err());
     }

@@ -4,17 +4,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::asking::asked;
-use super::following::{Progress, follow};
-use super::picking::{
-    Chosen, GivenUp, Listed, Narrow, One, Pages, as_they_are, either, facts, meant, more, sure, visible,
-    with_bytes,
-};
+use super::following::{Reached, follow};
+use super::picking::{Chosen, GivenUp, Listed, Narrow, One, PutAside, give_up, list, meant, show};
 use super::{Common, Printed, with_store};
 use crate::clock::Time;
 use crate::daemon::requests::Request;
 use crate::fault::Fault;
-use crate::setup_error::{ExitCode, SetupError};
-use crate::store::{DeadLetterRow, Pick, Store};
+use crate::setup_error::ExitCode;
+use crate::store::{DeadLetterRow, Pick, Shelf, Store};
 use crate::telemetry::escape::clean;
 
 /// What can be done about dead letters.
@@ -52,47 +49,45 @@ impl Which {
     }
 }
 
-const VERB: &str = "dead-letters";
-
 /// Prints dead letters, or has something done about them and prints what came of it.
 pub fn dead_letters(verb: &DeadLetters) -> Printed {
     match verb {
-        DeadLetters::List(Listed { common, which, pages }) => list(common, &which.pick(&[]), pages),
-        DeadLetters::Show(One { common, id, raw }) => show(common, *id, *raw),
+        DeadLetters::List(Listed { common, which, pages }) => {
+            list::<Letters>(common, &which.pick(&[]), pages)
+        }
+        DeadLetters::Show(one) => show::<Letters>(one),
         DeadLetters::Retry { chosen: Chosen { common, ids, which, all }, no_wait } => {
-            again(common, meant(which.pick(ids), *all, VERB)?, *no_wait)
+            again(common, meant(which.pick(ids), *all, Letters::VERB)?, *no_wait)
         }
         DeadLetters::Drop(GivenUp { chosen: Chosen { common, ids, which, all }, yes }) => {
-            let pick = meant(which.pick(ids), *all, VERB)?;
-            sure(&pick, *yes, || with_store(common, async |store| store.dead_letters_count(&pick).await))?;
-            asked(&Request::DeadLettersDrop { pick }, common)?.print(common)
+            give_up::<Letters>(common, which.pick(ids), *all, *yes)
         }
     }
 }
 
-fn list(common: &Common, pick: &Pick, pages: &Pages) -> Printed {
-    let (rows, all) = with_store(common, async |store| {
-        Ok((
-            store.dead_letters_list(pick, pages.after, pages.limit).await?,
-            store.dead_letters_count(pick).await?,
-        ))
-    })?;
-    let data = json!({ "dead_letters": rows.iter().map(as_json).collect::<Vec<_>>(), "all": all });
-    either(common, || table(&rows, all), data)
-}
+/// The dead letters.
+enum Letters {}
 
-fn table(rows: &[DeadLetterRow], all: u64) -> String {
-    if rows.is_empty() {
-        return "no dead letters\n".to_owned();
+impl PutAside for Letters {
+    type Row = DeadLetterRow;
+    const SHELF: Shelf = Shelf::DeadLetters;
+    const VERB: &str = "dead-letters";
+    const KEY: &str = "dead_letters";
+    const MANY: &str = "dead letters";
+    const ONE: &str = "dead letter";
+    const BYTES: &str = "event";
+
+    fn head() -> String {
+        format!(
+            "{:>6} {:<16} {:<32} {:<24} {:>5} {:>8}  words of the sink\n",
+            "id", "sink", "feed", "refused", "times", "bytes"
+        )
     }
-    let mut text = format!(
-        "{:>6} {:<16} {:<32} {:<24} {:>5} {:>8}  words of the sink\n",
-        "id", "sink", "feed", "refused", "times", "bytes"
-    );
-    for row in rows {
+
+    fn line(row: &DeadLetterRow) -> String {
         let again = if row.wanted.is_some() { "goes out again; " } else { "" };
         let words: String = clean(&row.words).chars().take(120).collect();
-        text.push_str(&format!(
+        format!(
             "{:>6} {:<16} {:<32} {:<24} {:>5} {:>8}  {again}{words}\n",
             row.id,
             row.sink,
@@ -100,51 +95,49 @@ fn table(rows: &[DeadLetterRow], all: u64) -> String {
             row.refused.rfc3339(),
             row.refusals,
             row.len,
-        ));
+        )
     }
-    text + &more(rows.len(), all, rows.last().map_or(0, |row| row.id))
-}
 
-fn as_json(row: &DeadLetterRow) -> Value {
-    json!({
-        "id": row.id, "sink": row.sink, "tenant": row.feed.tenant, "feed": row.feed.feed,
-        "event_id": row.event_id.to_string(), "type": row.kind, "time": row.time.map(Time::rfc3339),
-        "collected": row.collected.rfc3339(), "refused": row.refused.rfc3339(), "times": row.refusals,
-        "words": row.words, "bytes": row.len, "goes_out_again": row.wanted.is_some(),
-    })
-}
-
-fn show(common: &Common, id: i64, raw: bool) -> Printed {
-    let found = with_store(common, async |store| {
-        let row = store.dead_letters_list(&Pick::ids([id]), 0, 1).await?.pop();
-        Ok(row.zip(store.dead_letter_bytes(id).await?))
-    })?;
-    let Some((row, bytes)) = found else {
-        return Err(SetupError::failed(format!(
-            "there is no dead letter {id}; `dead-letters list` shows them"
-        )));
-    };
-    if raw {
-        return as_they_are(&bytes);
+    fn id(row: &DeadLetterRow) -> i64 {
+        row.id
     }
-    let data = with_bytes(as_json(&row), "event", &bytes);
-    let text = || {
-        facts(&[
+
+    fn json(row: &DeadLetterRow) -> Value {
+        json!({
+            "id": row.id, "sink": row.sink, "tenant": row.feed.tenant, "feed": row.feed.feed,
+            "event_id": row.event_id.to_string(), "type": row.kind, "time": row.time.map(Time::rfc3339),
+            "collected": row.collected.rfc3339(), "refused": row.refused.rfc3339(), "times": row.refusals,
+            "words": row.words, "bytes": row.len, "goes_out_again": row.wanted.is_some(),
+        })
+    }
+
+    fn facts(row: &DeadLetterRow) -> Vec<(&'static str, String)> {
+        vec![
             ("dead letter", row.id.to_string()),
             ("sink", row.sink.clone()),
             ("its words", clean(&row.words).into_owned()),
-            ("refused", format!("{}, {} times in all", row.refused.rfc3339(), row.refusals)),
+            ("refused", row.refused.rfc3339()),
+            ("refusals", row.refusals.to_string()),
             ("feed", row.feed.to_string()),
             ("type", clean(&row.kind).into_owned()),
             ("event id", row.event_id.to_string()),
             ("event time", row.time.map_or("none".to_owned(), Time::rfc3339)),
             ("collected", row.collected.rfc3339()),
             ("bytes", row.len.to_string()),
-        ]) + "\n"
-            + &visible(&bytes)
-            + "\n"
-    };
-    either(common, text, data)
+        ]
+    }
+
+    async fn rows(store: &Store, pick: &Pick, after: i64, limit: u32) -> Result<Vec<DeadLetterRow>, Fault> {
+        store.dead_letters_list(pick, after, limit).await
+    }
+
+    async fn bytes(store: &Store, id: i64) -> Result<Option<Vec<u8>>, Fault> {
+        store.dead_letter_bytes(id).await
+    }
+
+    fn give_up(pick: Pick) -> Request {
+        Request::DeadLettersDrop { pick }
+    }
 }
 
 fn again(common: &Common, pick: Pick, no_wait: bool) -> Printed {
@@ -171,16 +164,16 @@ fn again(common: &Common, pick: Pick, no_wait: bool) -> Printed {
         n => format!("{taken} delivered, {n} refused again; `dead-letters list` shows the sink's words\n"),
     };
     let data = json!({ "delivered": taken, "refused": refused });
-    Ok((if common.json { format!("{data:#}\n") } else { text }, exit))
+    Ok((common.either(|| text, data), exit))
 }
 
 /// How many of those wanted have been decided.
-async fn look(store: &Store, sinks: &[String], wanted: u64) -> Result<Progress, Fault> {
+async fn look(store: &Store, sinks: &[String], wanted: u64) -> Result<Reached, Fault> {
     let mut waiting = 0;
     for sink in sinks {
         waiting += store.dead_letters_wanted(sink).await?;
     }
-    Ok(Progress { done: wanted.saturating_sub(waiting), all: wanted, ended: waiting == 0 })
+    Ok(Reached { done: wanted.saturating_sub(waiting), all: wanted, ended: waiting == 0 })
 }
 
 async fn refused_again(store: &Store, sinks: &[String], since: Time) -> Result<u64, Fault> {

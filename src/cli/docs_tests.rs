@@ -1,13 +1,15 @@
-//! The documentation, held to its word: every piece of configuration in it can be used, every link in it leads
-//! somewhere, and the page of keys is the reference.
+//! The documentation, held to its word: every piece of configuration in it can be used, every command in it is one,
+//! and every link in it leads somewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use super::Cli;
 use crate::config;
 
-const REFERENCE: &str = "config/mimecollectd.toml";
-const KEYS: &str = "docs/configuration.md";
 /// Completes a piece of configuration.
 const TENANT: &str = "[tenants.zz]\nclient_id = \"-\"\nclient_secret = { env = \"X\" }\n";
 const SINK: &str = "[sinks.zz]\ntype = \"stdout\"\n";
@@ -132,112 +134,85 @@ fn every_link_leads_somewhere() {
     assert!(seen >= 30, "only {seen} links looked at");
 }
 
-/// What a line of the reference is.
-enum Line<'t> {
-    /// `# --- title ---`
-    Part(&'t str),
-    /// `[table]`
-    Table(&'t str),
-    /// A key, its value, and whether that is the default.
-    Key(&'t str, &'t str, bool),
-    Words(&'t str),
-    Blank,
-}
+const PROGRAM: &str = "mimecollectd";
 
-fn line(text: &str) -> Line<'_> {
-    if text.trim().is_empty() || text.trim() == "#" {
-        return Line::Blank;
-    }
-    if let Some(title) = text.strip_prefix("# --- ") {
-        return Line::Part(title.trim_end_matches('-').trim());
-    }
-    let (bare, example) = match text.strip_prefix("# ") {
-        Some(rest) => (rest, true),
-        None => (text.strip_prefix('#').unwrap_or(text), false),
-    };
-    if bare.starts_with('[') && bare.ends_with(']') {
-        return Line::Table(bare);
-    }
-    match bare.split_once(" = ") {
-        Some((key, value)) if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
-            let shown_in_capitals = value.chars().any(|c| c.is_ascii_uppercase()) && !value.contains("iB");
-            Line::Key(key, value, !example && !shown_in_capitals && !value.contains("credential = "))
-        }
-        _ => Line::Words(text.trim_start_matches('#').trim()),
-    }
-}
-
-/// `docs/configuration.md`, as the reference has it.
-fn document() -> String {
-    let reference = fs::read_to_string(REFERENCE).unwrap();
-    let (preface, rest) = reference.split_once("\n\n# Where the store").unwrap();
-    let rest = format!("# Where the store{rest}");
-    let mut out = String::from(
-        "# Configuration: every key\n\nGenerated from [config/mimecollectd.toml](../config/mimecollectd.toml), the commented reference \
-         that comes with the package.\n`mimecollectd validate` says what the daemon makes of a file; a key that does not exist is an error \
-         with its line and the nearest\nkey that does. Words such as `acme` and `siem` are names of your choice.\n\n",
-    );
-    let kept = preface.lines().skip_while(|line| !line.starts_with("# Durations"));
-    out.push_str("```text\n");
-    kept.for_each(|line| out.push_str(&format!("{}\n", line.trim_start_matches("# "))));
-    out.push_str("```\n\n## At the top of the file\n\n");
-    let mut words: Vec<&str> = Vec::new();
-    let mut rows = false;
-    for text in rest.lines() {
-        match line(text) {
-            Line::Blank => prose(&mut out, &mut words, &mut rows),
-            Line::Part(title) => {
-                prose(&mut out, &mut words, &mut rows);
-                let mut letters = title.chars();
-                let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-                out.push_str(&format!("\n## {first}{}\n\n", letters.as_str()));
-            }
-            Line::Table(name) => {
-                rows = false;
-                out.push_str(&format!("\n### `{name}`\n\n"));
-                if !words.is_empty() {
-                    out.push_str(&format!("{}\n\n", std::mem::take(&mut words).join(" ")));
-                }
-            }
-            Line::Words(said) => words.push(said),
-            Line::Key(key, value, default) => {
-                if !rows {
-                    out.push_str("| key | default | meaning |\n|---|---|---|\n");
-                    rows = true;
-                }
-                let shown = if default { format!("`{value}`") } else { format!("none; such as `{value}`") };
-                let meaning = std::mem::take(&mut words).join(" ");
-                out.push_str(&format!("| `{key}` | {} | {} |\n", cell(&shown), cell(&meaning)));
-            }
+/// The words of a command line up to where the shell's own business begins, with quotes taken off.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if matches!(c, '|' | '<' | '>' | ';' | '&' | '#' | ')') => break,
+            None if c.is_whitespace() => words.push(String::new()),
+            _ => words.iter_mut().last().into_iter().for_each(|word| word.push(c)),
         }
     }
-    prose(&mut out, &mut words, &mut rows);
-    while out.contains("\n\n\n") {
-        out = out.replace("\n\n\n", "\n\n");
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The calls of the program in a line, each from its name on.
+fn calls(line: &str) -> Vec<Vec<String>> {
+    let named = format!("{PROGRAM} ");
+    let starts = line.match_indices(&named).filter(|(at, _)| {
+        let before = line[..*at].chars().next_back();
+        before.is_none_or(|c| c.is_whitespace() || c == '`' || c == '(')
+    });
+    starts.map(|(at, _)| words(&line[at..])).collect()
+}
+
+/// Reads a call as the program would; nothing is run.
+fn refused(call: &[String], whole: bool) -> Option<String> {
+    let error = Cli::try_parse_from(call).err()?;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
+        // words in a sentence name a verb; what it needs besides stands elsewhere
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::InvalidValue
+        | ErrorKind::ValueValidation
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            if !whole =>
+        {
+            None
+        }
+        _ => Some(format!("`{}`: {error}", call.join(" "))),
     }
-    out
 }
 
-/// Words that no key follows.
-fn prose(out: &mut String, words: &mut Vec<&str>, rows: &mut bool) {
-    *rows = false;
-    if !words.is_empty() {
-        out.push_str(&format!("\n{}\n\n", std::mem::take(words).join(" ")));
-    }
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
-}
-
-/// Run with `UPDATE_EXPECT=1` to write the page anew, and read the difference.
 #[test]
-fn the_page_of_keys_is_the_reference() {
-    let document = document();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(KEYS, &document).unwrap();
+fn every_command_is_one() {
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let mut look = |line: &str, whole: bool| {
+            for call in calls(line) {
+                // not `mimecollectd …`, and not the user's name before `-m 0750` or a path
+                let verb = |word: &String| {
+                    word.starts_with("--") || word.starts_with(|c: char| c.is_ascii_lowercase())
+                };
+                if call.get(1).is_some_and(verb) {
+                    seen += 1;
+                    wrong.extend(refused(&call, whole).map(|why| format!("{}: {why}", page.display())));
+                }
+            }
+        };
+        for (_, block) in blocks(&text, "sh") {
+            let joined = block.replace("\\\n", " ");
+            // there the name is the unit's
+            joined.lines().filter(|line| !line.contains("systemctl")).for_each(|line| look(line, true));
+        }
+        let mut fenced = false;
+        for line in text.lines() {
+            fenced ^= line.trim_start().starts_with("```");
+            if !fenced {
+                let spans = line.split('`').skip(1).step_by(2).filter(|span| span.starts_with(PROGRAM));
+                spans.for_each(|span| look(&span.replace(['[', ']'], ""), false));
+            }
+        }
     }
-    let committed = fs::read_to_string(KEYS).unwrap_or_default();
-    assert!(committed == document, "{KEYS} is not what {REFERENCE} says; set UPDATE_EXPECT=1");
-    assert!(document.matches("\n| `").count() > 60, "too few keys");
+    assert!(wrong.is_empty(), "no such commands:\n{}", wrong.join("\n"));
+    assert!(seen >= 60, "only {seen} commands looked at");
 }

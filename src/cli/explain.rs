@@ -25,7 +25,7 @@ type Answers = Vec<(Vec<Origin>, &'static Rule)>;
 /// when none does.
 pub fn explain(words: &[String], all: bool, response: Option<&Path>, common: &Common) -> Printed {
     if all {
-        return table(common);
+        return done(common.either(table, policy::RULES.iter().map(as_json).collect()));
     }
     let question = words.join(" ");
     if let Some(path) = response {
@@ -37,17 +37,11 @@ pub fn explain(words: &[String], all: bool, response: Option<&Path>, common: &Co
         let hint = "give a status (403), a status and a code (401/0010, 403 app_forbidden), a code, or the id of a rule (M10); `explain --all` lists everything";
         return Err(SetupError::new(ExitCode::Failed, format!("nothing is known of {question:?}: {hint}")));
     }
-    if common.json {
-        let rows: Vec<_> = answers.iter().map(|(from, rule)| answer_json(from, rule)).collect();
-        return done(format!("{:#}\n", Value::from(rows)));
-    }
-    done(answers_text(&answers, code.as_ref().filter(|_| status.is_some())))
+    let data = answers.iter().map(|(from, rule)| answer_json(from, rule)).collect();
+    done(common.either(|| answers_text(&answers, code.as_ref().filter(|_| status.is_some())), data))
 }
 
-fn table(common: &Common) -> Printed {
-    if common.json {
-        return done(format!("{:#}\n", policy::RULES.iter().map(as_json).collect::<Value>()));
-    }
+fn table() -> String {
     let mut text = String::new();
     for (title, rules) in policy::parts() {
         let _ = writeln!(text, "{}\n", title.to_uppercase()); // a String takes every write
@@ -57,7 +51,7 @@ fn table(common: &Common) -> Printed {
             text.push('\n');
         }
     }
-    done(text)
+    text
 }
 
 /// Each rule under the sides it answers for. Where some side knows the code, the others, for which only the status
@@ -106,18 +100,11 @@ fn saved(path: &Path, question: &str, common: &Common) -> Printed {
         .map(|origin| (origin, dialect::read(origin, status, &answer.headers, answer.body, now)))
         .collect();
     if (200..=299).contains(&status) && dialect::failure_in_success(Origin::Api, answer.body).is_none() {
-        let words = format!("HTTP {status}, and nothing in it says that anything failed\n");
-        return done(if common.json {
-            format!("{:#}\n", json!({"status": status, "answers": []}))
-        } else {
-            words
-        });
+        let words = || format!("HTTP {status}, and nothing in it says that anything failed\n");
+        return done(common.either(words, json!({"status": status, "answers": []})));
     }
-    if common.json {
-        let rows: Vec<Value> = judged.iter().map(|(origin, fault)| judged_json(*origin, fault)).collect();
-        return done(format!("{:#}\n", json!({"status": status, "answers": rows})));
-    }
-    done(judged_text(status, &judged))
+    let rows: Vec<Value> = judged.iter().map(|(origin, fault)| judged_json(*origin, fault)).collect();
+    done(common.either(|| judged_text(status, &judged), json!({"status": status, "answers": rows})))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SetupError> {

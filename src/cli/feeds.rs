@@ -9,10 +9,10 @@ use crate::mimecast::feed::{FOREVER, Feed};
 /// Lists every feed with APIs, endpoint, permission, retention and how it resumes, as text or JSON (retention in
 /// seconds, null where Mimecast keeps the log without end); reads no configuration.
 pub fn feeds(common: &Common) -> Printed {
-    if common.json {
-        let rows: Vec<_> = FEEDS.iter().map(row).collect();
-        return done(format!("{:#}\n", serde_json::Value::from(rows)));
-    }
+    done(common.either(text, FEEDS.iter().map(row).collect()))
+}
+
+fn text() -> String {
     let mut text = String::new();
     for feed in FEEDS {
         text.push_str(&format!(
@@ -31,7 +31,7 @@ pub fn feeds(common: &Common) -> Printed {
             },
         ));
     }
-    done(text)
+    text
 }
 
 /// What the stream is, and how it is chosen.
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_verb_tells_everything_a_person_needs_to_choose() {
-        let common = |json| Common { config: std::path::PathBuf::new(), json };
+        let common = |json| Common { place: super::super::Place { config: std::path::PathBuf::new() }, json };
         let (text, _) = feeds(&common(false)).unwrap();
         for part in [
             "rejections\n",

@@ -4,12 +4,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::asking::ask;
-use super::{Common, Printed, block_on, done, load};
+use super::{Common, Printed, done, with_store};
 use crate::clock::{Clock, Time};
 use crate::daemon::positions::{self, fetchable};
 use crate::daemon::requests::Request;
-use crate::setup_error::SetupError;
-use crate::store::{GapRow, Store};
+use crate::store::GapRow;
 
 /// What can be done about gaps.
 #[derive(Subcommand)]
@@ -34,25 +33,21 @@ pub fn gaps(common: &Common, all: bool, verb: Option<&Gaps>) -> Printed {
 }
 
 fn list(common: &Common, all: bool) -> Printed {
-    let settings = load(common)?;
-    let rows = block_on(async {
-        let store = Store::open_read_only(&settings.state_dir).await?;
-        let failed = |fault| SetupError::failed(format!("failed to read the store: {fault}"));
-        positions::gaps(&store, "").await.map_err(failed)
-    })??;
+    let rows = with_store(common, async |store| positions::gaps(store, "").await)?;
     let rows: Vec<GapRow> = rows.into_iter().filter(|gap| all || gap.closed.is_none()).collect();
     let now = Clock::System.now();
-    if common.json {
-        return done(format!("{:#}\n", as_rows(&rows, now)));
-    }
+    done(common.either(|| table(&rows, now), as_rows(&rows, now)))
+}
+
+fn table(rows: &[GapRow], now: Time) -> String {
     if rows.is_empty() {
-        return done("no gap is open\n".to_owned());
+        return "no gap is open\n".to_owned();
     }
     let mut text = format!(
         "{:>5} {:<36} {:<24} {:<24} {:>8} {:<18} fetchable\n",
         "gap", "feed", "from", "to", "records", "cause"
     );
-    for gap in &rows {
+    for gap in rows {
         text.push_str(&format!(
             "{:>5} {:<36} {:<24} {:<24} {:>8} {:<18} {}\n",
             gap.id,
@@ -67,7 +62,7 @@ fn list(common: &Common, all: bool) -> Printed {
     if rows.iter().any(|gap| gap.wanted.is_none() && fetchable(gap, now).is_some()) {
         text.push_str("\n`gaps backfill` fetches what can be fetched\n");
     }
-    done(text)
+    text
 }
 
 /// Whether the gap can be fetched, for people.

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::{Cli, Printed, done};
-use crate::setup_error::SetupError;
+use crate::setup_error::{ExitCode, SetupError};
 
 /// Section of the manual for programs of the administrator.
 const SECTION: &str = "8";
@@ -63,40 +63,57 @@ fn page(command: Command) -> Result<String, SetupError> {
 
 /// What the table of verbs does not know: exit codes, files, and where to read on.
 fn ending(is_verb: bool) -> String {
-    const EXIT: [(&str, &str); 7] = [
-        ("0", "done"),
-        ("1", "failed"),
-        ("2", "usage: a verb, flag or argument that does not exist or cannot be used"),
-        ("69", "a counterpart is unreachable"),
-        ("75", "try later: somebody else holds the store"),
-        ("77", "credentials or permission"),
-        ("78", "configuration"),
-    ];
     const FILES: [(&str, &str); 4] = [
         ("/etc/mimecollectd/mimecollectd.toml", "the configuration"),
         ("/etc/mimecollectd/conf.d/*.toml", "more of it, merged by table"),
         ("/var/lib/mimecollectd", "store, positions, lock: the state directory"),
         ("/usr/share/doc/mimecollectd", "the documentation, and the reference of every key in examples"),
     ];
-    let list = |title: &str, rows: &[(&str, &str)]| {
-        let row = |(head, words): &(&str, &str)| format!(".TP\n\\fB{head}\\fR\n{words}\n");
-        format!(".SH {title}\n{}", rows.iter().map(row).collect::<String>())
-    };
+    let row = |head: &str, words: &str| format!(".TP\n\\fB{head}\\fR\n{words}\n");
+    let exits = ExitCode::ALL.map(|(code, words)| row(&(code as u8).to_string(), words)).concat();
+    let files = FILES.map(|(path, words)| row(path, words)).concat();
     let see = if is_verb { "mimecollectd(8)" } else { "mimecast-simulator(1), systemd.exec(5)" };
-    let text = list("\"EXIT STATUS\"", &EXIT) + &list("FILES", &FILES);
-    format!("{text}.SH \"SEE ALSO\"\n{see}\n").replace('-', "\\-")
+    format!(".SH \"EXIT STATUS\"\n{exits}.SH FILES\n{files}.SH \"SEE ALSO\"\n{see}\n").replace('-', "\\-")
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf, SetupError> {
     let path = dir.join(format!("{name}.{SECTION}"));
-    let failed = |error| SetupError::failed(format!("failed to write {}: {error}", path.display()));
+    let failed = |error| {
+        let advice = "name a directory that is there and that you may write to";
+        SetupError::failed(format!("failed to write {}: {error}; {advice}", path.display()))
+    };
     std::fs::write(&path, text).map_err(failed)?;
     Ok(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    /// Where a line is written as it is (an example, a table), a terminal of 100 columns shows it whole.
+    #[test]
+    fn nothing_below_the_flags_is_wider_than_a_hundred_columns() {
+        let program = program();
+        let all = std::iter::once(&program).chain(program.get_subcommands());
+        for verb in all {
+            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 100, "{}: {line}", verb.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_refused_where_no_data_is_printed() {
+        for verb in [&["run"][..], &["validate"], &["init"], &["resume", "acme"]] {
+            let line = ["mimecollectd"].iter().chain(verb).chain(&["--json"]);
+            let refused = Cli::try_parse_from(line).err().map(|error| error.kind());
+            assert_eq!(refused, Some(clap::error::ErrorKind::UnknownArgument), "{verb:?}");
+        }
+        assert!(Cli::try_parse_from(["mimecollectd", "feeds", "--json"]).is_ok());
+    }
 
     #[test]
     fn every_verb_is_in_every_completion_and_has_a_page_with_its_whole_name() {

@@ -1,5 +1,13 @@
 //! What stands below the flags in `--help` and in the man page of each verb: an example, and what is good to know.
 
+use crate::setup_error::ExitCode;
+
+/// All of them, for the program's own `--help`.
+pub fn exit_codes() -> String {
+    let code = |(code, words): &(ExitCode, &str)| format!("  {:>2}  {words}", *code as u8);
+    format!("Exit codes:\n{}", ExitCode::ALL.iter().map(code).collect::<Vec<_>>().join("\n"))
+}
+
 pub const RUN: &str = "\
 Examples:
   mimecollectd run                                 as the systemd unit does
@@ -15,7 +23,7 @@ Every mistake is shown with its line and what to do. Exit codes: 0 valid · 77 a
 pub const CHECK: &str = "\
 Examples:
   sudo mimecollectd check
-  sudo mimecollectd check --send-test-event        also puts one event into each sink that says it is a test
+  sudo mimecollectd check --send-test-event        also sends each sink one event marked as a test
 
 Mimecast is asked once, and not at all while the credential is locked or refused. While the daemon runs, its own findings \
 are shown instead.
@@ -37,7 +45,7 @@ Examples:
 pub const CURSOR: &str = "\
 Examples:
   mimecollectd cursor list
-  mimecollectd cursor set acme/audit --since 36h   reads the last 36 hours again; what is stored already is not sent twice
+  mimecollectd cursor set acme/audit --since 36h   reads 36 hours again; nothing is sent twice
 
 Works while the daemon runs, and without it. Needs the rights of the daemon's user.";
 
@@ -49,7 +57,7 @@ Examples:
 pub const QUARANTINE: &str = "\
 Examples:
   mimecollectd quarantine list
-  mimecollectd quarantine show 17 --raw > item     the bytes as Mimecast sent them
+  mimecollectd quarantine show 17 --raw > item     what is kept of its bytes, as Mimecast sent them
   mimecollectd quarantine retry --all              after an upgrade that reads more
 
 Works while the daemon runs, and without it. Needs the rights of the daemon's user.";
@@ -65,7 +73,7 @@ Works while the daemon runs, and without it. Needs the rights of the daemon's us
 pub const REPLAY: &str = "\
 Examples:
   mimecollectd replay --sink siem --since 36h
-  mimecollectd replay --sink siem --feed acme/audit --since 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
+  mimecollectd replay --sink siem --feed acme/audit --since 2026-01-01 --until 2026-01-02
   mimecollectd replay list
 
 The events carry the ids they had. How long they are kept is `[store] retention`.";
@@ -75,6 +83,7 @@ Examples:
   mimecollectd resume acme                         the whole account, after a new secret
   mimecollectd resume acme/audit                   one feed, after a permission was granted
   mimecollectd resume sink:siem                    a sink that was halted
+  mimecollectd resume host:api.services.mimecast.com     a host that answered nobody
 
 Only after the cause was removed: it asks at once, and a locked account stays locked by being asked.";
 

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
-use super::{Common, Printed, check, done};
+use super::{Common, Place, Printed, check, done};
+use crate::config::{self, Api};
 use crate::setup_error::{ExitCode, SetupError};
 use dialogue::{Dialogue, Question};
 use draft::Site;
@@ -32,6 +33,12 @@ Examples:
 Without a configuration it writes one, else a file of its own in conf.d beside it. A secret from standard input is put \
 into a file beside the configuration that only the daemon's user can read.";
 
+/// Every region of both generations.
+fn region_help() -> String {
+    let names = |api| config::regions(api).collect::<Vec<_>>().join(", ");
+    format!("Where the account lives. API 2.0: {}; API 1.0: {}", names(Api::V2), names(Api::V1))
+}
+
 /// The flags.
 #[derive(ClapArgs)]
 pub struct Args {
@@ -41,8 +48,7 @@ pub struct Args {
     /// Mimecast's API: 2.0 or 1.0.
     #[arg(long, value_name = "GENERATION", requires = "tenant")]
     api: Option<String>,
-    /// Where the account lives; API 2.0: global, us, uk.
-    #[arg(long, requires = "tenant")]
+    #[arg(long, requires = "tenant", help = region_help())]
     region: Option<String>,
     /// Instead of a region: Mimecast's address, such as http://127.0.0.1:8480 of the simulator.
     #[arg(long, value_name = "URL", requires = "tenant", conflicts_with = "region")]
@@ -137,13 +143,13 @@ fn given(flag: Option<&str>) -> Given<'_> {
 ///
 /// # Errors
 /// An answer that cannot be used, a file that is there already or cannot be written. Nothing is left half written.
-pub fn init(common: &Common, args: &Args) -> Printed {
+pub fn init(config: &Path, args: &Args) -> Printed {
     if args.secrets.piped() > 1 {
         let text = "only one secret can come from standard input; give the others as files";
         return Err(SetupError::new(ExitCode::Usage, text));
     }
     let talk = Dialogue::open();
-    let site = Site::look(&common.config, args.state_dir.clone())?;
+    let site = Site::look(config, args.state_dir.clone())?;
     let flags = args.tenant.is_some() || !args.sink.is_empty();
     let asking = match (flags, talk.terminal) {
         (false, _) => Asking::All,
@@ -166,7 +172,7 @@ pub fn init(common: &Common, args: &Args) -> Printed {
     }
     files.configuration(&target, &text)?;
     let mut said = files.keep();
-    said.push_str(&next(common, &text));
+    said.push_str(&next(config, &text));
     let wants = args.check || {
         let why = "`check` tries the credential (once), each feed's permission and each sink.";
         let question = Question::new("--check", "try it now? yes or no", why).or("yes");
@@ -175,7 +181,8 @@ pub fn init(common: &Common, args: &Args) -> Printed {
     if !wants {
         return done(said);
     }
-    let (table, exit) = check::check(&Common { config: common.config.clone(), json: false }, false)?;
+    let (table, exit) =
+        check::check(&Common { place: Place { config: config.to_owned() }, json: false }, false)?;
     Ok((format!("{said}\n{table}"), exit))
 }
 
@@ -241,10 +248,9 @@ fn greeting(site: &Site) -> String {
 }
 
 /// What to do after it, for this place and these secrets.
-fn next(common: &Common, text: &str) -> String {
+fn next(config: &Path, text: &str) -> String {
     let usual = Path::new("/etc/mimecollectd/mimecollectd.toml");
-    let place =
-        if common.config == usual { String::new() } else { format!(" --config {}", common.config.display()) };
+    let place = if config == usual { String::new() } else { format!(" --config {}", config.display()) };
     let mut lines = String::from("\nNext:\n");
     let written = text.lines().filter(|line| !line.starts_with('#'));
     for name in written.filter_map(|line| line.split("{ credential = \"").nth(1)?.split('"').next()) {
@@ -256,7 +262,7 @@ fn next(common: &Common, text: &str) -> String {
     lines.push_str(&format!(
         "  mimecollectd check{place}         tries the credential, each feed's permission, each sink\n"
     ));
-    if common.config == usual {
+    if config == usual {
         lines.push_str("  systemctl enable --now mimecollectd    (where it runs already: systemctl reload mimecollectd)\n");
     } else {
         lines.push_str(&format!("  mimecollectd run{place}\n"));

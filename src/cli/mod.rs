@@ -28,7 +28,7 @@ mod terminal;
 mod validate;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -37,38 +37,51 @@ use crate::config::{self, Settings};
 use crate::fault::Fault;
 use crate::setup_error::{self, SetupError};
 use crate::store::Store;
+use progress::Progress;
 
 /// Collects every Mimecast email-security event and delivers it to your SIEMs: stored first, delivered second,
 /// nothing lost, nothing skipped in silence.
 #[derive(Parser)]
 #[command(name = "mimecollectd", version, about, max_term_width = 100, subcommand_required = true)]
-#[command(
-    after_help = "Exit codes: 0 done · 1 failed · 2 usage · 69 a counterpart is unreachable · 75 try later · \
-                        77 credentials or permission · 78 configuration"
-)]
+#[command(after_help = help::exit_codes())]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
 
-/// Where the configuration is, and in what form to print.
+/// Where the configuration is.
 #[derive(Args)]
-pub struct Common {
+pub struct Place {
     /// The configuration file; `conf.d/*.toml` beside it is merged into it.
     #[arg(long, value_name = "PATH", default_value = "/etc/mimecollectd/mimecollectd.toml")]
     config: PathBuf,
+}
+
+/// The same, and in what form to print.
+#[derive(Args)]
+pub struct Common {
+    #[command(flatten)]
+    place: Place,
     /// Print data as JSON.
     #[arg(long)]
     json: bool,
 }
 
+impl Common {
+    /// Text, or data with `--json`.
+    fn either(&self, text: impl FnOnce() -> String, data: serde_json::Value) -> String {
+        if self.json { format!("{data:#}\n") } else { text() }
+    }
+}
+
+/// In the order in which people meet them.
 #[derive(Subcommand)]
 enum Verb {
     /// Collect and deliver until told to stop (the daemon).
     #[command(after_help = help::RUN)]
     Run {
         #[command(flatten)]
-        common: Common,
+        place: Place,
         /// Poll every feed until it is caught up, deliver everything, exit. 0 only if nothing is left
         /// undelivered and no feed is halted.
         #[arg(long)]
@@ -78,15 +91,7 @@ enum Verb {
     #[command(after_help = help::VALIDATE)]
     Validate {
         #[command(flatten)]
-        common: Common,
-    },
-    /// Write a configuration and its secret files, asking what it needs, or from flags.
-    #[command(after_help = init::HELP)]
-    Init {
-        #[command(flatten)]
-        common: Common,
-        #[command(flatten)]
-        args: Box<init::Args>,
+        place: Place,
     },
     /// Try everything the configuration names: clock, names, TLS, credential, each feed's permission, each sink.
     #[command(after_help = help::CHECK)]
@@ -96,6 +101,14 @@ enum Verb {
         /// Also send one event, marked as a test, to each sink.
         #[arg(long)]
         send_test_event: bool,
+    },
+    /// Write a configuration and its secret files, asking what it needs, or from flags.
+    #[command(after_help = init::HELP)]
+    Init {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        args: Box<init::Args>,
     },
     /// Show every tenant, feed and sink: state, backlog, last success, next attempt and why.
     #[command(after_help = status::HELP)]
@@ -136,6 +149,20 @@ enum Verb {
         #[command(subcommand)]
         verb: cursor::Cursor,
     },
+    /// Lift a pause or halt after its cause was fixed: `acme`, `acme/siem.*`, `sink:siem`, `host:NAME`.
+    #[command(after_help = help::RESUME)]
+    Resume {
+        #[command(flatten)]
+        common: Common,
+        /// What may go on, as `status` names it: an account, a feed, a sink, or a host that answers nobody.
+        scope: String,
+    },
+    /// Prove from the store that every event listed is accounted for, per feed and sink.
+    #[command(after_help = help::RECONCILE)]
+    Reconcile {
+        #[command(flatten)]
+        common: Common,
+    },
     /// List spans of time that were not collected, why, and whether they can still be fetched.
     #[command(after_help = help::GAPS)]
     Gaps {
@@ -147,6 +174,9 @@ enum Verb {
         #[command(subcommand)]
         verb: Option<gaps::Gaps>,
     },
+    /// Send stored events to a sink once more; works while the daemon runs.
+    #[command(after_help = help::REPLAY)]
+    Replay(replay::Replay),
     /// List input that could not be read, read it once more, or give it up.
     #[command(after_help = help::QUARANTINE)]
     Quarantine {
@@ -159,16 +189,14 @@ enum Verb {
         #[command(subcommand)]
         verb: dead_letters::DeadLetters,
     },
-    /// Send stored events to a sink once more; works while the daemon runs.
-    #[command(after_help = help::REPLAY)]
-    Replay(replay::Replay),
-    /// Lift a pause or halt after its cause was fixed: `acme`, `acme/audit`, `sink:siem`.
-    #[command(after_help = help::RESUME)]
-    Resume {
+    /// Write an archive for a ticket: state, configuration, log and facts, without secrets and without events.
+    #[command(after_help = support_bundle::HELP)]
+    SupportBundle {
         #[command(flatten)]
         common: Common,
-        /// What may go on, as `status` names it.
-        scope: String,
+        /// The file to write; without it mimecollectd-support-DATE.tar.gz in this directory.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Print the completion script for a shell.
     #[command(after_help = help::COMPLETIONS)]
@@ -179,24 +207,6 @@ enum Verb {
         /// Write the pages as files into this directory.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-    },
-    /// Write an archive for a ticket: state, configuration, log and facts, without secrets and without events.
-    #[command(after_help = support_bundle::HELP)]
-    SupportBundle {
-        #[command(flatten)]
-        common: Common,
-        /// The file to write; without it mimecollectd-support-DATE.tar.gz in this directory.
-        #[arg(long, short, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Anything else.
-    #[command(external_subcommand)]
-    Other(Vec<String>),
-    /// Prove from the store that every event listed is accounted for, per feed and sink.
-    #[command(after_help = help::RECONCILE)]
-    Reconcile {
-        #[command(flatten)]
-        common: Common,
     },
 }
 
@@ -226,26 +236,25 @@ pub type Printed = Result<(String, setup_error::ExitCode), SetupError>;
 
 fn perform(verb: Verb) -> Printed {
     match verb {
-        Verb::Run { common, once } => run::run(&common.config, once),
-        Verb::Validate { common } => validate::validate(&common),
-        Verb::Init { common, args } => init::init(&common, &args),
+        Verb::Run { place, once } => run::run(&place.config, once),
+        Verb::Validate { place } => validate::validate(&place.config),
         Verb::Check { common, send_test_event } => check::check(&common, send_test_event),
+        Verb::Init { place, args } => init::init(&place.config, &args),
         Verb::Status { common, watch } => status::status(&common, watch),
-        Verb::SupportBundle { common, output } => support_bundle::support_bundle(&common, output.as_deref()),
         Verb::Feeds { common } => feeds::feeds(&common),
-        Verb::Cursor { verb } => cursor::cursor(&verb),
-        Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
         Verb::Explain { code, all, response, common } => {
             explain::explain(&code, all, response.as_deref(), &common)
         }
+        Verb::Cursor { verb } => cursor::cursor(&verb),
+        Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::Reconcile { common } => reconcile::reconcile(&common),
+        Verb::Gaps { common, all, verb } => gaps::gaps(&common, all, verb.as_ref()),
+        Verb::Replay(verb) => replay::replay(&verb),
         Verb::Quarantine { verb } => quarantine::quarantine(&verb),
         Verb::DeadLetters { verb } => dead_letters::dead_letters(&verb),
-        Verb::Replay(verb) => replay::replay(&verb),
-        Verb::Resume { common, scope } => resume::resume(&scope, &common),
+        Verb::SupportBundle { common, output } => support_bundle::support_bundle(&common, output.as_deref()),
         Verb::Completions { shell } => generated::completions(shell),
         Verb::Man { dir } => generated::man(dir.as_deref()),
-        Verb::Other(words) => Err(unknown(words.first().map_or("", String::as_str))),
-        Verb::Reconcile { common } => reconcile::reconcile(&common),
     }
 }
 
@@ -262,26 +271,35 @@ fn raw(bytes: &[u8]) -> Printed {
     done(String::new())
 }
 
-fn unknown(verb: &str) -> SetupError {
-    let text = format!("`{verb}` is no verb of this program; `mimecollectd --help` lists the verbs");
-    SetupError::new(setup_error::ExitCode::Usage, text)
-}
-
 fn load(common: &Common) -> Result<Settings, SetupError> {
-    config::load(&common.config, &crate::daemon::known_feeds())
+    load_from(&common.place.config)
 }
 
-/// Reads the store, beside a running daemon or without one.
+fn load_from(config: &Path) -> Result<Settings, SetupError> {
+    config::load(config, &crate::daemon::known_feeds())
+}
+
+/// Reads the store of a configuration.
 fn with_store<T>(
     common: &Common,
     read: impl AsyncFnOnce(&Store) -> Result<T, Fault>,
 ) -> Result<T, SetupError> {
-    let settings = load(common)?;
-    block_on(async {
+    read_store(&load(common)?, read)
+}
+
+/// Reads the store, beside a running daemon or without one.
+fn read_store<T>(
+    settings: &Settings,
+    read: impl AsyncFnOnce(&Store) -> Result<T, Fault>,
+) -> Result<T, SetupError> {
+    block_on(Progress::begin("reading the store").watch(async {
         let store = Store::open_read_only(&settings.state_dir).await?;
-        let failed = |fault| SetupError::failed(format!("failed to read the store: {fault}"));
-        read(&store).await.map_err(failed)
-    })?
+        read(&store).await.map_err(unread)
+    }))?
+}
+
+fn unread(fault: Fault) -> SetupError {
+    SetupError::failed(format!("failed to read the store: {fault}"))
 }
 
 fn done(text: String) -> Printed {

@@ -1,16 +1,22 @@
-//! Which dead letters or quarantined items a verb means, and how their bytes are shown.
+//! Dead letters and quarantined items alike: which ones a verb means, how they are listed and shown with their bytes,
+//! and how they are given up.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::{Common, Printed, raw};
+use super::asking::ask;
+use super::{Common, Printed, done, raw, with_store};
 use crate::clock::Time;
+use crate::daemon::requests::Request;
+use crate::daemon::scopes;
+use crate::fault::Fault;
 use crate::limits::{LISTED_USUALLY, SHOWN_BYTES};
 use crate::setup_error::{ExitCode, SetupError};
-use crate::store::Pick;
+use crate::store::{Pick, Shelf, Store};
 
 /// Narrows a list down.
 #[derive(Args)]
@@ -50,13 +56,20 @@ pub struct Listed<W: Args> {
     pub pages: Pages,
 }
 
+/// A row's number.
+pub(super) fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "write a number, as `list` shows it".to_owned())
+}
+
 /// One row.
 #[derive(Args)]
 pub struct One {
     #[command(flatten)]
     pub common: Common,
+    /// Its number, as `list` has it.
+    #[arg(value_parser = number)]
     pub id: i64,
-    /// Write the bytes that are kept as Mimecast sent them, and nothing else.
+    /// Write the bytes that are kept, as Mimecast sent them, and nothing else; not to a terminal.
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 }
@@ -66,6 +79,8 @@ pub struct One {
 pub struct Chosen<W: Args> {
     #[command(flatten)]
     pub common: Common,
+    /// Their numbers, as `list` has them.
+    #[arg(value_parser = number)]
     pub ids: Vec<i64>,
     #[command(flatten)]
     pub which: W,
@@ -95,12 +110,104 @@ pub struct Pages {
     pub after: i64,
 }
 
-/// The line under a list that is longer than what was printed.
-pub fn more(shown: usize, all: u64, last: i64) -> String {
-    if shown as u64 >= all {
-        return String::new();
+/// Rows that lie in the store until somebody has them tried once more or gives them up.
+pub trait PutAside {
+    type Row;
+    /// Where the store has them.
+    const SHELF: Shelf;
+    /// The verb as it is typed.
+    const VERB: &str;
+    /// The rows in JSON.
+    const KEY: &str;
+    /// Several rows, and one, for people.
+    const MANY: &str;
+    const ONE: &str;
+    /// A row's bytes in JSON.
+    const BYTES: &str;
+
+    /// What stands above the lines of a list.
+    fn head() -> String;
+    fn line(row: &Self::Row) -> String;
+    fn id(row: &Self::Row) -> i64;
+    fn json(row: &Self::Row) -> Value;
+    /// Everything about one row.
+    fn facts(row: &Self::Row) -> Vec<(&'static str, String)>;
+
+    /// At most `limit` rows with numbers above `after`, in their order.
+    async fn rows(store: &Store, pick: &Pick, after: i64, limit: u32) -> Result<Vec<Self::Row>, Fault>;
+    /// What is kept of a row's bytes; `None` when there is no such row.
+    async fn bytes(store: &Store, id: i64) -> Result<Option<Vec<u8>>, Fault>;
+    fn give_up(pick: Pick) -> Request;
+}
+
+/// Prints a page of those that `pick` means.
+///
+/// # Errors
+/// Configuration or store cannot be read.
+pub fn list<S: PutAside>(common: &Common, pick: &Pick, pages: &Pages) -> Printed {
+    let (rows, all) = with_store(common, async |store| {
+        if let Some(why) = scopes::no_feed(store, &pick.scope).await? {
+            return Ok(Err(SetupError::new(ExitCode::Usage, why)));
+        }
+        let rows = S::rows(store, pick, pages.after, pages.limit).await?;
+        Ok(Ok((rows, store.count_on(S::SHELF, pick).await?)))
+    })??;
+    let data = json!({ S::KEY: rows.iter().map(S::json).collect::<Vec<_>>(), "all": all });
+    done(common.either(|| page::<S>(&rows, all, pick, pages), data))
+}
+
+/// The rows of a page, and what to do when they are not all; `all` is how many `pick` means on all pages.
+fn page<S: PutAside>(rows: &[S::Row], all: u64, pick: &Pick, pages: &Pages) -> String {
+    let Some(last) = rows.last() else {
+        return match all {
+            0 if pick.is_all() => format!("no {}\n", S::MANY),
+            0 => format!("no {} fit the filter\n", S::MANY),
+            all => format!("nothing after {}; {} in all\n", pages.after, counted::<S>(all)),
+        };
+    };
+    let mut text = S::head();
+    rows.iter().for_each(|row| text.push_str(&S::line(row)));
+    let shown = rows.len() as u64;
+    // a page that is not full is the last one
+    if shown == u64::from(pages.limit) && shown < all {
+        let next = format!("--after {} shows the next, --limit more at once", S::id(last));
+        let _ = write!(text, "\n{shown} of {all} are shown; {next}\n"); // a String takes every write
     }
-    format!("\n{shown} of {all} are shown; --after {last} shows the next, --limit more at once\n")
+    text
+}
+
+fn counted<S: PutAside>(rows: u64) -> String {
+    format!("{rows} {}", if rows == 1 { S::ONE } else { S::MANY })
+}
+
+/// Prints one row in full, or with `--raw` nothing but its bytes.
+///
+/// # Errors
+/// There is no such row; configuration or store cannot be read; the bytes would go to a terminal.
+pub fn show<S: PutAside>(One { common, id, raw }: &One) -> Printed {
+    let found = with_store(common, async |store| {
+        let row = S::rows(store, &Pick::ids([*id]), 0, 1).await?.pop();
+        Ok(row.zip(S::bytes(store, *id).await?))
+    })?;
+    let Some((row, bytes)) = found else {
+        let text = format!("there is no {} {id}; `{} list` shows them", S::ONE, S::VERB);
+        return Err(SetupError::failed(text));
+    };
+    if *raw {
+        return as_they_are(&bytes);
+    }
+    let data = with_bytes(S::json(&row), S::BYTES, &bytes);
+    done(common.either(|| format!("{}\n{}\n", facts(&S::facts(&row)), visible(&bytes)), data))
+}
+
+/// Has rows deleted for good, and prints what was done.
+///
+/// # Errors
+/// Nobody said which, or, of more than what was named by number, that it is meant; else as [`ask`].
+pub fn give_up<S: PutAside>(common: &Common, pick: Pick, all: bool, yes: bool) -> Printed {
+    let pick = meant(pick, all, S::VERB)?;
+    sure::<S>(&pick, yes, || with_store(common, async |store| store.count_on(S::SHELF, &pick).await))?;
+    ask(&S::give_up(pick), common)
 }
 
 /// A verb that changes many rows says so: numbers, or a filter, or `--all`.
@@ -116,10 +223,7 @@ pub fn meant(pick: Pick, all: bool, verb: &str) -> Result<Pick, SetupError> {
 }
 
 /// Giving up more than what was named by number has to be confirmed.
-///
-/// # Errors
-/// It was not.
-pub fn sure(
+fn sure<S: PutAside>(
     pick: &Pick,
     yes: bool,
     would: impl FnOnce() -> Result<u64, SetupError>,
@@ -127,7 +231,16 @@ pub fn sure(
     if yes || !pick.ids.is_empty() {
         return Ok(());
     }
-    let text = format!("this gives up {} for good: say --yes if that is what you want", would()?);
+    let rows = would()?;
+    if rows == 0 {
+        return Err(SetupError::failed(format!(
+            "there are no such {}; `{} list` shows all",
+            S::MANY,
+            S::VERB
+        )));
+    }
+    let what = counted::<S>(rows);
+    let text = format!("this gives up {what} for good: say --yes if that is what you want");
     Err(SetupError::new(ExitCode::Usage, text))
 }
 
@@ -135,7 +248,7 @@ pub fn sure(
 ///
 /// # Errors
 /// Standard output is a terminal, which would obey what is in them.
-pub fn as_they_are(bytes: &[u8]) -> Printed {
+fn as_they_are(bytes: &[u8]) -> Printed {
     if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         let text = "the bytes may hold commands for your terminal: write them to a file (`--raw >FILE`) or into a pipe";
         return Err(SetupError::new(ExitCode::Usage, text));
@@ -145,7 +258,7 @@ pub fn as_they_are(bytes: &[u8]) -> Printed {
 
 /// Bytes for people: every line end, control character and byte that is no text is written out, so that nothing in
 /// them can do or hide anything.
-pub fn visible(bytes: &[u8]) -> String {
+fn visible(bytes: &[u8]) -> String {
     let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
     let mut out = String::with_capacity(shown.len() + 64);
     for part in shown.utf8_chunks() {
@@ -172,29 +285,26 @@ pub fn visible(bytes: &[u8]) -> String {
 }
 
 /// The data of a row, and its bytes as text and as they are.
-pub fn with_bytes(mut row: serde_json::Value, key: &str, bytes: &[u8]) -> serde_json::Value {
-    let bytes =
-        serde_json::json!({ "text": String::from_utf8_lossy(bytes), "base64": STANDARD.encode(bytes) });
-    if let serde_json::Value::Object(members) = &mut row {
+fn with_bytes(mut row: Value, key: &str, bytes: &[u8]) -> Value {
+    let bytes = json!({ "text": String::from_utf8_lossy(bytes), "base64": STANDARD.encode(bytes) });
+    if let Value::Object(members) = &mut row {
         members.insert(key.to_owned(), bytes);
     }
     row
 }
 
 /// One row of facts and its value.
-pub fn facts(rows: &[(&str, String)]) -> String {
+fn facts(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// Prints text, or data with `--json`.
-pub fn either(common: &Common, text: impl FnOnce() -> String, data: serde_json::Value) -> Printed {
-    super::done(if common.json { format!("{data:#}\n") } else { text() })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::quarantine::Items;
     use super::*;
+    use crate::cursor::FeedKey;
+    use crate::store::QuarantineRow;
 
     #[test]
     fn nothing_in_the_bytes_reaches_the_terminal_as_itself() {
@@ -210,7 +320,53 @@ mod tests {
         assert_eq!(meant(Pick::default(), false, "quarantine").unwrap_err().exit, ExitCode::Usage);
         assert!(meant(Pick::default(), true, "quarantine").is_ok());
         assert!(meant(Pick::ids([1]), false, "quarantine").is_ok());
-        assert!(sure(&Pick::ids([1]), false, || Ok(1)).is_ok());
-        assert_eq!(sure(&Pick::default(), false, || Ok(9)).unwrap_err().exit, ExitCode::Usage);
+        assert!(sure::<Items>(&Pick::ids([1]), false, || Ok(1)).is_ok());
+        assert!(sure::<Items>(&Pick::default(), true, || Ok(9)).is_ok());
+    }
+
+    #[test]
+    fn what_is_given_up_for_good_is_named_with_its_number() {
+        let refused = |rows| sure::<Items>(&Pick::default(), false, || Ok(rows)).unwrap_err();
+        assert_eq!(refused(9).exit, ExitCode::Usage);
+        assert!(refused(214).message.contains("gives up 214 quarantined items for good"), "{}", refused(214));
+        assert!(refused(1).message.contains("gives up 1 quarantined item for good"), "{}", refused(1));
+    }
+
+    fn row(id: i64) -> QuarantineRow {
+        QuarantineRow {
+            id,
+            feed: FeedKey { tenant: "acme".to_owned(), feed: "audit" },
+            found: Time(0),
+            source: "/api/audit".to_owned(),
+            reason: "not_json".to_owned(),
+            detail: "no value".to_owned(),
+            sha256: String::new(),
+            len: 3,
+            kept: 3,
+        }
+    }
+
+    #[test]
+    fn an_empty_page_says_why_it_is_empty() {
+        let page = |all, pick: &Pick, after| page::<Items>(&[], all, pick, &Pages { limit: 2, after });
+        assert_eq!(page(0, &Pick::default(), 0), "no quarantined items\n");
+        assert_eq!(page(0, &Pick::default(), 7), "no quarantined items\n");
+        let audit = Pick { scope: "acme/audit".to_owned(), ..Pick::default() };
+        assert_eq!(page(0, &audit, 0), "no quarantined items fit the filter\n");
+        assert_eq!(page(5, &audit, 7), "nothing after 7; 5 quarantined items in all\n");
+        assert_eq!(page(1, &Pick::default(), 7), "nothing after 7; 1 quarantined item in all\n");
+    }
+
+    #[test]
+    fn only_a_full_page_says_how_to_read_on() {
+        let page = |ids: &[i64], after| {
+            let rows: Vec<_> = ids.iter().map(|id| row(*id)).collect();
+            page::<Items>(&rows, 5, &Pick::default(), &Pages { limit: 2, after })
+        };
+        assert!(
+            page(&[1, 2], 0)
+                .ends_with("\n2 of 5 are shown; --after 2 shows the next, --limit more at once\n")
+        );
+        assert!(!page(&[5], 4).contains("--after"), "{}", page(&[5], 4));
     }
 }

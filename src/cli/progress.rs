@@ -15,6 +15,7 @@ const EVERY: Duration = Duration::from_millis(250);
 pub struct Progress {
     words: String,
     began: Time,
+    patience: Duration,
     drawn: bool,
     terminal: bool,
 }
@@ -22,11 +23,20 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown yet.
     pub fn begin(words: &str) -> Progress {
-        let terminal = std::io::stderr().is_terminal();
-        Progress { words: words.to_owned(), began: Clock::System.now(), drawn: false, terminal }
+        Progress::with(words, PATIENCE)
     }
 
-    /// What is being done now; shown once the work has taken [`PATIENCE`].
+    /// Of work whose steps cannot be watched, because each blocks: every one is shown when it begins.
+    pub fn of_steps() -> Progress {
+        Progress::with("", Duration::ZERO)
+    }
+
+    fn with(words: &str, patience: Duration) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        Progress { words: words.to_owned(), began: Clock::System.now(), patience, drawn: false, terminal }
+    }
+
+    /// What is being done now; shown once the work has taken two seconds.
     pub fn step(&mut self, words: &str) {
         self.words = words.to_owned();
         self.draw();
@@ -34,7 +44,7 @@ impl Progress {
 
     fn draw(&mut self) {
         let taken = Clock::System.now().since(self.began);
-        if !self.terminal || taken < PATIENCE {
+        if !self.terminal || taken < self.patience {
             return;
         }
         self.drawn = true;

@@ -3,15 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::asking::asked;
-use super::picking::{
-    Chosen, GivenUp, Listed, Narrow, One, Pages, as_they_are, either, facts, meant, more, sure, visible,
-    with_bytes,
-};
-use super::{Common, Printed, with_store};
+use super::Printed;
+use super::asking::ask;
+use super::picking::{Chosen, GivenUp, Listed, Narrow, One, PutAside, give_up, list, meant, show};
 use crate::daemon::requests::Request;
-use crate::setup_error::SetupError;
-use crate::store::{Pick, QuarantineRow};
+use crate::fault::Fault;
+use crate::store::{Pick, QuarantineRow, Shelf, Store};
 use crate::telemetry::escape::clean;
 
 /// What can be done about the quarantine.
@@ -43,82 +40,66 @@ impl Which {
     }
 }
 
-const VERB: &str = "quarantine";
-
 /// Prints quarantined items, or has something done about them and prints what came of it.
 pub fn quarantine(verb: &Quarantine) -> Printed {
     match verb {
-        Quarantine::List(Listed { common, which, pages }) => list(common, &which.pick(&[]), pages),
-        Quarantine::Show(One { common, id, raw }) => show(common, *id, *raw),
+        Quarantine::List(Listed { common, which, pages }) => list::<Items>(common, &which.pick(&[]), pages),
+        Quarantine::Show(one) => show::<Items>(one),
         Quarantine::Retry(Chosen { common, ids, which, all }) => {
-            let pick = meant(which.pick(ids), *all, VERB)?;
-            asked(&Request::QuarantineAgain { pick }, common)?.print(common)
+            ask(&Request::QuarantineAgain { pick: meant(which.pick(ids), *all, Items::VERB)? }, common)
         }
         Quarantine::Drop(GivenUp { chosen: Chosen { common, ids, which, all }, yes }) => {
-            let pick = meant(which.pick(ids), *all, VERB)?;
-            sure(&pick, *yes, || with_store(common, async |store| store.quarantine_count(&pick).await))?;
-            asked(&Request::QuarantineDrop { pick }, common)?.print(common)
+            give_up::<Items>(common, which.pick(ids), *all, *yes)
         }
     }
 }
 
-fn list(common: &Common, pick: &Pick, pages: &Pages) -> Printed {
-    let (rows, all) = with_store(common, async |store| {
-        Ok((
-            store.quarantine_list(pick, pages.after, pages.limit).await?,
-            store.quarantine_count(pick).await?,
-        ))
-    })?;
-    let data = json!({ "quarantine": rows.iter().map(as_json).collect::<Vec<_>>(), "all": all });
-    either(common, || table(&rows, all), data)
-}
+/// The quarantine.
+pub enum Items {}
 
-fn table(rows: &[QuarantineRow], all: u64) -> String {
-    if rows.is_empty() {
-        return "nothing is quarantined\n".to_owned();
+impl PutAside for Items {
+    type Row = QuarantineRow;
+    const SHELF: Shelf = Shelf::Quarantine;
+    const VERB: &str = "quarantine";
+    const KEY: &str = "quarantine";
+    const MANY: &str = "quarantined items";
+    const ONE: &str = "quarantined item";
+    const BYTES: &str = "kept";
+
+    fn head() -> String {
+        format!(
+            "{:>6} {:<32} {:<24} {:<16} {:>8}  source: what was wrong\n",
+            "id", "feed", "found", "reason", "bytes"
+        )
     }
-    let mut text = format!(
-        "{:>6} {:<32} {:<24} {:<16} {:>8}  source: what was wrong\n",
-        "id", "feed", "found", "reason", "bytes"
-    );
-    for row in rows {
+
+    fn line(row: &QuarantineRow) -> String {
         let words: String =
             format!("{}: {}", clean(&row.source), clean(&row.detail)).chars().take(120).collect();
-        text.push_str(&format!(
+        format!(
             "{:>6} {:<32} {:<24} {:<16} {:>8}  {words}\n",
             row.id,
             row.feed.to_string(),
             row.found.rfc3339(),
             row.reason,
             row.len,
-        ));
+        )
     }
-    text + &more(rows.len(), all, rows.last().map_or(0, |row| row.id))
-}
 
-fn as_json(row: &QuarantineRow) -> Value {
-    json!({
-        "id": row.id, "tenant": row.feed.tenant, "feed": row.feed.feed, "found": row.found.rfc3339(),
-        "source": row.source, "reason": row.reason, "detail": row.detail, "sha256": row.sha256,
-        "bytes": row.len, "bytes_kept": row.kept,
-    })
-}
-
-fn show(common: &Common, id: i64, raw: bool) -> Printed {
-    let found = with_store(common, async |store| {
-        let row = store.quarantine_list(&Pick::ids([id]), 0, 1).await?.pop();
-        Ok(row.zip(store.quarantine_bytes(id).await?))
-    })?;
-    let Some((row, bytes)) = found else {
-        let text = format!("there is no quarantined item {id}; `quarantine list` shows them");
-        return Err(SetupError::failed(text));
-    };
-    if raw {
-        return as_they_are(&bytes);
+    fn id(row: &QuarantineRow) -> i64 {
+        row.id
     }
-    let data = with_bytes(as_json(&row), "kept", &bytes);
-    let text = || {
-        facts(&[
+
+    fn json(row: &QuarantineRow) -> Value {
+        json!({
+            "id": row.id, "tenant": row.feed.tenant, "feed": row.feed.feed, "found": row.found.rfc3339(),
+            "source": row.source, "reason": row.reason, "detail": row.detail, "sha256": row.sha256,
+            "bytes": row.len, "bytes_kept": row.kept,
+        })
+    }
+
+    fn facts(row: &QuarantineRow) -> Vec<(&'static str, String)> {
+        vec![
             ("item", row.id.to_string()),
             ("feed", row.feed.to_string()),
             ("found", row.found.rfc3339()),
@@ -127,9 +108,18 @@ fn show(common: &Common, id: i64, raw: bool) -> Printed {
             ("detail", clean(&row.detail).into_owned()),
             ("bytes", format!("{}, of which {} are kept", row.len, row.kept)),
             ("sha256", format!("{} (of all of them)", row.sha256)),
-        ]) + "\n"
-            + &visible(&bytes)
-            + "\n"
-    };
-    either(common, text, data)
+        ]
+    }
+
+    async fn rows(store: &Store, pick: &Pick, after: i64, limit: u32) -> Result<Vec<QuarantineRow>, Fault> {
+        store.quarantine_list(pick, after, limit).await
+    }
+
+    async fn bytes(store: &Store, id: i64) -> Result<Option<Vec<u8>>, Fault> {
+        store.quarantine_bytes(id).await
+    }
+
+    fn give_up(pick: Pick) -> Request {
+        Request::QuarantineDrop { pick }
+    }
 }

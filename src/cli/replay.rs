@@ -4,8 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::asking::asked;
-use super::following::{Progress, follow};
-use super::picking::either;
+use super::following::{Reached, follow};
 use super::{Common, Printed, with_store};
 use crate::clock::Time;
 use crate::daemon::requests::Request;
@@ -15,7 +14,10 @@ use crate::store::{Replay as Row, Store};
 
 /// What is sent once more.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    override_usage = "mimecollectd replay --sink <NAME> --since <TIME> [OPTIONS]\n       mimecollectd replay <COMMAND>"
+)]
 pub struct Replay {
     #[command(flatten)]
     common: Common,
@@ -23,7 +25,7 @@ pub struct Replay {
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
     /// Events of these feeds: `acme`, `acme/audit` or `acme/siem.*`; without it all.
-    #[arg(long, value_name = "SCOPE", default_value = "")]
+    #[arg(long, value_name = "SCOPE", default_value = "", hide_default_value = true)]
     feed: String,
     /// Events of then and later: a time (2026-01-31T09:30:00Z), a day (2026-01-31), or how long ago (36h).
     #[arg(long, value_name = "TIME", value_parser = super::cursor::since)]
@@ -50,6 +52,8 @@ pub enum Replays {
     Cancel {
         #[command(flatten)]
         common: Common,
+        /// Its number, as `replay list` has it.
+        #[arg(value_parser = super::picking::number)]
         id: i64,
     },
 }
@@ -84,12 +88,12 @@ fn order(replay: &Replay) -> Printed {
     let complete = end.refused == 0 && end.gone() == 0 && end.words.is_empty();
     let exit = if complete { ExitCode::Done } else { ExitCode::Failed };
     let text = format!("replay {id}: {}\n", words(&end));
-    Ok((if replay.common.json { format!("{:#}\n", as_json(&end)) } else { text }, exit))
+    Ok((replay.common.either(|| text, as_json(&end)), exit))
 }
 
-async fn look(store: &Store, id: i64) -> Result<Progress, Fault> {
+async fn look(store: &Store, id: i64) -> Result<Reached, Fault> {
     let row = store.replay(id).await?;
-    Ok(row.map_or(Progress { done: 0, all: 0, ended: true }, |row| Progress {
+    Ok(row.map_or(Reached { done: 0, all: 0, ended: true }, |row| Reached {
         done: row.looked_at,
         all: row.total,
         ended: row.finished.is_some(),
@@ -99,7 +103,7 @@ async fn look(store: &Store, id: i64) -> Result<Progress, Fault> {
 fn list(common: &Common) -> Printed {
     let rows = with_store(common, async |store| store.replays(false).await)?;
     let data = json!({ "replays": rows.iter().map(as_json).collect::<Vec<_>>() });
-    either(common, || table(&rows), data)
+    super::done(common.either(|| table(&rows), data))
 }
 
 fn table(rows: &[Row]) -> String {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Printed;
 use crate::daemon;
-use crate::setup_error::{ExitCode, SetupError};
+use crate::setup_error::SetupError;
 
 /// Blocks until the daemon has ended and passes on its exit code; with `once`, it ends when all is delivered.
 /// Fails when no runtime can be started or the daemon cannot begin.
@@ -17,5 +17,5 @@ pub fn run(config: &Path, once: bool) -> Printed {
         .map_err(|e| SetupError::failed(format!("failed to start a runtime: {e}")))?;
     let exit = runtime.block_on(daemon::run(config, once))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    Ok((String::new(), exit)).map(|(text, exit): (String, ExitCode)| (text, exit))
+    Ok((String::new(), exit))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::progress::Progress;
 use super::{Common, Printed, block_on, done, load, terminal};
 use crate::admin::render_text;
 use crate::admin::status::Status;
@@ -39,19 +40,16 @@ pub fn status(common: &Common, every: Option<u64>) -> Printed {
             block_on(watching(common, Duration::from_secs(seconds)))??;
             done(String::new())
         }
-        None => done(block_on(shown(common))??),
+        None => done(block_on(Progress::begin("reading the store").watch(shown(common)))??),
     }
 }
 
 /// The status now, in the form asked for.
 async fn shown(common: &Common) -> Result<String, SetupError> {
     let status = current(&load(common)?).await?;
-    if !common.json {
-        return Ok(render_text(&status, terminal::look()));
-    }
-    let text = serde_json::to_string_pretty(&status)
+    let data = serde_json::to_value(&status)
         .map_err(|error| SetupError::failed(format!("failed to write the status as JSON: {error}")))?;
-    Ok(text + "\n")
+    Ok(common.either(|| render_text(&status, terminal::look()), data))
 }
 
 /// From the daemon, or, where none answers, what the store tells.

@@ -9,9 +9,9 @@ mod stored;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
-use super::{Common, Printed, done, status};
+use super::{Common, Printed, done, load, status};
 use crate::clock::{Clock, Time};
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::setup_error::{ExitCode, SetupError};
 use scrub::Scrub;
 
@@ -56,7 +56,7 @@ pub fn support_bundle(common: &Common, output: Option<&Path>) -> Printed {
         let text = format!("{} exists already; name another file with --output", path.display());
         return Err(SetupError::new(ExitCode::Usage, text));
     }
-    let loaded = config::load(&common.config, &crate::daemon::known_feeds());
+    let loaded = load(common);
     let scrub = Scrub::new(loaded.as_ref().ok());
     let mut parts = gather(common, loaded.as_ref().map_err(|error| error.message.clone()));
     for part in &mut parts {
@@ -67,18 +67,18 @@ pub fn support_bundle(common: &Common, output: Option<&Path>) -> Printed {
     }
     let readme = readme(&parts, now);
     archive::write(&path, &name, &readme, &parts, now)?;
-    if common.json {
-        let row = |part: &Part| {
-            serde_json::json!({
-                "file": part.name, "what": part.what, "bytes": part.content.as_ref().ok().map(String::len),
-                "missing": part.content.as_ref().err(),
-            })
-        };
-        let files: Vec<_> = parts.iter().map(row).collect();
-        return done(format!("{:#}\n", serde_json::json!({ "archive": path, "files": files })));
-    }
-    let mode = "mode 0600; look into it before you send it: `tar -xzf`";
-    done(format!("{readme}\nwritten to {} ({mode})\n", path.display()))
+    let text = || {
+        let mode = "mode 0600; look into it before you send it: `tar -xzf`";
+        format!("{readme}\nwritten to {} ({mode})\n", path.display())
+    };
+    let row = |part: &Part| {
+        serde_json::json!({
+            "file": part.name, "what": part.what, "bytes": part.content.as_ref().ok().map(String::len),
+            "missing": part.content.as_ref().err(),
+        })
+    };
+    let files: Vec<_> = parts.iter().map(row).collect();
+    done(common.either(text, serde_json::json!({ "archive": path, "files": files })))
 }
 
 /// `20260131-093000`, UTC.
@@ -89,11 +89,11 @@ fn stamp(now: Time) -> String {
 }
 
 fn gather(common: &Common, loaded: Result<&Settings, String>) -> Vec<Part> {
-    let mut progress = Progress::begin("collecting what belongs into the archive");
+    let mut progress = Progress::of_steps();
     let settings = loaded.as_ref().ok().copied();
     let no_settings = || "the configuration cannot be read, so it is not known where to look".to_owned();
     let mut parts = vec![Part::new("version.txt", "version of the program", Ok(facts::version()))];
-    parts.extend(facts::configuration(&common.config));
+    parts.extend(facts::configuration(&common.place.config));
     let valid = match &loaded {
         Ok(settings) => {
             Ok(settings.warnings.iter().map(|text| format!("warning: {text}\n")).collect::<String>()

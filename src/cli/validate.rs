@@ -1,13 +1,15 @@
 //! `validate`: what the configuration says, without touching the network.
 
-use super::{Common, Printed, done, load};
-use crate::config::{self, SecretRef};
+use std::path::Path;
+
+use super::{Printed, done, load_from};
+use crate::config::{SecretRef, describe};
 use crate::setup_error::SetupError;
 
 /// Describes what the configuration amounts to, warnings after it; fails with all its mistakes at once.
-pub fn validate(common: &Common) -> Printed {
-    let settings = load(common)?;
-    let mut text = config::describe(&settings);
+pub fn validate(config: &Path) -> Printed {
+    let settings = load_from(config)?;
+    let mut text = describe(&settings);
     for secret in settings.secrets() {
         let what = &secret.what;
         match (secret.read(), secret.place) {
@@ -24,6 +26,6 @@ pub fn validate(common: &Common) -> Printed {
     for warning in &settings.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    text.push_str(&format!("{} is valid\n", common.config.display()));
+    text.push_str(&format!("{} is valid\n", config.display()));
     done(text)
 }

@@ -31,6 +31,15 @@ const REGIONS_OF_API_1: Regions = &[
     ("je", "https://je-api.mimecast.com"),
     ("sandbox", "https://sandbox-api.mimecast.com"),
 ];
+/// Names of the regions of a generation of the API.
+pub fn regions(api: Api) -> impl Iterator<Item = &'static str> {
+    let regions = match api {
+        Api::V2 => REGIONS_OF_API_2,
+        Api::V1 => REGIONS_OF_API_1,
+    };
+    regions.iter().map(|(name, _)| *name)
+}
+
 const KEYS_OF_API_2: [&str; 4] = ["client_id", "client_secret", "download_hosts", "siem_endpoint"];
 const KEYS_OF_API_1: [&str; 4] = ["app_id", "app_key", "access_key", "secret_key"];
 

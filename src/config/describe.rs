@@ -221,7 +221,8 @@ fn of_syslog(syslog: &Syslog) -> Rows {
     rows
 }
 
-fn of_batches(events: usize, bytes: usize, wait: Duration) -> (&'static str, String) {
+/// How much goes into one request.
+pub(super) fn of_batches(events: usize, bytes: usize, wait: Duration) -> (&'static str, String) {
     let bytes = ByteSize(bytes as u64);
     ("batches", format!("up to {events} events or {bytes}, after {} at the latest", format_duration(wait)))
 }

@@ -1,10 +1,10 @@
 //! What the daemon would do with an HTTP sink, in plain words.
 
-use bytesize::ByteSize;
 use humantime::format_duration;
 
-use super::describe::{Rows, of_tls};
+use super::describe::{Rows, of_batches, of_tls};
 use super::settings::{Http, Preset, TlsFiles, shown};
+use crate::format::template::Template;
 
 pub(super) fn of_http(http: &Http) -> Rows {
     let gzip = if http.gzip { ", gzip" } else { "" };
@@ -12,15 +12,7 @@ pub(super) fn of_http(http: &Http) -> Rows {
     let mut rows = vec![("http", format!("POST {url}, {}{gzip}", in_words(&http.preset)))];
     rows.extend(of_preset(&http.preset));
     rows.extend([
-        (
-            "batches",
-            format!(
-                "up to {} events or {}, after {} at the latest",
-                http.batch_events,
-                ByteSize(http.batch_bytes as u64),
-                format_duration(http.batch_wait)
-            ),
-        ),
+        of_batches(http.batch_events, http.batch_bytes, http.batch_wait),
         (
             "requests",
             format!("up to {} at once, each within {}", http.concurrency, format_duration(http.timeout)),
@@ -78,7 +70,7 @@ fn of_preset(preset: &Preset) -> Rows {
             ]
         }
         Preset::SplunkHec { sourcetype, source, index, acknowledge, .. } => {
-            let index = index.clone().unwrap_or_else(|| "the token's own".to_owned());
+            let index = index.as_ref().map_or("the token's own".to_owned(), Template::to_string);
             let confirmed = match acknowledge {
                 None => "received: Splunk answers before it indexes".to_owned(),
                 Some(patience) => format!("indexed, within {}", format_duration(*patience)),

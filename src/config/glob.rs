@@ -17,18 +17,8 @@ impl Glob {
     pub fn is_literal(&self) -> bool {
         !self.0.contains('*')
     }
-    /// Takes time proportional to pattern times name: on a mismatch only the last `*` is widened.
     pub fn matches(&self, name: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-        let Some(last) = parts.next_back() else { return rest.is_empty() };
-        for part in parts {
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        crate::cursor::fits(&self.0, name)
     }
 }
 

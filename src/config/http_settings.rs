@@ -7,13 +7,15 @@ use url::Url;
 
 use super::secret_ref::SecretRef;
 use super::settings::{TlsFiles, shown};
+use crate::format::template::Template;
 
 /// An HTTP endpoint that takes batches of events by POST.
 #[derive(Clone, PartialEq)]
 pub struct Http {
-    /// https unless loopback or `allow_insecure`; its query may be secret, print it only with [`shown`]. Of `ndjson`
-    /// and `json` its path and query may hold places of a template.
+    /// https unless loopback or `allow_insecure`; its query may be secret, print it only with [`shown`].
     pub url: Url,
+    /// The same whole, where events fill in places of its path and query: of `ndjson` and `json`.
+    pub way: Option<Template>,
     pub preset: Preset,
     pub token: Option<SecretRef>,
     /// The header that carries the token alone, instead of the destination's own form.
@@ -31,6 +33,27 @@ pub struct Http {
     pub tls: TlsFiles,
     /// May hold a user and password: print it only with [`shown`].
     pub proxy: Option<Url>,
+}
+
+impl Http {
+    /// Every secret that is kept somewhere, with what it is.
+    pub fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
+        let own = match &self.preset {
+            Preset::Sentinel { client_secret, .. } => Some(("client secret", client_secret)),
+            Preset::GoogleSecops { access_key } => Some(("access key", access_key)),
+            Preset::Ndjson
+            | Preset::Json
+            | Preset::Elasticsearch { .. }
+            | Preset::SplunkHec { .. }
+            | Preset::Loki { .. }
+            | Preset::Otlp
+            | Preset::Datadog { .. }
+            | Preset::SumoLogic { .. } => None,
+        };
+        let token = self.token.iter().map(|place| ("token", place));
+        let password = self.login.iter().map(|(_, place)| ("password", place));
+        token.chain(password).chain(own).collect()
+    }
 }
 
 /// Shows no query and no header value.
@@ -53,8 +76,7 @@ impl fmt::Debug for Http {
     }
 }
 
-/// Whose documentation an HTTP sink follows. Texts in which `{tenant}`, `{feed}`, `{type}` and `{date}` stand for what
-/// the event says have been checked for other places.
+/// Whose documentation an HTTP sink follows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preset {
     /// One event on each line.
@@ -63,18 +85,18 @@ pub enum Preset {
     Json,
     /// `_bulk` of Elasticsearch and OpenSearch.
     Elasticsearch {
-        /// Index or data stream, a template.
-        index: String,
+        /// Index or data stream.
+        index: Template,
         pipeline: Option<String>,
     },
     /// Splunk's HTTP Event Collector.
     SplunkHec {
         /// `/raw` instead of `/event`.
         raw: bool,
-        /// Templates all three; no index: the token's own.
-        sourcetype: String,
-        source: String,
-        index: Option<String>,
+        sourcetype: Template,
+        source: Template,
+        /// `None`: the token's own.
+        index: Option<Template>,
         /// How long to wait for the indexers; `None`: not at all.
         acknowledge: Option<Duration>,
     },
@@ -82,8 +104,7 @@ pub enum Preset {
     Sentinel {
         /// Immutable id of the data collection rule.
         rule: String,
-        /// A template.
-        stream: String,
+        stream: Template,
         /// Entra's token endpoint.
         token_url: Url,
         client_id: String,
@@ -102,18 +123,9 @@ pub enum Preset {
     /// OpenTelemetry logs as protobuf.
     Otlp,
     /// Datadog's log intake.
-    Datadog {
-        source: String,
-        /// A template.
-        service: String,
-        tags: Vec<String>,
-    },
+    Datadog { source: String, service: Template, tags: Vec<String> },
     /// An HTTP source of Sumo Logic; the token is the last part of its address.
-    SumoLogic {
-        /// Templates both.
-        category: String,
-        source_name: String,
-    },
+    SumoLogic { category: Template, source_name: Template },
     /// A webhook feed of Google SecOps; the token is the API key.
     GoogleSecops { access_key: SecretRef },
 }

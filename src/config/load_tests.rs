@@ -393,3 +393,25 @@ mod any_text {
         }
     }
 }
+
+/// Whoever asks for the secrets (`validate`, the support bundle) gets every place that the configuration names.
+#[test]
+fn every_place_of_a_secret_is_listed() {
+    let text = "[tenants.a]\nclient_id = \"c\"\nclient_secret = { env = \"S1\" }\n\
+        [sinks.hec]\ntype = \"http\"\npreset = \"splunk-hec\"\nurl = \"https://a\"\ntoken = { env = \"S2\" }\n\
+        [sinks.es]\ntype = \"http\"\npreset = \"elasticsearch\"\nurl = \"https://a\"\nuser = \"u\"\npassword = { env = \"S3\" }\n\
+        [sinks.azure]\ntype = \"http\"\npreset = \"sentinel\"\nurl = \"https://a\"\nrule = \"dcr-0\"\nstream = \"Custom-M_CL\"\n\
+        directory_id = \"d\"\nclient_id = \"c\"\nclient_secret = { env = \"S4\" }\n\
+        [sinks.google]\ntype = \"http\"\npreset = \"google-secops\"\nurl = \"https://a\"\ntoken = { env = \"S5\" }\n\
+        access_key = { env = \"S6\" }\n\
+        [alerts.ops]\ntype = \"webhook\"\nurl = { env = \"S7\" }\ntoken = { env = \"S8\" }\n";
+    let settings = good(text);
+    let listed: Vec<_> = settings.secrets().iter().map(|secret| secret.place.clone()).collect();
+    let written: Vec<_> = (1..=8).map(|n| SecretRef::Env(format!("S{n}"))).collect();
+    for place in &written {
+        assert!(listed.contains(place), "{place} is not listed");
+    }
+    assert_eq!(listed.len(), written.len());
+    let whose = "client secret of sink azure";
+    assert!(settings.secrets().iter().any(|secret| secret.what == whose), "{:?}", settings.secrets());
+}

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::nearest::nearest;
 
 /// Stands for a secret of any length.
-pub(super) const MASK: &str = "********";
+pub const MASK: &str = "********";
 /// A line, or the header of its table, that contains one of these holds a secret after its `=`. Deliberately
 /// wide: a masked harmless value costs a glance, a shown secret costs the account.
 const SECRET_WORDS: [&str; 12] = [
@@ -22,8 +22,9 @@ const SECRET_WORDS: [&str; 12] = [
     "api-key",
     "headers",
 ];
-/// A key that is nearly one of these is one of these, mistyped.
-const SECRET_KEYS: [&str; 4] = ["client_secret", "access_key", "token", "headers"];
+/// Keys whose values are secrets. A key that is nearly one of these is one of these, mistyped.
+pub(super) const SECRET_KEYS: [&str; 7] =
+    ["client_secret", "password", "token", "app_key", "access_key", "secret_key", "headers"];
 /// Keys that contain such a word and hold no secret.
 const HARMLESS_KEYS: [&str; 1] = ["secret_expires"];
 
@@ -259,6 +260,8 @@ mod tests {
             ("[sinks.x.headers]\nX-Key = \"hunter2\"", "X-Key = ********"),
             ("a = \"\"\"\nhunter2\n\"\"\"", "********"),
             ("clietn_sercet = 'hunter2'", "clietn_sercet = ********"),
+            ("pasword = 'hunter2'", "pasword = ********"),
+            ("aps_key = 'hunter2'", "aps_key = ********"),
             ("headers = {\n  x = 1,\n  y = 'hunter2'", "********"),
             ("client_secret: \"a=hunter2\"", "client_secret: ********"),
             ("client_secret \"hunter2\"", "client_secret ********"),

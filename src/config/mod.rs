@@ -31,15 +31,20 @@ mod value;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod keys_page_tests;
+#[cfg(test)]
 mod load_tests;
+#[cfg(test)]
+mod reference_lines;
 #[cfg(test)]
 mod reference_tests;
 
-pub use access::API_1_RETIRES;
+pub use access::{API_1_RETIRES, regions};
 pub use alerts::url_fits;
 pub use describe::describe;
 pub use file::{files, load, load_with};
 pub use glob::Glob;
+pub use mask::MASK;
 pub use public::public;
 pub use secret_ref::SecretRef;
-pub use settings::{KnownFeed, Settings, Sink, Tenant};
+pub use settings::{Api, KnownFeed, Settings, Sink, Tenant};

@@ -9,50 +9,77 @@ use super::settings::shown;
 
 /// Keys whose values are shown. Everything else is masked.
 const HARMLESS: &[&str] = &[
+    "accept_loss",
+    "acknowledge",
+    "acknowledge_timeout",
     "action",
     "allow_harmful",
     "allow_insecure",
     "api",
     "bytes",
     "ca_file",
+    "category",
     "cert_file",
     "compression",
     "concurrency",
     "confirm_every",
     "download_hosts",
+    "endpoint",
     "events",
     "facility",
     "feeds",
     "form",
     "format",
     "framing",
+    "fsync",
+    "index",
     "interval",
+    "keep",
     "key_file",
     "level",
     "listen",
     "lookback",
+    "max_message_size",
     "max_size",
+    "mechanism",
     "min_severity",
+    "mode",
     "original",
     "overlap",
+    "oversize",
     "path",
     "pause",
+    "pipeline",
     "poll_interval",
     "preset",
     "protocol",
     "region",
     "retention",
+    "rotate_every",
+    "rotate_size",
     "secret_expires",
+    "service",
     "siem_endpoint",
+    "source",
+    "source_name",
+    "sourcetype",
+    "start",
     "state_dir",
+    "stream",
+    "structured_metadata",
+    "tags",
     "tenants",
     "timeout",
+    "token_header",
+    "topic",
     "transport",
     "type",
+    "types",
     "wait",
 ];
 /// Keys whose values are shown as far as scheme, host and port: the rest may be a secret.
-const PLACES: &[&str] = &["address", "base_url", "proxy", "server_name", "url"];
+const PLACES: &[&str] =
+    &["address", "base_url", "brokers", "login_url", "proxy", "scope", "server_name", "url"];
 
 /// The text with every value masked that is not known to be harmless; comments are gone. A text that is not TOML shows
 /// nothing but the names of its keys and tables.
@@ -117,6 +144,61 @@ fn outline(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Keys of the reference whose values never leave: secrets, where they are, and who somebody is. In `headers` and
+    /// `labels` (`job` is one of the reference) a person chooses the keys.
+    const MASKED: &[&str] = &[
+        "access_key",
+        "app_id",
+        "app_key",
+        "client_id",
+        "client_secret",
+        "credential",
+        "directory_id",
+        "env",
+        "headers",
+        "job",
+        "labels",
+        "org_id",
+        "password",
+        "rule",
+        "secret_key",
+        "token",
+        "user",
+    ];
+    /// They hold keys and no value of their own; what is in `file` depends on it.
+    const TABLES: &[&str] = &["batch", "file", "sasl", "tls"];
+
+    /// `key = …`, wherever a line has it, inline tables included.
+    fn keys(text: &str) -> Vec<&str> {
+        let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let word = |(end, _)| {
+            let before = &text[..end];
+            &before[before.rfind(|c| !in_word(c)).map_or(0, |at| at + 1)..]
+        };
+        let key = |key: &&str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let mut keys: Vec<&str> = text.match_indices(" = ").map(word).filter(key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    #[test]
+    fn every_key_is_known_to_be_harmless_or_not() {
+        let kafka = include_str!("../../docs/kafka.md");
+        let kafka = kafka.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+        let text = format!("{}\n{kafka}", include_str!("../../config/mimecollectd.toml"));
+        let keys = keys(&text);
+        assert!(keys.len() > 90 && keys.contains(&"rotate_size") && keys.contains(&"mechanism"), "{keys:?}");
+        for key in &keys {
+            let in_lists =
+                [HARMLESS, PLACES, MASKED, TABLES].iter().filter(|list| list.contains(key)).count();
+            assert_eq!(in_lists, 1, "`{key}` has to be in exactly one of HARMLESS, PLACES, MASKED, TABLES");
+        }
+        for key in [HARMLESS, PLACES, MASKED, TABLES].concat() {
+            assert!(keys.contains(&key), "`{key}` is no key any more");
+        }
+    }
 
     /// Everywhere a person might put one, rightly or not.
     const WITH_SECRETS: &str = r#"

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::load;
 use super::load_tests::KNOWN;
+use super::reference_lines::{Line, Section, Shown, line, sections, text, with};
 use super::settings::Settings;
 
 const REFERENCE: &str = "config/mimecollectd.toml";
@@ -78,17 +79,9 @@ type = "webhook"
 url = "https://HOOKS.EXAMPLE.COM/ALERT"
 "#;
 
-fn reference() -> String {
-    fs::read_to_string(REFERENCE).unwrap()
-}
-
-/// `#key = value` and `#[table]` are examples, `# prose` is not.
+/// The reference as a configuration of its examples.
 fn with_examples() -> String {
-    let line = |line: &str| match line.strip_prefix('#') {
-        Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => rest.to_owned(),
-        _ => line.to_owned(),
-    };
-    reference().lines().map(|text| line(text) + "\n").collect()
+    with(&text(), |line| matches!(line, Line::Key(.., Shown::Example) | Line::Table(_, Shown::Example)))
 }
 
 fn read(text: &str) -> Result<Settings, String> {
@@ -115,49 +108,32 @@ fn its_values_are_the_defaults() {
     assert_eq!(reference, least);
 }
 
-/// `# key = value`: optional keys.
-fn optional_lines(text: &str) -> Vec<&str> {
-    let key = |line: &&str| {
-        line.strip_prefix("# ").is_some_and(|rest| {
-            rest.split_once(" = ")
-                .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        })
-    };
-    text.lines().filter(key).collect()
-}
+/// Stand instead of `region` and `token`, or want another transport.
+const NOT_TOGETHER: [&str; 4] = ["base_url", "user", "password", "accept_loss"];
 
 #[test]
 fn its_optional_keys_can_be_used() {
-    let text = with_examples();
-    let optional = optional_lines(&text);
-    assert!(optional.len() >= 18, "{optional:?}");
-    let mut all = text.clone();
-    for line in optional {
-        if ["# base_url", "# user", "# password"].iter().any(|key| line.starts_with(key)) {
-            continue; // instead of `region`, and of `token`
-        }
-        all = all.replace(line, line.trim_start_matches("# "));
+    let examples = with_examples();
+    let mut optional = 0;
+    for text in examples.lines() {
+        optional += usize::from(matches!(line(text), Line::Key(.., Shown::Optional)));
     }
-    all = all.replace("# [recovery", "[recovery");
-    assert_ne!(read(&all).unwrap(), read(&text).unwrap());
+    assert!(optional >= 18, "only {optional}");
+    let all = with(&examples, |line| match line {
+        Line::Key(key, _, Shown::Optional) => !NOT_TOGETHER.contains(&key),
+        Line::Table(_, Shown::Optional) => true,
+        _ => false,
+    });
+    assert_ne!(read(&all).unwrap(), read(&examples).unwrap());
 }
 
 /// A key that does not exist makes the reader list those that do; each of them has to be in the reference.
 #[test]
 fn it_names_every_key() {
-    let text = with_examples();
+    let (reference, text) = (text(), with_examples());
     let mut missing = Vec::new();
     let mut seen = 0;
-    let mut sections: Vec<(String, String)> = vec![("".into(), "".into())];
-    for line in reference().lines() {
-        let bare = line.trim_start_matches('#').trim_start();
-        if bare.starts_with('[') && !line.starts_with("# [\"") {
-            sections.push((bare.to_owned(), String::new()));
-        } else if let Some((_, section)) = sections.last_mut() {
-            section.push_str(bare);
-            section.push('\n');
-        }
-    }
+    let sections = sections(&reference);
     for (header, section) in sections.iter().filter(|(header, _)| !header.starts_with("[recovery")) {
         let odd = "zzzzzzzzzzzz = 1\n";
         let broken = if header.is_empty() {
@@ -172,14 +148,14 @@ fn it_names_every_key() {
             seen += 1;
             let tables =
                 ["log", "admin", "store", "heartbeat", "tenants", "sinks", "recovery", "feed", "alerts"];
-            let names = |text: &str| text.lines().any(|line| line.starts_with(&format!("{key} = ")));
+            let names = |keys: &[(&str, &str)]| keys.iter().any(|(name, _)| *name == key);
             // the second tenant and the presets show only what is different
-            let same = |other: &&(String, String)| match other.0.as_str() {
-                "[tenants.acme]" => header == "[tenants.old]",
-                "[sinks.http]" => section.contains("type = \"http\""),
+            let same = |other: &&Section<'_>| match other.0 {
+                "[tenants.acme]" => *header == "[tenants.old]",
+                "[sinks.http]" => section.contains(&("type", "\"http\"")),
                 _ => false,
             };
-            let named = names(section) || sections.iter().find(same).is_some_and(|(_, text)| names(text));
+            let named = names(section) || sections.iter().find(same).is_some_and(|(_, keys)| names(keys));
             if !named && !tables.contains(&key) {
                 missing.push(format!("{header} {key}"));
             }

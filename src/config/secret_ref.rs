@@ -99,11 +99,14 @@ impl std::fmt::Display for SecretRef {
 
 fn read_file(path: &Path, owner_only: bool) -> Result<Secret, SetupError> {
     let failed = |error: io::Error| {
-        let exit = match error.kind() {
-            io::ErrorKind::PermissionDenied => ExitCode::Permission,
-            _ => ExitCode::Configuration,
+        let (exit, advice) = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let advice = "; run as root or as the daemon's user, or correct the file's owner and mode";
+                (ExitCode::Permission, advice)
+            }
+            _ => (ExitCode::Configuration, ""),
         };
-        SetupError::new(exit, format!("failed to read the secret file {}: {error}", path.display()))
+        SetupError::new(exit, format!("failed to read the secret file {}: {error}{advice}", path.display()))
     };
     let refused = |why: &str| {
         SetupError::new(

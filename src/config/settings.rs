@@ -76,14 +76,15 @@ impl Settings {
             }
         });
         let text = |what: String, place| NamedSecret { what, place, form: SecretForm::Text };
-        let sinks = self.sinks.iter().filter_map(move |s| match &s.kind {
-            SinkKind::Http(http) => {
-                http.token.as_ref().map(|place| text(format!("token of sink {}", s.name), place))
-            }
-            SinkKind::Kafka(Kafka { sasl: Some(sasl), .. }) => {
-                Some(text(format!("password of sink {}", s.name), &sasl.password))
-            }
-            _ => None,
+        let sinks = self.sinks.iter().flat_map(move |s| {
+            let secrets = match &s.kind {
+                SinkKind::Http(http) => http.secrets(),
+                SinkKind::Kafka(kafka) => {
+                    kafka.sasl.iter().map(|sasl| ("password", &sasl.password)).collect()
+                }
+                SinkKind::Syslog(_) | SinkKind::File(_) | SinkKind::Stdout => Vec::new(),
+            };
+            secrets.into_iter().map(move |(what, place)| text(format!("{what} of sink {}", s.name), place))
         });
         let alerts = self.alerts.iter().flat_map(move |target| {
             let name = &target.name;

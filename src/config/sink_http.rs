@@ -9,6 +9,7 @@ use super::sink_syslog::read_tls;
 use super::table::Table;
 use super::tenant::{optional, read_proxy};
 use super::value::{Value, is_loopback, quoted};
+use crate::format::template::{NAMES, Template};
 use crate::limits::{
     MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_BATCH_WAIT, MAX_CONCURRENCY, MAX_SINK_TIMEOUT, MIN_BATCH_BYTES,
     MIN_SINK_TIMEOUT,
@@ -25,8 +26,6 @@ const OWN_HEADERS: [&str; 8] = [
     "te",
     "transfer-encoding",
 ];
-/// What an event may fill in.
-const PLACES: [&str; 4] = ["tenant", "feed", "type", "date"];
 
 /// What a destination's own content reads best.
 pub(super) fn default_format(preset: &Preset) -> FormatName {
@@ -45,7 +44,13 @@ pub(super) fn read_http(table: &Table<'_>) -> Option<Http> {
     let kind = table.get("preset").map_or(Some(Kind::Ndjson), |v| v.choice(&Kind::ALL, &[]));
     let insecure = table.get("allow_insecure").map_or(Some(false), |v| v.flag());
     let url = table.require("url", "url = \"https://siem.example.com/ingest\"");
-    let url = url.and_then(|v| read_url(&v, kind, insecure.unwrap_or(true)));
+    let url = url.and_then(|v| {
+        let url = read_url(&v, kind, insecure.unwrap_or(true))?;
+        // its own form writes the braces of a path as `%7B` and `%7D`
+        let text = url.as_str().replace("%7B", "{").replace("%7D", "}");
+        let way = if text.contains('{') { Some(parsed(&v, &text)?) } else { None };
+        Some((url, way))
+    });
     let preset = kind.and_then(|kind| read_preset(table, kind));
     if let Some((keys, why)) = kind.and_then(Kind::without_effect) {
         table.has_no_effect(keys, why);
@@ -61,9 +66,10 @@ pub(super) fn read_http(table: &Table<'_>) -> Option<Http> {
         timeout.map_or(Some(Duration::from_secs(30)), |v| v.duration(MIN_SINK_TIMEOUT, MAX_SINK_TIMEOUT));
     let tls = read_trust(table);
     let proxy = optional(table.get("proxy"), read_proxy);
-    let (batch, login) = (batch?, shown?);
+    let (batch, login, (url, way)) = (batch?, shown?, url?);
     Some(Http {
-        url: url?,
+        url,
+        way,
         preset: preset?,
         token: login.token,
         token_header: login.token_header,
@@ -92,6 +98,9 @@ fn read_login(table: &Table<'_>, kind: Option<Kind>) -> Option<Login> {
         Some(example) => table.require("token", example),
         None => table.get("token"),
     };
+    if token_key.is_none() && kind.is_some_and(Kind::token_is_free) {
+        table.has_no_effect(&["token_header"], "there is no `token` that it could carry");
+    }
     let token = optional(token_key, |v| table.secret(v, &format!("token of {}", table.title)));
     let token_header = optional(table.get("token_header"), |v| {
         let text = v.text()?;
@@ -142,30 +151,20 @@ fn read_trust(table: &Table<'_>) -> Option<TlsFiles> {
     Some(TlsFiles { ca_file: ca_file.or(tls.ca_file.clone()), ..tls })
 }
 
-/// A text in which events fill in [`PLACES`].
-pub(super) fn read_template(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    fits(value, text).then(|| text.to_owned())
+/// A text in which events fill in places.
+pub(super) fn read_template(value: &Value<'_>) -> Option<Template> {
+    parsed(value, value.text()?)
 }
 
 /// Reports braces that mean nothing.
-fn fits(value: &Value<'_>, text: &str) -> bool {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once(['{', '}']) {
-        let inside = after.split_once('}').filter(|_| rest.find('{') < rest.find('}'));
-        let Some((name, after)) = inside.filter(|(name, _)| PLACES.contains(name)) else {
-            let known = PLACES.map(|place| format!("{{{place}}}")).join(", ");
-            let title = format!("`{}` has braces that mean nothing", value.name);
-            value.refuse(title, "not one of the places", format!("the places are: {known}"));
-            return false;
-        };
-        let _ = name;
-        rest = after;
-    }
-    true
+fn parsed(value: &Value<'_>, text: &str) -> Option<Template> {
+    let refuse = |_| {
+        let title = format!("`{}` has braces that mean nothing", value.name);
+        value.refuse(title, "not one of the places", format!("the places are: {NAMES}"));
+    };
+    Template::new(text).map_err(refuse).ok()
 }
 
-/// How many events and bytes go into one request.
 /// How many events and bytes go into one request.
 pub(super) struct BatchLimits {
     pub events: usize,
@@ -183,9 +182,7 @@ fn read_url(value: &Value<'_>, kind: Option<Kind>, insecure: bool) -> Option<url
         value.refuse(format!("`{}` cannot be used", value.name), "has braces", help);
         return None;
     }
-    if !fits(value, value.text()?) {
-        return None;
-    }
+    parsed(value, value.text()?)?;
     let url = value.url(&["https", "http"], "https://siem.example.com/ingest")?;
     let title = format!("`{}` cannot be used", value.name);
     if url.scheme() != "https" && !is_loopback(&url) {

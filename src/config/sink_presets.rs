@@ -8,6 +8,7 @@ use super::sink_http::read_template;
 use super::table::Table;
 use super::tenant::optional;
 use super::value::{Value, is_loopback, quoted};
+use crate::format::template::Template;
 use crate::limits::{MAX_LATER_ACK, MIN_LATER_ACK};
 
 /// Where Entra hands out tokens, in its public cloud.
@@ -62,6 +63,11 @@ impl Kind {
         }
     }
 
+    /// It takes a token, and does without.
+    pub(super) fn token_is_free(self) -> bool {
+        self.token_example().is_none() && self.without_effect().is_none()
+    }
+
     /// Keys of every HTTP sink that this one has no use for, and why.
     pub(super) fn without_effect(self) -> Option<(&'static [&'static str], &'static str)> {
         match self {
@@ -100,8 +106,8 @@ pub(super) fn read_preset(table: &Table<'_>, kind: Kind) -> Option<Preset> {
     }
 }
 
-fn template(table: &Table<'_>, key: &'static str, default: &str) -> Option<String> {
-    table.get(key).map_or(Some(default.to_owned()), |v| read_template(&v))
+fn template(table: &Table<'_>, key: &'static str, default: &str) -> Option<Template> {
+    table.get(key).map_or_else(|| Template::new(default).ok(), |v| read_template(&v))
 }
 
 fn read_elasticsearch(table: &Table<'_>) -> Option<Preset> {
@@ -116,7 +122,11 @@ fn read_splunk(table: &Table<'_>) -> Option<Preset> {
     let sourcetype = template(table, "sourcetype", "mimecast:{feed}");
     let source = template(table, "source", "mimecollectd:{tenant}");
     let index = optional(table.get("index"), read_template);
-    let acknowledge = table.get("acknowledge").map_or(Some(false), |v| v.flag());
+    let acknowledge = table.get("acknowledge");
+    if acknowledge.is_none() {
+        table.has_no_effect(&["acknowledge_timeout"], "`acknowledge` is not switched on");
+    }
+    let acknowledge = acknowledge.map_or(Some(false), |v| v.flag());
     let patience = table.get("acknowledge_timeout");
     let patience =
         patience.map_or(Some(Duration::from_secs(300)), |v| v.duration(MIN_LATER_ACK, MAX_LATER_ACK));

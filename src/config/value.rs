@@ -11,16 +11,13 @@ use toml::de::DeValue;
 use url::{Host, Url};
 
 use super::diagnostic::{Book, Place, Problem};
+use super::mask::SECRET_KEYS;
 use super::nearest::nearest;
 use super::table::Table;
 use crate::clock::Time;
 
 /// Characters of a user's word that a message repeats.
 const MAX_QUOTED_CHARS: usize = 80;
-
-/// Keys whose values are secrets.
-const SECRET_KEYS: [&str; 7] =
-    ["client_secret", "password", "token", "app_key", "access_key", "secret_key", "headers"];
 
 #[derive(Clone)]
 pub(super) struct Value<'b> {

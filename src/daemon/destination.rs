@@ -12,18 +12,14 @@ use crate::secret::Secret;
 use crate::setup_error::SetupError;
 use crate::sink::http::{
     self, Array, Datadog, Elasticsearch, GoogleSecops, Lines, Loki, Otlp, Sentinel, SplunkHec, SumoLogic,
-    Template,
 };
 use crate::sink::{Auth, Entra, HttpPlan, Keeper};
 
 /// Everything the sink needs; reads no secret.
-///
-/// # Errors
-/// A template that cannot be read.
-pub fn plan(http: &Http) -> Result<HttpPlan, SetupError> {
+pub fn plan(http: &Http, preset: Arc<dyn http::Preset>) -> HttpPlan {
     let headers = http.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str())));
-    Ok(HttpPlan {
-        preset: preset(http)?,
+    HttpPlan {
+        preset,
         headers: headers.collect(),
         auth: auth(http),
         gzip: http.gzip,
@@ -35,7 +31,7 @@ pub fn plan(http: &Http) -> Result<HttpPlan, SetupError> {
         tls: tls_files(&http.tls),
         proxy: http.proxy.clone(),
         ..HttpPlan::new(http.url.clone())
-    })
+    }
 }
 
 fn auth(http: &Http) -> Vec<Auth> {
@@ -70,7 +66,8 @@ fn auth(http: &Http) -> Vec<Auth> {
     token.into_iter().chain(login).chain(more).collect()
 }
 
-fn keeper(secret: &SecretRef) -> Keeper {
+/// Reads the secret anew whenever it is asked for.
+pub fn keeper(secret: &SecretRef) -> Keeper {
     let secret = secret.clone();
     Keeper::new(move || secret.read())
 }
@@ -78,25 +75,25 @@ fn keeper(secret: &SecretRef) -> Keeper {
 /// What the destination wants to see.
 ///
 /// # Errors
-/// A template that cannot be read.
+/// An organisation that no header can carry.
 pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
     Ok(match &http.preset {
-        Preset::Ndjson => Arc::new(Lines::new(way(http)?)),
-        Preset::Json => Arc::new(Array::new(way(http)?)),
+        Preset::Ndjson => Arc::new(Lines::new(http.way.clone())),
+        Preset::Json => Arc::new(Array::new(http.way.clone())),
         Preset::Elasticsearch { index, pipeline } => {
-            Arc::new(Elasticsearch::new(template(index)?, pipeline.clone()))
+            Arc::new(Elasticsearch::new(index.clone(), pipeline.clone()))
         }
         Preset::SplunkHec { raw, sourcetype, source, index, acknowledge } => Arc::new(SplunkHec {
             raw: *raw,
-            sourcetype: template(sourcetype)?,
-            source: template(source)?,
+            sourcetype: sourcetype.clone(),
+            source: source.clone(),
             host: host_name(),
-            index: index.as_deref().map(template).transpose()?,
+            index: index.clone(),
             acknowledge: *acknowledge,
             channel: channel()?,
         }),
         Preset::Sentinel { rule, stream, .. } => {
-            Arc::new(Sentinel { rule: rule.clone(), stream: template(stream)? })
+            Arc::new(Sentinel { rule: rule.clone(), stream: stream.clone() })
         }
         Preset::Loki { labels, org_id, structured_metadata } => Arc::new(Loki {
             labels: labels.iter().cloned().collect(),
@@ -106,28 +103,14 @@ pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
         Preset::Otlp => Arc::new(Otlp::new(&host_name())),
         Preset::Datadog { source, service, tags } => Arc::new(Datadog {
             source: source.clone(),
-            service: template(service)?,
+            service: service.clone(),
             tags: tags.join(","),
             host: host_name(),
         }),
-        Preset::SumoLogic { category, source_name } => Arc::new(SumoLogic {
-            category: template(category)?,
-            name: template(source_name)?,
-            host: host_name(),
-        }),
+        Preset::SumoLogic { category, source_name } => {
+            Arc::new(SumoLogic { category: category.clone(), name: source_name.clone(), host: host_name() })
+        }
         Preset::GoogleSecops { .. } => Arc::new(GoogleSecops),
-    })
-}
-
-/// The whole URL as a template, if it has places. The URL's own form writes braces of a path as `%7B` and `%7D`.
-fn way(http: &Http) -> Result<Option<Template>, SetupError> {
-    let text = http.url.as_str().replace("%7B", "{").replace("%7D", "}");
-    if text.contains('{') { template(&text).map(Some) } else { Ok(None) }
-}
-
-fn template(text: &str) -> Result<Template, SetupError> {
-    Template::new(text).map_err(|wrong| {
-        SetupError::config(format!("{wrong} is no place; the places are {}", http::TEMPLATE_NAMES))
     })
 }
 

@@ -13,7 +13,7 @@ use super::board::{Board, SinkView, TenantView};
 use super::plan::{self, Exits};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::cursor::FeedKey;
+use crate::cursor::{FeedKey, Scope, fits};
 use crate::delivery::{Courier, SinkState, Wires};
 use crate::fault::Fault;
 use crate::limits::{DRAIN_TIMEOUT, MIN_POLL_INTERVAL, TENANTS_REGISTERED_AT_ONCE, WATCH_EVERY};
@@ -127,8 +127,8 @@ impl Fleet {
         let changed = settings.sinks.iter().filter(|sink| !kept_sinks.contains(&sink.name));
         let sinks = changed
             .map(|sink| {
-                let packers = [plan::packer(sink, &self.host)?, plan::packer(sink, &self.host)?];
-                Ok(ReadySink { settings: sink.clone(), sink: plan::sink(sink)?, packers })
+                let (made, packers) = plan::sink(sink, &self.host)?;
+                Ok(ReadySink { settings: sink.clone(), sink: made, packers })
             })
             .collect::<Result<Vec<_>, SetupError>>()?;
         let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
@@ -239,6 +239,7 @@ impl Fleet {
             let window = (feed.overlap, ready.settings.lookback, ready.settings.siem_endpoint);
             let store = (self.store.clone(), begun);
             let runner = Runner::new(row, window, account.clone(), store, (self.clock.clone(), pace), wires);
+            let runner = Box::new(runner);
             let (watched, task) = pulse::living(format!("runner of {key}"), runner.run());
             self.board.parts().watch(watched);
             runners.spawn(task);
@@ -308,28 +309,26 @@ impl Fleet {
         guarded(self.failed.clone(), name.to_owned(), task);
     }
 
-    /// Wakes what an operator said may go on: `acme`, `acme/audit`, `sink:siem` or `host:NAME`. Says whether there is
+    /// Wakes what an operator said may go on: `acme`, `acme/siem.*`, `sink:siem` or `host:NAME`. Says whether there is
     /// such.
     pub async fn resume(&mut self, scope: &str) -> bool {
         if let Some(host) = scope.strip_prefix("host:") {
             return self.board.hosts.resume(host);
         }
-        let name = scope.split('/').next().unwrap_or(scope);
-        let sink = scope
-            .strip_prefix("sink:")
-            .is_some_and(|sink| self.sinks.iter().any(|s| s.settings.name == sink));
-        let tenant = self.tenants.iter().find(|tenant| tenant.settings.name == name);
-        if let Some(tenant) = tenant {
+        let sink = scope.strip_prefix("sink:");
+        let mut known = sink.is_some_and(|sink| self.sinks.iter().any(|s| fits(sink, &s.settings.name)));
+        let named = Scope::new(scope);
+        let meant = |tenant: &&RunningTenant| feed_keys(&tenant.settings).any(|key| named.covers(&key));
+        for tenant in self.tenants.iter().filter(meant) {
+            known = true;
             self.board.hosts.resume(tenant.account.host()); // or everything of the tenant would go on waiting
-        }
-        if let Some(tenant) = tenant
-            && let Err(fault) = tenant.account.resume().await
-        {
-            Notice::Process(Process::ConfigWarning { words: &format!("failed to resume {scope}: {fault}") })
-                .emit();
+            if let Err(fault) = tenant.account.resume().await {
+                let words = &format!("failed to resume {scope}: {fault}");
+                Notice::Process(Process::ConfigWarning { words }).emit();
+            }
         }
         self.wake.send_modify(|count| *count += 1);
-        sink || tenant.is_some()
+        known
     }
 
     /// Whoever is held looks at its position again: it may have been set.

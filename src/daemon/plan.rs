@@ -134,9 +134,14 @@ fn keys(credential: &Credential) -> Result<Keys, SetupError> {
     }
 }
 
-/// The sink itself; reads its secrets and certificates.
-pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
-    Sink::new(match &settings.kind {
+/// The sink itself, and so many times what turns events into its records. Reads secrets and certificates; `host` is this
+/// machine.
+///
+/// # Errors
+/// A secret or certificate that cannot be used.
+pub fn sink<const N: usize>(settings: &config::Sink, host: &str) -> Result<(Sink, [Packer; N]), SetupError> {
+    let mut preset = None;
+    let sink = Sink::new(match &settings.kind {
         SinkKind::File(file) => Plan::File(FilePlan {
             max_size: file.rotate_size,
             every: file.rotate_every,
@@ -146,10 +151,16 @@ pub fn sink(settings: &config::Sink) -> Result<Sink, SetupError> {
             ..FilePlan::new(file.path.clone())
         }),
         SinkKind::Stdout => Plan::Stdout,
-        SinkKind::Http(http) => Plan::Http(destination::plan(http)?),
-        SinkKind::Kafka(kafka) => Plan::Kafka(kafka_plan(kafka)?),
+        SinkKind::Http(http) => {
+            let known = preset.insert(destination::preset(http)?);
+            Plan::Http(destination::plan(http, known.clone()))
+        }
+        SinkKind::Kafka(kafka) => Plan::Kafka(kafka_plan(kafka)),
         SinkKind::Syslog(syslog) => syslog_plan(syslog),
-    })
+    })?;
+    let json = settings.format.is_json();
+    let packers = std::array::from_fn(|_| Packer::new(encoder(settings, host), json, preset.clone()));
+    Ok((sink, packers))
 }
 
 /// The files of a TLS connection.
@@ -177,34 +188,23 @@ fn syslog_plan(syslog: &Syslog) -> Plan {
     }
 }
 
-/// What turns events into the sink's records.
-///
-/// # Errors
-/// A template that cannot be read.
-pub fn packer(settings: &config::Sink, host: &str) -> Result<Packer, SetupError> {
-    let preset = match &settings.kind {
-        SinkKind::Http(http) => Some(destination::preset(http)?),
-        SinkKind::Syslog(_) | SinkKind::Kafka(_) | SinkKind::File(_) | SinkKind::Stdout => None,
-    };
-    Ok(Packer::new(encoder(settings, host), settings.format.is_json(), preset))
-}
-
-fn kafka_plan(kafka: &Kafka) -> Result<KafkaPlan, SetupError> {
-    let sasl = kafka.sasl.as_ref().map(|sasl| {
-        let password = sasl.password.read()?;
-        Ok(Sasl { mechanism: sasl.mechanism.as_str(), user: sasl.user.clone(), password })
+fn kafka_plan(kafka: &Kafka) -> KafkaPlan {
+    let sasl = kafka.sasl.as_ref().map(|sasl| Sasl {
+        mechanism: sasl.mechanism.as_str(),
+        user: sasl.user.clone(),
+        password: destination::keeper(&sasl.password),
     });
-    Ok(KafkaPlan {
+    KafkaPlan {
         brokers: kafka.brokers.clone(),
         topic: kafka.topic.clone(),
         compression: kafka.compression.as_str(),
         tls: kafka.tls.as_ref().map(tls_files),
-        sasl: sasl.transpose()?,
+        sasl,
         batch_events: kafka.batch_events,
         batch_bytes: kafka.batch_bytes,
         batch_wait: kafka.batch_wait,
         timeout: kafka.timeout,
-    })
+    }
 }
 
 /// What turns events into the format's bytes.

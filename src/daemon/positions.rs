@@ -5,10 +5,10 @@
 use serde_json::{Value, json};
 
 use super::requests::{Answer, Request};
-use super::{repair, transfer};
+use super::{repair, scopes, transfer};
 use crate::clock::Time;
 use crate::config::{Settings, Tenant};
-use crate::cursor::{Cursor, FeedKey, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Scope, TimeSpan};
 use crate::fault::Fault;
 use crate::limits::{MAX_LISTED_ROWS, SET_LOOKS};
 use crate::mimecast::catalogue;
@@ -16,7 +16,7 @@ use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::setup_error::ExitCode;
-use crate::store::{Change, FeedRow, Gap, GapRow, Store};
+use crate::store::{Cause, Change, FeedRow, Gap, GapRow, Order, Store};
 
 /// Where a feed is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,13 @@ pub struct Plan {
 
 /// Carries a request out and says what was done.
 pub async fn carry_out(store: &Store, settings: &Settings, now: Time, request: &Request) -> Answer {
+    match scopes::no_feed(store, request.feeds()).await {
+        Ok(None) => {}
+        Ok(Some(why)) => return refused(format!("{why}. Nothing was changed")),
+        Err(fault) => return unusable(&fault),
+    }
     let done = match request {
+        Request::Resume { .. } => Ok(refused("only a running daemon has something to resume".to_owned())),
         Request::CursorSet { scope, since, .. } if *since > now => {
             Ok(refused(format!("{scope}: {} lies in the future; nothing was changed", since.rfc3339())))
         }
@@ -54,22 +60,26 @@ pub async fn carry_out(store: &Store, settings: &Settings, now: Time, request: &
         }
         Request::CursorMigrate { from, to } => transfer::migrate(store, settings, now, (from, to)).await,
         Request::Backfill { scope } => backfill(store, now, scope).await,
-        _ => repair::carry_out(store, settings, now, request).await,
+        Request::DeadLettersAgain { pick } => repair::letters_again(store, now, pick).await,
+        Request::DeadLettersDrop { pick } => repair::drop_letters(store, pick).await,
+        Request::QuarantineAgain { pick } => repair::read_again(store, pick).await,
+        Request::QuarantineDrop { pick } => repair::drop_quarantined(store, pick).await,
+        Request::Replay { sink, scope, since, until } => {
+            let order = Order { sink: sink.clone(), scope: scope.clone(), since: *since, until: *until };
+            repair::replay(store, settings, &order).await
+        }
+        Request::ReplayEnd { replay } => repair::end_replay(store, *replay).await,
     };
-    done.unwrap_or_else(|fault| {
-        let text = format!("failed to use the store: {fault}\n");
-        Answer { exit: ExitCode::Failed as u8, text, data: Value::Null }
-    })
+    done.unwrap_or_else(|fault| unusable(&fault))
+}
+
+fn unusable(fault: &Fault) -> Answer {
+    let text = format!("failed to use the store: {fault}\n");
+    Answer { exit: ExitCode::Failed as u8, text, data: Value::Null }
 }
 
 fn refused(text: String) -> Answer {
     Answer { exit: ExitCode::Usage as u8, text: text + "\n", data: Value::Null }
-}
-
-/// `acme` and `acme/siem.*` name feeds of a tenant; an empty scope names all.
-pub fn in_scope(scope: &str, key: &FeedKey) -> bool {
-    let (tenant, glob) = scope.split_once('/').unwrap_or((scope, "*"));
-    scope.is_empty() || (tenant == key.tenant && catalogue::fits(glob, key.feed))
 }
 
 /// A feed that is read from Mimecast; the daemon's own has no position to move.
@@ -84,8 +94,9 @@ async fn set_all(
     (scope, again): (&str, bool),
     target: Target,
 ) -> Result<Answer, Fault> {
+    let named = Scope::new(scope);
     let rows: Vec<FeedRow> =
-        store.feeds().await?.into_iter().filter(|row| in_scope(scope, &row.key) && is_read(row)).collect();
+        store.feeds().await?.into_iter().filter(|row| named.covers(&row.key) && is_read(row)).collect();
     if rows.is_empty() || scope.is_empty() {
         return Ok(refused(format!(
             "{scope:?} names no feed of the store; `cursor list` shows them. Nothing was changed"
@@ -180,7 +191,7 @@ pub fn plan(
     let skipped = read_to.filter(|read_to| *read_to < comes_back);
     let gap = skipped.map(|from| Gap {
         span: TimeSpan { from, to: comes_back },
-        cause: "skipped_by_hand".to_owned(),
+        cause: Cause::SkippedByHand,
         detail: "the position was set past it".to_owned(),
         records: 0,
         fetchable: true,
@@ -243,12 +254,12 @@ pub fn fetchable(gap: &GapRow, now: Time) -> Option<(TimeSpan, Time)> {
 /// # Errors
 /// The store's.
 pub async fn gaps(store: &Store, scope: &str) -> Result<Vec<GapRow>, Fault> {
-    let (mut all, mut after) = (Vec::new(), 0);
+    let (mut all, mut after, named) = (Vec::new(), 0, Scope::new(scope));
     loop {
         let page = store.gaps_list(after, MAX_LISTED_ROWS).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        all.extend(page.into_iter().filter(|gap| in_scope(scope, &gap.feed)));
+        all.extend(page.into_iter().filter(|gap| named.covers(&gap.feed)));
     }
     Ok(all)
 }
@@ -352,15 +363,6 @@ mod tests {
         let plan = plan(feed, &row, None, NOW, Target::Beginning, false);
         assert!(plan.to.is_unset());
         assert_eq!(plan.gap.unwrap().span.to, NOW.minus(feed.retention));
-    }
-
-    #[test]
-    fn scopes() {
-        let key = FeedKey { tenant: "acme".into(), feed: "siem.av" };
-        assert!(
-            ["", "acme", "acme/siem.av", "acme/siem.*", "acme/*"].iter().all(|scope| in_scope(scope, &key))
-        );
-        assert!(!["bcme", "acme/audit", "siem.av", "acme/"].iter().any(|scope| in_scope(scope, &key)));
     }
 
     #[test]

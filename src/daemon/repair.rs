@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::requests::{Answer, Request};
+use super::requests::Answer;
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::cursor::FeedKey;
@@ -11,37 +11,8 @@ use crate::fault::Fault;
 use crate::limits::{CHUNK_TARGET_BYTES, MAX_LISTED_ROWS};
 use crate::mimecast::{again, catalogue};
 use crate::setup_error::ExitCode;
-use crate::store::{Order, Pick, QuarantineRow, Readmitted, Store};
-
-/// Carries a request out and says what was done.
-///
-/// # Errors
-/// The store's.
-pub async fn carry_out(
-    store: &Store,
-    settings: &Settings,
-    now: Time,
-    request: &Request,
-) -> Result<Answer, Fault> {
-    match request {
-        Request::DeadLettersAgain { pick } => letters_again(store, now, pick).await,
-        Request::DeadLettersDrop { pick } => {
-            let n = store.drop_dead_letters(pick).await?;
-            Ok(dropped("dead letters", "dead-lettered", n))
-        }
-        Request::QuarantineAgain { pick } => read_again(store, pick).await,
-        Request::QuarantineDrop { pick } => {
-            let n = store.drop_quarantined(pick).await?;
-            Ok(dropped("quarantined items", "quarantined", n))
-        }
-        Request::Replay { sink, scope, since, until } => {
-            let order = Order { sink: sink.clone(), scope: scope.clone(), since: *since, until: *until };
-            replay(store, settings, &order).await
-        }
-        Request::ReplayEnd { replay } => end_replay(store, *replay).await,
-        _ => Ok(answer(ExitCode::Failed, "this request is none of mine".to_owned(), Value::Null)),
-    }
-}
+use crate::store::{Order, Pick, QuarantineRow, Readmitted, Shelf, Store};
+use crate::telemetry::notice::{Feed as News, Notice};
 
 fn answer(exit: ExitCode, text: String, data: Value) -> Answer {
     Answer { exit: exit as u8, text: text + "\n", data }
@@ -52,6 +23,10 @@ fn nothing(what: &str, verb: &str, pick: &Pick) -> Answer {
     answer(exit, format!("no {what} fits; `{verb} list` shows what there is"), json!({ "items": 0 }))
 }
 
+fn none_dropped(what: &str, verb: &str, pick: &Pick) -> Answer {
+    Answer { data: json!({ "dropped": 0 }), ..nothing(what, verb, pick) }
+}
+
 fn dropped(what: &str, column: &str, n: u64) -> Answer {
     let text = format!("{n} {what} dropped; the accounts keep counting them as {column}");
     answer(ExitCode::Done, text, json!({ "dropped": n }))
@@ -59,8 +34,15 @@ fn dropped(what: &str, column: &str, n: u64) -> Answer {
 
 // --- dead letters -----------------------------------------------------------------------------------------
 
-async fn letters_again(store: &Store, now: Time, pick: &Pick) -> Result<Answer, Fault> {
-    let all = store.dead_letters_count(pick).await?;
+pub(super) async fn drop_letters(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
+    Ok(match store.drop_dead_letters(pick).await? {
+        0 => none_dropped("dead letter", "dead-letters", pick),
+        n => dropped("dead letters", "dead-lettered", n),
+    })
+}
+
+pub(super) async fn letters_again(store: &Store, now: Time, pick: &Pick) -> Result<Answer, Fault> {
+    let all = store.count_on(Shelf::DeadLetters, pick).await?;
     if all == 0 {
         return Ok(nothing("dead letter", "dead-letters", pick));
     }
@@ -80,6 +62,13 @@ async fn letters_again(store: &Store, now: Time, pick: &Pick) -> Result<Answer, 
 }
 
 // --- quarantine -------------------------------------------------------------------------------------------
+
+pub(super) async fn drop_quarantined(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
+    Ok(match store.drop_quarantined(pick).await? {
+        0 => none_dropped("quarantined item", "quarantine", pick),
+        n => dropped("quarantined items", "quarantined", n),
+    })
+}
 
 /// Items of one file that are read together.
 struct Group {
@@ -103,7 +92,7 @@ struct Outcome {
     first: Option<String>,
 }
 
-async fn read_again(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
+pub(super) async fn read_again(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
     let (mut after, mut outcome, mut group) = (0, Outcome::default(), None::<Group>);
     let mut seen = 0_u64;
     loop {
@@ -165,6 +154,8 @@ async fn read_group(store: &Store, group: Option<Group>, outcome: &mut Outcome) 
     if let Some(chunk) = again.chunk {
         let ids: Vec<i64> = again.read.iter().filter_map(|place| group.ids.get(*place)).copied().collect();
         let done = store.readmit(&group.feed, chunk, &ids).await?;
+        let news = News::Readmitted { source: &group.source, events: done.stored, duplicate: done.duplicate };
+        Notice::Feed(&group.feed, news).emit();
         outcome.done.stored += done.stored;
         outcome.done.duplicate += done.duplicate;
     }
@@ -197,7 +188,7 @@ fn told(outcome: &Outcome) -> Answer {
 
 // --- replay -----------------------------------------------------------------------------------------------
 
-async fn replay(store: &Store, settings: &Settings, order: &Order) -> Result<Answer, Fault> {
+pub(super) async fn replay(store: &Store, settings: &Settings, order: &Order) -> Result<Answer, Fault> {
     let usage = |text: String| Ok(answer(ExitCode::Usage, text, Value::Null));
     let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
     if !names.contains(&order.sink.as_str()) {
@@ -214,12 +205,12 @@ async fn replay(store: &Store, settings: &Settings, order: &Order) -> Result<Ans
     let data = json!({ "replay": replay.id, "sink": replay.sink, "events": replay.total });
     if replay.total == 0 {
         store.end_replay(replay.id, "nothing of that time was stored").await?;
+        let until = if order.until == Time(i64::MAX) { "now".to_owned() } else { order.until.rfc3339() };
         let text = format!(
-            "nothing to replay: of {} there is no stored event from {} to {} that sink {} has dealt with. Delivered \
+            "nothing to replay: of {} there is no stored event from {} to {until} that sink {} has dealt with. Delivered \
              events are kept for [store] retention = {}",
             replay.scope,
             order.since.rfc3339(),
-            order.until.rfc3339(),
             order.sink,
             humantime::format_duration(settings.store.retention)
         );
@@ -232,7 +223,7 @@ async fn replay(store: &Store, settings: &Settings, order: &Order) -> Result<Ans
     Ok(answer(ExitCode::Done, text, data))
 }
 
-async fn end_replay(store: &Store, id: i64) -> Result<Answer, Fault> {
+pub(super) async fn end_replay(store: &Store, id: i64) -> Result<Answer, Fault> {
     let ended = store.end_replay(id, "ended by an operator").await?;
     let (exit, text) = match (ended, store.replay(id).await?) {
         (true, Some(replay)) => {

@@ -2,6 +2,7 @@
 //! and group can write to. A file survives a daemon that is just restarting; a socket would not. What has an answer
 //! is answered by a file of the same name in a directory beside it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,12 @@ use crate::store::Pick;
 const DIRECTORY: &str = "requests";
 const ANSWERS: &str = "answers";
 
-/// What may be asked besides `resume`, which is a bare scope.
+/// What may be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
+    /// Lift what holds `scope` back: `acme`, `acme/siem.*`, `sink:siem` or `host:NAME`.
+    Resume { scope: String },
     /// Read the feeds of `scope` (`acme`, `acme/audit`, `acme/siem.*`) from `since` on; `again`: also what is known.
     CursorSet { scope: String, since: Time, again: bool },
     /// Begin the feeds of `scope` as if they had never been polled.
@@ -52,40 +55,37 @@ pub struct Answer {
     pub data: Value,
 }
 
+impl Request {
+    /// The feeds it is about, as a [`crate::cursor::Scope`]; empty where it says none.
+    pub fn feeds(&self) -> &str {
+        match self {
+            Request::CursorSet { scope, .. }
+            | Request::CursorReset { scope, .. }
+            | Request::Backfill { scope }
+            | Request::Replay { scope, .. } => scope,
+            Request::DeadLettersAgain { pick }
+            | Request::DeadLettersDrop { pick }
+            | Request::QuarantineAgain { pick }
+            | Request::QuarantineDrop { pick } => &pick.scope,
+            Request::Resume { .. } | Request::CursorMigrate { .. } | Request::ReplayEnd { .. } => "",
+        }
+    }
+}
+
 /// A request as the daemon finds it.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// Where its answer goes.
     pub name: String,
-    pub text: String,
-}
-
-impl Asked {
-    /// `None` for a bare scope, which asks to resume.
-    ///
-    /// # Errors
-    /// It is neither; in words for whoever asked.
-    pub fn request(&self) -> Option<Result<Request, String>> {
-        self.text.starts_with('{').then(|| {
-            serde_json::from_str(&self.text)
-                .map_err(|error| format!("the daemon does not understand the request: {error}"))
-        })
-    }
-}
-
-/// Asks the daemon to lift what holds `scope` back, and says whether it took the request. `name` keeps requests
-/// apart.
-///
-/// # Errors
-/// The directory is not there (no daemon ever ran) or may not be written to.
-pub async fn resume(state_dir: &Path, scope: &str, name: &str) -> Result<bool, SetupError> {
-    leave(&state_dir.join(DIRECTORY), scope, name).await
+    /// Or why it is none, in words for whoever asked.
+    pub request: Result<Request, String>,
 }
 
 /// Asks the daemon for something and waits for its answer; `None`: no daemon took the request.
 ///
 /// # Errors
-/// As [`resume`]; exit 75 when the daemon took the request and gave no answer in time.
+/// The directory is not there (no daemon ever ran) or may not be written to; exit 75 when the daemon took the request
+/// and gave no answer in time.
 pub async fn ask(state_dir: &Path, request: &Request, name: &str) -> Result<Option<Answer>, SetupError> {
     let directory = state_dir.join(DIRECTORY);
     let text = serde_json::to_string(request)
@@ -117,6 +117,9 @@ async fn leave(directory: &Path, text: &str, name: &str) -> Result<bool, SetupEr
     };
     let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
     std::fs::write(&unfinished, text).map_err(failed)?;
+    // readable by the daemon, whoever asks and whatever the umask: nobody else gets into the directory
+    std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .map_err(failed)?;
     std::fs::rename(unfinished, &finished).map_err(failed)?;
     for _ in 0..LOOKS {
         tokio::time::sleep(WATCH_EVERY / 4).await;
@@ -154,22 +157,35 @@ pub async fn next(state_dir: &Path) -> Asked {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         if let Some(file) = oldest(&state_dir.join(DIRECTORY)) {
-            let size = std::fs::metadata(&file).map_or(0, |meta| meta.len());
-            let text =
-                if size <= MAX_REQUEST_BYTES { std::fs::read_to_string(&file) } else { Ok(String::new()) };
+            let request = read(&file);
             let removed = std::fs::remove_file(&file).is_ok(); // else it would be carried out for ever
-            if let (Ok(text), true) = (text, removed) {
+            if removed {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                return Asked { name, text: text.trim().to_owned() };
+                return Asked { name, request };
             }
         }
     }
 }
 
-/// Leaves an answer for whoever asked. That nobody may be there to read it any more is no fault of the daemon's.
-pub fn answer(state_dir: &Path, asked: &Asked, answer: &Answer) {
+fn read(file: &Path) -> Result<Request, String> {
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_REQUEST_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| format!("the daemon failed to read the request: {error}"))?;
+    if text.len() as u64 > MAX_REQUEST_BYTES {
+        return Err(format!(
+            "the request is longer than {MAX_REQUEST_BYTES} bytes, and nothing of it was done: name fewer numbers, or use a filter"
+        ));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| format!("the daemon does not understand the request: {error}"))
+}
+
+/// Leaves an answer for whoever asked under that name. That nobody may be there to read it any more is no fault of the
+/// daemon's.
+pub fn answer(state_dir: &Path, name: &str, answer: &Answer) {
     let answers = state_dir.join(DIRECTORY).join(ANSWERS);
-    let (unfinished, finished) = (answers.join(format!(".{}", asked.name)), answers.join(&asked.name));
+    let (unfinished, finished) = (answers.join(format!(".{name}")), answers.join(name));
     let text = serde_json::to_string(answer).unwrap_or_default(); // text and JSON always have a JSON form
     let _ = std::fs::write(&unfinished, text).and_then(|()| {
         // the group may read and remove it
@@ -198,9 +214,9 @@ mod tests {
         let request = Request::CursorSet { scope: "acme/audit".into(), since: Time(5), again: false };
         let daemon = async {
             let asked = next(dir.path()).await;
-            assert_eq!(asked.request(), Some(Ok(request.clone())));
+            assert_eq!(asked.request, Ok(request.clone()));
             let done = Answer { exit: 1, text: "no".into(), data: Value::Null };
-            answer(dir.path(), &asked, &done);
+            answer(dir.path(), &asked.name, &done);
             done
         };
         tokio::time::pause();
@@ -212,10 +228,25 @@ mod tests {
         assert!(oldest(&dir.path().join(DIRECTORY)).is_none(), "it is not carried out some other day");
     }
 
-    #[test]
-    fn what_is_no_request_is_said_to_be_none() {
-        let asked = |text: &str| Asked { name: "x".into(), text: text.into() }.request();
-        assert!(asked("acme/audit").is_none());
-        assert!(asked("{\"verb\":\"drop-everything\"}").unwrap().is_err());
+    #[tokio::test]
+    async fn what_is_no_request_is_refused_with_words_and_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path()).unwrap();
+        tokio::time::pause();
+        let pick = Pick::ids((0..20_000).collect::<Vec<i64>>());
+        let long = serde_json::to_string(&Request::DeadLettersDrop { pick }).unwrap();
+        for (bytes, words) in [
+            (long.as_bytes(), "longer than 32768 bytes"),
+            (b"", "does not understand"),
+            (b"acme/audit", "does not understand"),
+            (b"{\"verb\":\"drop-everything\"}", "does not understand"),
+            (b"\xff\xfe", "failed to read"),
+        ] {
+            std::fs::write(dir.path().join(DIRECTORY).join("odd"), bytes).unwrap();
+            let asked = next(dir.path()).await;
+            let why = asked.request.unwrap_err();
+            assert!(why.contains(words), "{why}");
+            assert!(oldest(&dir.path().join(DIRECTORY)).is_none());
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::setup_error::ExitCode;
-use crate::store::{Change, FeedRow, Gap, Store};
+use crate::store::{Cause, Change, FeedRow, Gap, Store};
 
 /// The one log of API 1.0 whose events the ten `siem.*` feeds of API 2.0 bring.
 const OLD_LOG: &str = "siem.mta";
@@ -78,7 +78,7 @@ fn forgotten(feed: &Feed, read_to: Time, now: Time) -> Option<Gap> {
     let kept = now.minus(feed.retention);
     (read_to < kept).then(|| Gap {
         span: TimeSpan { from: read_to, to: kept },
-        cause: "beyond_retention".to_owned(),
+        cause: Cause::BeyondRetention,
         detail: "the old feed had stopped before what Mimecast keeps".to_owned(),
         records: 0,
         fetchable: false,

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{ACK_PROBE_EVERY, FILTERED_CHUNKS_PER_LOAD, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
-use crate::sink::{Packer, Sink};
+use crate::sink::{Packer, Sink, ack_words};
 use crate::store::{DeadLetter, Position, Store, Tally};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
@@ -445,16 +445,4 @@ pub(super) async fn confirm(sink: &Sink, events: usize) -> Result<(), Fault> {
         receipt.events()
     );
     Err(Fault::new(Origin::Sink, Kind::Interrupted, words))
-}
-
-/// What an acknowledgement of a level means (contract §8).
-pub fn ack_words(level: u8) -> &'static str {
-    match level {
-        0 => "a datagram was sent; nobody confirms it",
-        1 => "the kernel took it",
-        2 => "the peer closed cleanly after the batch",
-        3 => "the peer answered close_notify after the batch",
-        4 => "the receiving application answered",
-        _ => "it is stored",
-    }
 }

@@ -18,7 +18,7 @@ use crate::format::{Body, Encoder, Limit, Shape, Wire};
 use crate::limits::{CHUNK_BYTES_PER_LOAD, FILE_BATCH_EVENTS, FILTERED_CHUNKS_PER_LOAD, REFUSED_IN_A_ROW};
 use crate::sink::{FilePlan, HttpPlan, Packer, Plan, Sink};
 use crate::store::fixture::{assert_balanced, intake, key, open};
-use crate::store::{DeadLetter, Order, Pick, Position, Start, Store, Tally};
+use crate::store::{DeadLetter, Order, Pick, Position, Shelf, Start, Store, Tally};
 use crate::supervisor::backoff::Pace;
 
 /// Far below the shortest wait of a halted sink, and long enough for a loaded machine.
@@ -327,7 +327,7 @@ async fn letters_that_the_sink_fails_on_wait_while_new_events_go_on() {
     receiver.has(&letters[1]).await;
     assert!(!receiver.got.lock().unwrap().contains(&letters[0]), "it was given up");
     eventually("the books", async || {
-        (scene.store.dead_letters_count(&Pick::default()).await.unwrap() == 0).then_some(())
+        (scene.store.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap() == 0).then_some(())
     })
     .await;
     courier.end().await;

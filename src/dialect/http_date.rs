@@ -124,6 +124,64 @@ mod tests {
         }
     }
 
+    /// Each of them next to a date that is one.
+    #[test]
+    fn the_bounds_of_each_part() {
+        let padded = |length: usize| {
+            let (start, end) = ("Sun, 06 Nov 1994", "08:49:37 GMT");
+            format!("{start}{}{end}", " ".repeat(length - start.len() - end.len()))
+        };
+        assert!(parse(&padded(64), NOW).is_some() && parse(&padded(65), NOW).is_none());
+        assert!(parse(&padded(64).replace("Sun", "Sün"), NOW).is_none(), "not ASCII");
+        assert!(parse("Sün, 06 Nov 1994 08:49:37 GMT", NOW).is_none(), "not ASCII");
+        let second_form = |date: &str, clock: &str| parse(&format!("Sunday, {date} {clock}"), NOW);
+        for (date, is_one) in [
+            ("06-Nov-94", true),
+            ("6-Nov-94", true),
+            ("006-Nov-94", false),
+            ("+6-Nov-94", false),
+            ("06-Nov-1994", true),
+            ("06-Nov-1000", true),
+            ("06-Nov-999", false),
+            ("06-Nov-100", false),
+            ("06-Nov-99", true),
+            ("06-Nov-01994", false),
+            ("29-Feb-2000", true),
+            ("29-Feb-2024", true),
+            ("29-Feb-2023", false),
+            ("29-Feb-1900", false),
+            ("28-Feb-2023", true),
+            ("30-Apr-2026", true),
+            ("31-Apr-2026", false),
+            ("31-Jun-2026", false),
+            ("31-Sep-2026", false),
+            ("31-Nov-2026", false),
+            ("31-Dec-2026", true),
+            ("32-Dec-2026", false),
+            ("00-Dec-2026", false),
+        ] {
+            assert_eq!(second_form(date, "08:49:37 GMT").is_some(), is_one, "{date}");
+        }
+        for (clock, is_one) in [
+            ("23:59:59 UTC", true),
+            ("08:49:37 PST", false),
+            ("24:00:00 GMT", false),
+            ("23:60:00 GMT", false),
+            ("23:59:61 GMT", false),
+            ("23:59:59:00 GMT", false),
+        ] {
+            assert_eq!(second_form("06-Nov-94", clock).is_some(), is_one, "{clock}");
+        }
+        assert_eq!(second_form("31-Dec-16", "23:59:60 GMT"), second_form("31-Dec-16", "23:59:59 GMT"));
+        for year in ["0999", "19940"] {
+            assert_eq!(parse(&format!("Sun Nov  6 08:49:37 {year}"), NOW), None, "{year}");
+        }
+        assert_eq!(
+            parse("Thu Nov  6 08:49:37 1000", NOW).map(|at| at.rfc3339()[..10].to_owned()).as_deref(),
+            Some("1000-11-06")
+        );
+    }
+
     #[test]
     fn agrees_with_an_independent_library() {
         for secs in (0..4_000_000_000_i64).step_by(86_400 * 11 + 12_347) {

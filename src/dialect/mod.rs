@@ -27,6 +27,8 @@ mod xml_fault;
 #[cfg(test)]
 mod codes_tests;
 #[cfg(test)]
+mod edges_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod samples_tests;

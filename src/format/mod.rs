@@ -22,6 +22,7 @@ mod record;
 mod rfc3164;
 mod rfc5424;
 mod scan;
+pub mod template;
 mod text;
 mod tree;
 mod value;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-/// What is read of an HTTP sink's 2xx answer, bytes: `_bulk` answers 28 bytes for each event it takes and some hundred
-/// for each it refuses, for at most [`MAX_BATCH_EVENTS`]. Of other answers it is [`MAX_ERROR_BODY_BYTES`].
+/// What is read of an HTTP sink's 2xx answer, bytes: `_bulk` answers up to [`BULK_VERDICT_BYTES`] for each event, which
+/// bounds the events of its requests. Of other answers it is [`MAX_ERROR_BODY_BYTES`].
 pub const MAX_SINK_ANSWER_BYTES: usize = 16 << 20;
+/// What `_bulk` says of an event that it refuses, bytes, with its type, reason and cause; 28 for one that it takes.
+pub const BULK_VERDICT_BYTES: usize = 512;
 /// Bytes of a request that a batch leaves unused where the destination's limit is hard: one event of usual size more.
 pub const HTTP_REQUEST_SLACK_BYTES: usize = 32 << 10;
 /// However often a receiver calls a batch too large, batches of this many bytes are tried.
@@ -31,6 +33,8 @@ pub const MIN_LATER_ACK: Duration = Duration::from_secs(10);
 pub const MAX_LATER_ACK: Duration = Duration::from_secs(600);
 /// A token of Entra that ends sooner is replaced: longer than any request takes.
 pub const ENTRA_TOKEN_SPARE: Duration = Duration::from_secs(5 * 60);
+/// A token that a refusal has cast doubt on is replaced when it is so old: most refusals have nothing to do with it.
+pub const ENTRA_TOKEN_TRUST: Duration = Duration::from_secs(60);
 /// Longest life of a token that is believed, seconds: a day.
 pub const MAX_ENTRA_TOKEN_SECONDS: u64 = 86_400;
 /// One exchange with Entra's token endpoint.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::feed::{
     Also, Api, Ask, FOREVER, Feed, Identity, Quota, Records, SeverityRule, SeverityTest, TimeField,
 };
+use crate::cursor::fits;
 use crate::event::Severity::{Informational, Notice, Warning};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -291,19 +292,6 @@ pub fn find(name: &str) -> Option<&'static Feed> {
 /// The feeds of `api` whose name fits `glob`, in catalogue order. Empty when none does.
 pub fn matching(glob: &str, api: &Api) -> Vec<&'static Feed> {
     FEEDS.iter().filter(|feed| feed.offered_by(*api) && fits(glob, feed.name)).collect()
-}
-
-/// `*` stands for any run of characters; everything else for itself.
-pub fn fits(glob: &str, name: &str) -> bool {
-    let Some((head, rest)) = glob.split_once('*') else { return glob == name };
-    let Some(mut left) = name.strip_prefix(head) else { return false };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let last = pieces.pop().unwrap_or("");
-    for piece in pieces {
-        let Some((_, after)) = left.split_once(piece) else { return false };
-        left = after;
-    }
-    left.ends_with(last)
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::feed::Feed;
 use super::record::{self, Bad};
@@ -92,12 +91,32 @@ impl Twins {
     }
 }
 
+/// Largest window of the format; smaller ones are read too.
+pub(super) const WINDOW_BITS: u8 = 15;
+/// Room for header and footer of a gzip member, and for a few records.
+const SMALL: usize = 256;
+
+/// The compressor that was used last: a new one clears 300 KiB, far more than most pages of records have.
+static COMPRESSOR: Mutex<Option<Compress>> = Mutex::new(None);
+
 /// One gzip member with our own compression: fast, because it is done while events wait.
 pub(super) fn gzip(raw: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() / 4), Compression::fast());
-    // Writing into memory has no way to fail.
-    let _ = encoder.write_all(raw);
-    Bytes::from(encoder.finish().unwrap_or_default())
+    let kept = COMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut compressor = kept.unwrap_or_else(|| Compress::new_gzip(Compression::fast(), WINDOW_BITS));
+    let mut out = Vec::with_capacity(raw.len() / 4);
+    loop {
+        out.reserve(raw.len() / 4 + SMALL);
+        let rest =
+            raw.get(usize::try_from(compressor.total_in()).unwrap_or(usize::MAX)..).unwrap_or_default();
+        // Into memory that has room there is no way to fail.
+        match compressor.compress_vec(rest, &mut out, FlushCompress::Finish) {
+            Ok(Status::Ok | Status::BufError) => {}
+            Ok(Status::StreamEnd) | Err(_) => break,
+        }
+    }
+    compressor.reset();
+    *COMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(compressor);
+    Bytes::from(out)
 }
 
 /// The lines of one file.

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::feed::Feed;
-use super::lines::Lines;
+use super::lines::{Lines, WINDOW_BITS};
 use super::unreadable::Passing;
 pub use super::unreadable::Unreadable;
 use crate::chunk::Chunk;
@@ -20,8 +20,6 @@ use crate::limits::{
 };
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Largest window of the format; smaller ones are read too.
-const WINDOW_BITS: u8 = 15;
 
 /// What a file turned out to hold, beyond the chunks already taken.
 #[derive(Debug, Default)]

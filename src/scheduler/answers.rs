@@ -24,7 +24,7 @@ use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking, Request};
-use crate::store::{Dedupe, Gap, Intake};
+use crate::store::{Cause, Dedupe, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
 use crate::telemetry::pulse;
 
@@ -259,7 +259,7 @@ impl Hand {
 
     fn gap_of_answer(&self, source: &str, fault: &Fault) -> Gap {
         let mut gap = self.gap_of(source);
-        gap.cause = "answer_given_up".to_owned();
+        gap.cause = Cause::AnswerGivenUp;
         gap.detail = format!("{source}: {}; what was readable is stored", fault.detail);
         gap
     }

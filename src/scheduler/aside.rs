@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::decide::Outcome;
-use super::lost::LOST;
 use super::side::{Side, Sight, late_rows_gaps};
 use super::steps::Hand;
 use crate::cursor::{Span, TimeSpan};
@@ -12,7 +11,7 @@ use crate::fault::{Fault, Origin};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::Asking;
-use crate::store::{Gap, Intake};
+use crate::store::{Cause, Gap, Intake};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -73,7 +72,7 @@ impl Hand {
         let Some(span) = unverified else { return Ok(Vec::new()) };
         // a loss before it still tells that what lies behind was read late
         let since = span.from.minus(self.feed.retention);
-        let lost = self.store.gaps_after(&self.key, LOST, since).await?;
+        let lost = self.store.gaps_after(&self.key, Cause::BeyondRetention, since).await?;
         Ok(late_rows_gaps(self.feed, span, &lost))
     }
 
@@ -98,7 +97,7 @@ impl Hand {
         let whole = self.side.as_ref().and_then(Side::gap_began)?;
         (whole < read.from).then(|| Gap {
             span: TimeSpan { from: whole, to: read.from },
-            cause: LOST.to_owned(),
+            cause: Cause::BeyondRetention,
             detail: format!("the part of gap {gap} that Mimecast no longer kept when it was fetched"),
             records: 0,
             fetchable: false,

@@ -10,10 +10,10 @@ use crate::limits::MAX_SIDE_REQUESTS;
 use crate::supervisor::backoff::{Overrides, Pace};
 
 /// A feed whose story is told outcome by outcome.
-struct Feed {
-    pace: Pace,
-    state: State,
-    now: Time,
+pub(super) struct Feed {
+    pub pace: Pace,
+    pub state: State,
+    pub now: Time,
     last: Option<Decision>,
 }
 
@@ -23,13 +23,13 @@ impl Feed {
         Feed { pace, state: State::default(), now: Time(0), last: None }
     }
     /// In the middle of its first cycle, just before the first answer.
-    fn asking() -> Self {
+    pub fn asking() -> Self {
         let mut feed = Feed::new();
         feed.hears(Outcome::Ready);
         assert_eq!(feed.hears(Outcome::Ready), Step::Ask);
         feed
     }
-    fn hears(&mut self, outcome: Outcome) -> Step {
+    pub fn hears(&mut self, outcome: Outcome) -> Step {
         let at = Moment { now: self.now, dice: 0 };
         let decision = decide(self.state.clone(), outcome, at, &self.pace);
         self.state = decision.state.clone();
@@ -37,25 +37,25 @@ impl Feed {
         self.last = Some(decision);
         step
     }
-    fn fails(&mut self, origin: Origin, kind: Kind, code: &str) -> Step {
+    pub fn fails(&mut self, origin: Origin, kind: Kind, code: &str) -> Step {
         let mut fault = Fault::new(origin, kind, "same words");
         (fault.code, fault.attributed) = (Code::new(code), true);
         self.hears(Outcome::Fault(fault))
     }
     /// Lets the wait or the probe pass.
-    fn waits(&mut self) -> Step {
+    pub fn waits(&mut self) -> Step {
         self.now = self.state.next().expect("a time to wait for").max(self.now);
         self.hears(Outcome::Ready)
     }
-    fn rule(&self) -> &'static str {
+    pub fn rule(&self) -> &'static str {
         self.last.as_ref().and_then(|decision| decision.rule).map_or("", |rule| rule.id)
     }
 }
 
-fn listed(files: u16, leads: Leads, caught_up: bool) -> Outcome {
+pub(super) fn listed(files: u16, leads: Leads, caught_up: bool) -> Outcome {
     Outcome::Listed { files, leads, caught_up }
 }
-fn poll(secs: i64) -> Step {
+pub(super) fn poll(secs: i64) -> Step {
     Step::Wait { until: Time::from_secs(secs), why: Why::Poll }
 }
 

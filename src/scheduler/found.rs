@@ -19,6 +19,14 @@ pub struct Damage {
     pub first: String,
 }
 
+impl Damage {
+    /// Lines that the store did not know; `known` are the reasons of those it knew from an earlier read of the window.
+    pub fn news(&self, known: &[String]) -> u64 {
+        let known = known.iter().filter(|reason| *reason == self.reason).count() as u64;
+        self.lines.saturating_sub(known)
+    }
+}
+
 impl Found {
     /// `source`: the file's name, or the function's path.
     pub fn new(unreadable: Vec<Unreadable>, source: &str) -> Self {
@@ -38,5 +46,17 @@ impl Found {
             len: item.len,
         };
         Found { items: unreadable.into_iter().map(kept).collect(), kinds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_knew_is_no_news() {
+        let damage = Damage { reason: "not_json", lines: 3, first: String::new() };
+        let known = ["not_json".to_owned(), "line_too_long".to_owned(), "not_json".to_owned()];
+        assert_eq!((damage.news(&known), damage.news(&[])), (1, 3));
     }
 }

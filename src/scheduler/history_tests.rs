@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::history_sink::{Sink, histories, stored};
-use super::lost::{LOST, horizon, known};
+use super::lost::{horizon, known};
 use super::side::{Side, Sight, late_rows_gaps};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
@@ -17,7 +17,7 @@ use crate::mimecast::feed::Feed;
 use crate::mimecast::page::{self, Leads, Page, RecordPage};
 use crate::mimecast::position::Position;
 use crate::mimecast::request::{self, Asking, Body};
-use crate::store::{Dedupe, Gap, Intake, Lane, Options, Store};
+use crate::store::{Cause, Dedupe, Gap, Intake, Lane, Options, Store};
 
 const START: Time = Time(1_767_259_800_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -177,7 +177,7 @@ impl World {
         let position = Position::open(self.feed, &row.cursor, self.now(), DAY).unwrap();
         if let Some(span) = position.beyond_retention(self.feed, self.now(), known(&row)) {
             let to = position.rewound(self.feed, span.to, self.now()).cursor();
-            let (cause, detail) = (LOST.to_owned(), String::new());
+            let (cause, detail) = (Cause::BeyondRetention, String::new());
             let gap = Gap { span, cause, detail, records: 0, fetchable: false };
             let span = Span { from: row.cursor, to };
             let moved = Intake { gaps: vec![gap], ..self.intake(span, Lane::Main) };
@@ -213,7 +213,7 @@ impl World {
                 None => Vec::new(),
                 Some(span) => {
                     let since = span.from.minus(self.feed.retention);
-                    let lost = self.store.gaps_after(&self.key, LOST, since).await.unwrap();
+                    let lost = self.store.gaps_after(&self.key, Cause::BeyondRetention, since).await.unwrap();
                     late_rows_gaps(self.feed, span, &lost)
                 }
             };

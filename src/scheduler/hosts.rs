@@ -106,18 +106,18 @@ impl Hosts {
     }
 
     /// An operator says that the cause is gone: the next request looks at once. `name`: with or without its proxy.
-    /// Says whether such a host was held.
+    /// Says whether such a host was ever in trouble: one that has come back meanwhile is no mistake.
     pub fn resume(&self, name: &str) -> bool {
         let now = self.clock.now();
         let mut gates = self.gates();
         let named =
             gates.iter_mut().filter(|(host, _)| ***host == *name || host.split(' ').next() == Some(name));
-        let lifted = named.fold(false, |lifted, (_, gate)| gate.resume(now) || lifted);
+        let lifted: Vec<bool> = named.map(|(_, gate)| gate.resume(now)).collect();
         drop(gates);
-        if lifted {
+        if lifted.contains(&true) {
             self.changed.send_modify(|count| *count += 1);
         }
-        lifted
+        !lifted.is_empty()
     }
 
     /// Why requests to that host wait, if they do.

@@ -13,11 +13,8 @@ use crate::mimecast::feed::Identity;
 use crate::mimecast::links::FileLink;
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
-use crate::store::{Dedupe, FeedRow, FileMark, Gap, Intake};
+use crate::store::{Cause, Dedupe, FeedRow, FileMark, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
-
-/// Cause of a gap that Mimecast's memory does not reach.
-pub(super) const LOST: &str = "beyond_retention";
 
 impl Hand {
     /// How repeats of an overlapping window are told from new records.
@@ -36,7 +33,7 @@ impl Hand {
         let from = self.tally.newest.unwrap_or(to.minus(self.reach.lookback)).min(to);
         Gap {
             span: TimeSpan { from, to },
-            cause: "file_given_up".to_owned(),
+            cause: Cause::FileGivenUp,
             detail: format!("file {file} could not be read as a whole; what was readable is stored"),
             records: 0,
             fetchable: false,
@@ -71,7 +68,7 @@ impl Hand {
         };
         let gap = lost.map(|span| Gap {
             span,
-            cause: LOST.to_owned(),
+            cause: Cause::BeyondRetention,
             detail: "the position was older than what Mimecast keeps".to_owned(),
             records: 0,
             fetchable: false,

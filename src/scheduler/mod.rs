@@ -24,6 +24,8 @@ mod account_tests;
 #[cfg(test)]
 mod decide_day;
 #[cfg(test)]
+mod decide_edges;
+#[cfg(test)]
 mod decide_faults;
 #[cfg(test)]
 mod decide_model;

@@ -15,7 +15,7 @@ use crate::limits::{RETENTION_SLACK, SWEEP_SPAN};
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::page::Leads;
 use crate::mimecast::position::{Day, Position};
-use crate::store::{Gap, GapRow};
+use crate::store::{Cause, Gap, GapRow};
 
 const VERSION: u32 = 1;
 /// Read-throughs of the side are numbered from here, those of the main position from 0.
@@ -278,7 +278,7 @@ pub fn late_rows_gaps(feed: &Feed, span: TimeSpan, lost: &[TimeSpan]) -> Vec<Gap
         if from < to {
             gaps.push(Gap {
                 span: TimeSpan { from, to },
-                cause: "late_rows_unverified".to_owned(),
+                cause: Cause::LateRowsUnverified,
                 detail: "Mimecast forgot it before it was read again for rows that appeared late".to_owned(),
                 records: 0,
                 fetchable: false,

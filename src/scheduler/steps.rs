@@ -398,9 +398,12 @@ impl Hand {
         self.tally.newest = self.tally.newest.max(newest);
         let (events, duplicate, took) = (committed.stored, committed.duplicate, start.elapsed());
         Notice::Feed(&self.key, News::Committed { source, events, duplicate, took }).emit();
-        for Damage { reason, lines, first } in found {
-            Notice::Feed(&self.key, News::LinesQuarantined { file: source, reason, lines: *lines, first })
-                .emit();
+        for damage in found.iter().filter(|_| !committed.already) {
+            let (reason, lines, first) =
+                (damage.reason, damage.news(&committed.known), damage.first.as_str());
+            if lines > 0 {
+                Notice::Feed(&self.key, News::LinesQuarantined { file: source, reason, lines, first }).emit();
+            }
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Reads what an HTTP receiver answered: does a 2xx mean what it says, how long are we asked to wait, and what
-//! of the body may be shown to a person. Pure.
+//! of the body may be shown to a person. Pure, but for the reading.
 
 use std::time::Duration;
 
@@ -10,6 +10,22 @@ use crate::clock::Time;
 use crate::fault::{Kind, one_line};
 use crate::limits;
 use crate::secret::Secret;
+
+/// The body, up to so many bytes; the rest is dropped with the connection.
+///
+/// # Errors
+/// The answer broke off or did not come in time.
+pub async fn bounded(response: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        let room = most.saturating_sub(body.len());
+        body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        if piece.len() >= room {
+            break;
+        }
+    }
+    Ok(body)
+}
 
 /// A failure inside a 2xx answer: a JSON object with top-level `"errors": true` (or a list of errors), with
 /// `"success": false`, or with a `status` of `error`, `failed` or `failure`. `None`: nothing contradicts.
@@ -145,21 +161,25 @@ pub fn excerpt(body: &[u8], secrets: &[Secret]) -> String {
     for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST) {
         text = text.replace(secret.expose(), "<secret>");
     }
-    let shown: String = without_queries(&text).trim().chars().take(limits::ANSWER_EXCERPT_CHARS).collect();
+    let shown: String =
+        without_queries(&text, "").trim().chars().take(limits::ANSWER_EXCERPT_CHARS).collect();
     one_line(&shown)
 }
 
-/// Drops what follows `?` in every URL of a text.
-pub fn without_queries(text: &str) -> String {
+/// Puts `mark` in the place of what follows the path, from `?` or `#` on, in every URL of a text.
+pub fn without_queries(text: &str, mark: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, url) = rest.split_at(at);
         let ends =
-            |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '\\' | ')' | ']' | '}');
+            |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | ')' | ']' | '}');
         let (url, after) = url.split_at(url.find(ends).unwrap_or(url.len()));
         out.push_str(before);
-        out.push_str(url.split(['?', '#']).next().unwrap_or_default());
+        match url.split_once(['?', '#']) {
+            Some((place, _)) => out.extend([place, mark]),
+            None => out.push_str(url),
+        }
         rest = after;
     }
     out.push_str(rest);

@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 
 use self::client::Client;
 use super::plan::KafkaPlan;
-use super::{Batch, Receipt, Sent, Undelivered, Window};
+use super::{Batch, Sent, Undelivered, Window};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::REFUSED_IN_A_ROW;
 use crate::setup_error::SetupError;
@@ -182,31 +182,15 @@ fn places(outcomes: &Outcomes, wanted: impl Fn(&Fault) -> bool) -> Vec<usize> {
 
 /// `unasked` are places whose faults may be their neighbours'; ascending.
 fn settle(outcomes: Outcomes, unasked: &[usize]) -> Result<Sent, Fault> {
-    let taken = outcomes.iter().filter(|fate| fate.is_none()).count();
-    let receipt = Receipt::new(taken as u64, LEVEL);
-    if taken == outcomes.len() {
-        return Ok(Sent::Acknowledged(receipt));
-    }
-    if taken == 0
-        && let Some(Some(first)) = outcomes.first()
+    if let Some(Some(first)) = outcomes.first()
         && !of_the_event(first)
-        && outcomes.iter().flatten().all(|fault| fault == first)
+        && outcomes.iter().all(|fate| fate.as_ref() == Some(first))
     {
         return Err(first.clone());
     }
-    let mut rest: Vec<Undelivered> = Vec::new();
-    for (at, fault) in outcomes.into_iter().enumerate() {
-        let Some(fault) = fault else { continue };
-        if unasked.binary_search(&at).is_ok() {
-            rest.push(Undelivered { fault: None, ..Undelivered::one(at, fault) });
-            continue;
-        }
-        let last =
-            rest.last_mut().filter(|last| last.fault.as_ref() == Some(&fault) && !of_the_event(&fault));
-        match last.and_then(|last| last.events.last_mut()) {
-            Some(run) if run.end == at => run.end += 1,
-            _ => rest.push(Undelivered::one(at, fault)),
-        }
-    }
-    Ok(Sent::Partly(receipt, rest))
+    let total = outcomes.len();
+    let asked = |at: usize| unasked.binary_search(&at).is_err();
+    let faults = outcomes.into_iter().enumerate().filter_map(|(at, fate)| Some((at, fate?)));
+    let faults = faults.map(|(at, fault)| (at, asked(at).then_some(fault)));
+    Ok(Sent::of(total, LEVEL, Undelivered::joined(faults, of_the_event)))
 }

@@ -28,8 +28,9 @@ mod wire;
 
 use std::time::Duration;
 
-pub use answer::{excerpt, wait_asked};
+pub use answer::{bounded, excerpt, wait_asked, without_queries};
 pub use batch::Batch;
+pub use http::unanswered;
 pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};
 pub use plan::{
@@ -44,6 +45,18 @@ use crate::setup_error::SetupError;
 /// What a build without the feature `kafka` says to whoever wants it.
 pub const WITHOUT_KAFKA: &str = "this mimecollectd was built without Kafka, which needs libraries in C; build it with \
      `cargo build --release --features kafka`, or use another type of sink";
+
+/// What an acknowledgement of a level means (contract §8).
+pub fn ack_words(level: u8) -> &'static str {
+    match level {
+        0 => "a datagram was sent; nobody confirms it",
+        1 => "the kernel took it",
+        2 => "the peer closed cleanly after the batch",
+        3 => "the peer answered close_notify after the batch",
+        4 => "the receiving application answered",
+        _ => "it is stored",
+    }
+}
 
 /// Proof that a sink has taken responsibility for events. Only this room can make one, and it cannot be
 /// copied, so that a position moves once for it.
@@ -82,6 +95,15 @@ pub enum Sent {
     Partly(Receipt, Vec<Undelivered>),
 }
 
+impl Sent {
+    /// Of so many events all were taken but these.
+    fn of(events: usize, level: u8, rest: Vec<Undelivered>) -> Self {
+        let missing: usize = rest.iter().map(Undelivered::len).sum();
+        let receipt = Receipt::new(events.saturating_sub(missing) as u64, level);
+        if rest.is_empty() { Sent::Acknowledged(receipt) } else { Sent::Partly(receipt, rest) }
+    }
+}
+
 /// Events of a batch that the destination did not take, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
@@ -94,6 +116,25 @@ pub struct Undelivered {
 impl Undelivered {
     fn one(place: usize, fault: Fault) -> Self {
         Undelivered { events: vec![std::ops::Range { start: place, end: place + 1 }], fault: Some(fault) }
+    }
+    /// By ascending place: neighbours with the same fault (or none) are judged as one, unless it is one that is
+    /// judged `alone`.
+    fn joined(
+        faults: impl IntoIterator<Item = (usize, Option<Fault>)>,
+        alone: fn(&Fault) -> bool,
+    ) -> Vec<Self> {
+        let mut all: Vec<Undelivered> = Vec::new();
+        for (at, fault) in faults {
+            let alone = fault.as_ref().is_some_and(alone);
+            let like = all.last_mut().filter(|last| last.fault == fault && !alone);
+            match like.and_then(|last| last.events.last_mut()) {
+                Some(run) if run.end == at => run.end += 1,
+                _ => {
+                    all.push(Undelivered { events: vec![std::ops::Range { start: at, end: at + 1 }], fault })
+                }
+            }
+        }
+        all
     }
     /// How many events.
     pub fn len(&self) -> usize {

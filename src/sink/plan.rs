@@ -254,7 +254,8 @@ pub struct Sasl {
     /// As the protocol names it: `SCRAM-SHA-512`.
     pub mechanism: &'static str,
     pub user: String,
-    pub password: Secret,
+    /// Read whenever a client is made, which follows every fault.
+    pub password: Keeper,
 }
 
 impl KafkaPlan {

@@ -21,7 +21,7 @@ use super::dial::Dialer;
 use super::peer::transport;
 use super::plan::RelpPlan;
 use super::wire::Stream;
-use super::{Batch, Receipt, Sent, Undelivered, Window};
+use super::{Batch, Sent, Undelivered, Window};
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
 use crate::setup_error::SetupError;
@@ -128,29 +128,21 @@ impl Relp {
         if failed.is_none() {
             *slot = Some(Idle { session, since: Instant::now() });
         }
-        let taken = answers.iter().filter(|answer| **answer == Answer::Taken).count();
         if let (Some(fault), true) = (&failed, answers.iter().all(|answer| *answer == Answer::None)) {
             return Err(fault.clone());
         }
-        let receipt = Receipt::new(taken as u64, LEVEL);
-        if taken == answers.len() {
-            return Ok(Sent::Acknowledged(receipt));
-        }
-        let mut rest: Vec<Undelivered> = Vec::new();
-        for (at, answer) in answers.into_iter().enumerate() {
-            let fault = match (answer, &failed) {
-                (Answer::Taken, _) => continue,
-                (Answer::Refused(words), _) => self.refusal(&words),
-                (Answer::None, Some(fault)) => fault.clone(),
-                (Answer::None, None) => self.fault("have messages answered", &io::ErrorKind::TimedOut.into()),
-            };
-            let neighbour = rest.last_mut().filter(|last| last.fault.as_ref() == Some(&fault));
-            match neighbour.and_then(|last| last.events.last_mut()) {
-                Some(run) if run.end == at && fault.code.is_none() => run.end += 1,
-                _ => rest.push(Undelivered::one(at, fault)),
+        let total = answers.len();
+        let fault = |answer| match (answer, &failed) {
+            (Answer::Taken, _) => None,
+            (Answer::Refused(words), _) => Some(self.refusal(&words)),
+            (Answer::None, Some(fault)) => Some(fault.clone()),
+            (Answer::None, None) => {
+                Some(self.fault("have messages answered", &io::ErrorKind::TimedOut.into()))
             }
-        }
-        Ok(Sent::Partly(receipt, rest))
+        };
+        let faults =
+            answers.into_iter().enumerate().filter_map(|(at, answer)| Some((at, Some(fault(answer)?))));
+        Ok(Sent::of(total, LEVEL, Undelivered::joined(faults, |fault| fault.code.is_some())))
     }
 
     fn refusal(&self, words: &str) -> Fault {

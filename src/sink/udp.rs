@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::dial::Dialer;
 use super::peer::transport;
 use super::plan::UdpPlan;
-use super::{Batch, Receipt, Sent, Undelivered, Window};
+use super::{Batch, Sent, Undelivered, Window};
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
 use crate::setup_error::SetupError;
@@ -81,7 +81,7 @@ impl Udp {
             return Err(self.fault(&err));
         }
         *slot = Some(open);
-        Ok(partly(batch, rest))
+        Ok(Sent::of(batch.len(), LEVEL, rest))
     }
 
     /// Resolves the name and finds a way to it; returns level 0. Whether somebody listens there nobody can tell.
@@ -122,12 +122,6 @@ async fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
 
 fn is_too_long(err: &io::Error) -> bool {
     err.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
-}
-
-fn partly(batch: &Batch, rest: Vec<Undelivered>) -> Sent {
-    let missing: usize = rest.iter().map(Undelivered::len).sum();
-    let receipt = Receipt::new((batch.len() - missing) as u64, LEVEL);
-    if rest.is_empty() { Sent::Acknowledged(receipt) } else { Sent::Partly(receipt, rest) }
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub struct SinkUsage {
 }
 
 /// One statement, so that all numbers are of one moment.
-const ACCOUNTS: &str = "
+pub(super) const ACCOUNTS: &str = "
     WITH live AS (SELECT feed, sum(events) AS kept FROM chunk GROUP BY feed),
          due AS (
              SELECT s.id AS sink, c.feed,
@@ -140,7 +140,7 @@ const USAGE: &str = "
 impl Store {
     /// The books of every feed, counted anew.
     pub async fn accounts(&self) -> Result<Vec<Account>, Fault> {
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let mut rows = sqlx::query(ACCOUNTS).fetch(&mut *conn);
         let mut accounts: Vec<Account> = Vec::new();
         while let Some(row) = rows.try_next().await? {
@@ -160,7 +160,7 @@ impl Store {
 
     /// How full the store is, and what waits for whom.
     pub async fn usage(&self) -> Result<Usage, Fault> {
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows = sqlx::query(USAGE).fetch_all(&mut *conn).await?;
         let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let file_bytes = count(sqlx::query_scalar(size).fetch_one(&mut *conn).await?);

@@ -140,7 +140,7 @@ impl Store {
             FROM (SELECT id, sink, feed, words, refused FROM dead_letter ORDER BY id DESC LIMIT ?2) AS d
                  JOIN feed AS f ON f.id = d.feed WHERE d.refused > ?1 GROUP BY f.id, d.sink";
         let mut found = Vec::new();
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         for sql in [QUARANTINED, REFUSED] {
             let query = sqlx::query(sql).bind(since.0).bind(ALERT_COUNTED_ROWS);
             for row in query.fetch_all(&mut *conn).await? {
@@ -166,7 +166,7 @@ impl Store {
         let sql = "SELECT count(*), coalesce(sum(g.to_time - g.from_time), 0) / 1000 FROM gap AS g \
                    JOIN feed AS f ON f.id = g.feed WHERE g.found >= ?1 AND f.tenant = coalesce(?2, f.tenant) \
                    AND f.feed = coalesce(?3, f.feed)";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let query = sqlx::query_as(sql).bind(since.0).bind(tenant).bind(feed);
         let (gaps, seconds): (i64, i64) = query.fetch_one(&mut *conn).await?;
         Ok(GapSum { gaps: count(gaps), seconds: count(seconds) })
@@ -176,7 +176,7 @@ impl Store {
     pub async fn newest_gaps(&self) -> Result<Vec<(FeedKey, u64, Option<Time>)>, Fault> {
         let sql = "SELECT f.tenant, f.feed, count(*) AS gaps, max(g.found) AS newest FROM gap AS g \
                    JOIN feed AS f ON f.id = g.feed WHERE g.closed IS NULL GROUP BY f.id";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows = sqlx::query(sql).fetch_all(&mut *conn).await?;
         let row = |row: &sqlx::sqlite::SqliteRow| -> Result<_, Fault> {
             let key = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;

@@ -71,7 +71,7 @@ async fn what_was_put_aside_and_not_collected_is_counted_by_feed() {
     let whole = |line: &[u8]| Quarantined::whole("file.gz", "not_json", "no", line);
     let gap = Gap {
         span: crate::cursor::TimeSpan { from: Time(1_000), to: Time(61_000) },
-        cause: "beyond_retention".into(),
+        cause: Cause::BeyondRetention,
         detail: "late".into(),
         records: 0,
         fetchable: false,

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Inner;
+use crate::limits::ROOM_TO_OPEN;
 
 /// One write while building.
 const BLOCK: usize = 64 << 10;
@@ -32,6 +33,13 @@ pub(super) fn release(store: &Inner) {
     // Fails when there is no ballast and no room for an empty file: then there is nothing to give back either.
     let _ = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path(&store.dir));
     store.live().disk_full = Some(needed(&store.dir, store.options.ballast));
+}
+
+/// A disk that others have filled while nothing ran here: opening writes, too, so the ballast is given back before.
+pub(super) fn make_room(dir: &Path) {
+    if size(dir) > 0 && free(dir).is_ok_and(|free| free < ROOM_TO_OPEN) {
+        let _ = OpenOptions::new().write(true).truncate(true).open(path(dir)); // opening will say what is wrong
+    }
 }
 
 pub(super) fn was_released(dir: &Path) -> bool {

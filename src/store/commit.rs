@@ -135,9 +135,12 @@ pub(super) async fn commit_in(
         }
         return Ok((Committed { already: true, ..Committed::default() }, Vec::new()));
     }
-    let mut committed = Committed { quarantined: intake.quarantined.len() as u64, ..Committed::default() };
-    insert_findings(conn, feed, &intake).await?;
     let (dedupe, collected) = (intake.dedupe, intake.collected);
+    let by = (&dedupe, collected);
+    let known = dedupe::drop_kept(conn, feed, &intake.feed, by, &mut intake.quarantined).await?;
+    let (quarantined, duplicate) = (intake.quarantined.len() as u64, known.len() as u64);
+    let mut committed = Committed { quarantined, duplicate, known, ..Committed::default() };
+    insert_findings(conn, feed, &intake).await?;
     let staged = std::mem::take(&mut intake.staged);
     let chunks = std::mem::take(&mut intake.chunks);
     let mut fresh = Vec::with_capacity(staged.len() + chunks.len());

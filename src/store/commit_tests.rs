@@ -1,7 +1,7 @@
 //! Storing: once, whole, in order, whatever is lost on the way.
 
 use super::fixture::{assert_balanced, chunk, deliver_texts, intake, key, open, scalar, span};
-use super::{Committed, Dedupe, Gap, Intake, Quarantined, Start, Store};
+use super::{Cause, Committed, Dedupe, Gap, Intake, Quarantined, Start, Store};
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::Kind;
@@ -117,7 +117,7 @@ async fn findings_are_kept_with_the_page_and_counted() {
     page.quarantined.push(Quarantined::whole("file", "too_long", "a line without end", &long));
     let gap = Gap {
         span: TimeSpan { from: Time(1), to: Time(9) },
-        cause: "beyond_retention".into(),
+        cause: Cause::BeyondRetention,
         detail: "7 days".into(),
         records: 3,
         fetchable: true,

@@ -10,14 +10,14 @@ use std::collections::hash_map::Entry;
 
 use sqlx::SqliteConnection;
 
-use super::Dedupe;
 use super::sql::{event_id, int, local};
+use super::{Dedupe, Quarantined};
 use crate::chunk::{Chunk, Record};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::EventId;
 use crate::fault::{Fault, Kind};
-use crate::limits::SEEN_ROWS;
+use crate::limits::{READMITTED_KEPT, SEEN_ROWS};
 
 /// A row of `seen`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +25,21 @@ struct Seen {
     pass: i64,
     pass_count: i64,
     total: i64,
+    /// Equal items of the quarantine that were read once more.
+    settled: i64,
 }
 
 impl Seen {
+    /// One more equal item of the quarantine can be read; the ordinal it is to be stored with. Where windows are read
+    /// `again`, as many of them as are stored had come in readable meanwhile: `None`. Elsewhere none can have.
+    fn settled(&mut self, again: bool) -> Option<u32> {
+        self.settled += 1;
+        (!again || self.settled > self.total).then(|| {
+            self.total += 1;
+            u32::try_from(self.total - 1).unwrap_or(u32::MAX)
+        })
+    }
+
     /// One more occurrence in `pass`; the ordinal it is to be stored with, or `None` for a repeat.
     fn sighted(&mut self, pass: i64) -> Option<u32> {
         if self.pass != pass {
@@ -84,9 +96,50 @@ pub(super) async fn drop_repeats(
     Ok((before - chunk.records.len()) as u64)
 }
 
-/// Gives records that could not be read until now their identities, and takes out those that are known. Where windows
-/// are read again (`again`), a known one came in readable meanwhile; elsewhere each is an occurrence of its own, and
-/// is counted here because no file can be asked any more.
+/// Takes out what lies in the quarantine already, or lay there, because the window was read before; returns the reasons
+/// of what was taken out. Twins survive as those that can be read do.
+pub(super) async fn drop_kept(
+    conn: &mut SqliteConnection,
+    feed: i64,
+    key: &FeedKey,
+    (dedupe, collected): (&Dedupe, Time),
+    items: &mut Vec<Quarantined>,
+) -> Result<Vec<String>, Fault> {
+    let pass = match dedupe {
+        Dedupe::None => return Ok(Vec::new()),
+        Dedupe::Ids { pass, .. } => pass.cast_signed(),
+        // what cannot be read has no id of its own: equal bytes of one page are twins, those of two are one
+        Dedupe::Exact { .. } => collected.0,
+    };
+    let (mut kept, mut known) = (Vec::with_capacity(items.len()), Vec::new());
+    let mut rest = std::mem::take(items).into_iter();
+    loop {
+        let slice: Vec<Quarantined> = rest.by_ref().take(SEEN_ROWS).collect();
+        if slice.is_empty() {
+            break;
+        }
+        let keys: Vec<EventId> = slice.iter().map(|item| unreadable(key, item)).collect();
+        let mut seen = load(conn, feed, &keys).await?;
+        for (item, id) in slice.into_iter().zip(keys) {
+            match seen.entry(id).or_default().sighted(pass) {
+                Some(_) => kept.push(item),
+                None => known.push(item.reason),
+            }
+        }
+        save(conn, feed, collected, &seen).await?;
+    }
+    *items = kept;
+    Ok(known)
+}
+
+/// What equal unreadable items have in common. It is no id of an event: one that can be read some day is new then.
+fn unreadable(key: &FeedKey, item: &Quarantined) -> EventId {
+    EventId::of(&key.tenant, key.feed, &[b"quarantined ", item.sha256.as_slice()].concat(), 0)
+}
+
+/// Gives records that could not be read until now their identities, and takes out those that came in readable
+/// meanwhile, which is possible where windows are read again (`again`). Elsewhere each is an occurrence of its own,
+/// and is counted here because no file can be asked any more.
 pub(super) async fn admit(
     conn: &mut SqliteConnection,
     feed: i64,
@@ -100,14 +153,10 @@ pub(super) async fn admit(
         let keys = slice.iter().map(base).collect::<Result<Vec<_>, Fault>>()?;
         let mut seen = load(conn, feed, &keys).await?;
         for (record, base) in slice.iter().zip(keys) {
-            let known = seen.entry(base).or_default();
-            if again && known.total > 0 {
-                continue;
+            if let Some(ordinal) = seen.entry(base).or_default().settled(again) {
+                let id = EventId::of(&key.tenant, key.feed, raw(record, chunk)?, ordinal);
+                kept.push(Record { id, ..record.clone() });
             }
-            let ordinal = u32::try_from(known.total).unwrap_or(u32::MAX);
-            known.total += 1;
-            let id = EventId::of(&key.tenant, key.feed, raw(record, chunk)?, ordinal);
-            kept.push(Record { id, ..record.clone() });
         }
         save(conn, feed, now, &seen).await?;
     }
@@ -153,7 +202,7 @@ fn judge(
     match entry {
         Entry::Occupied(_) => Ok(None),
         Entry::Vacant(place) => {
-            place.insert(Seen { pass: 0, pass_count: 1, total: 1 });
+            place.insert(Seen { pass_count: 1, total: 1, ..Seen::default() });
             Ok(Some(record.id))
         }
     }
@@ -166,13 +215,13 @@ async fn load(
     keys: &[EventId],
 ) -> Result<HashMap<EventId, Seen>, Fault> {
     // CROSS JOIN fixes the order: look up each id, never walk the table.
-    let sql = "SELECT DISTINCT s.hash, s.pass, s.pass_count, s.total FROM json_each(?2) AS wanted \
+    let sql = "SELECT DISTINCT s.hash, s.pass, s.pass_count, s.total, s.settled FROM json_each(?2) AS wanted \
                CROSS JOIN seen AS s ON s.feed = ?1 AND s.hash = unhex(wanted.value)";
     let wanted = keys.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
-    let rows: Vec<(Vec<u8>, i64, i64, i64)> =
+    let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> =
         sqlx::query_as(sql).bind(feed).bind(format!("[{wanted}]")).fetch_all(conn).await?;
-    let row = |(hash, pass, pass_count, total): (Vec<u8>, i64, i64, i64)| {
-        Ok((event_id(&hash)?, Seen { pass, pass_count, total }))
+    let row = |(hash, pass, pass_count, total, settled): (Vec<u8>, i64, i64, i64, i64)| {
+        Ok((event_id(&hash)?, Seen { pass, pass_count, total, settled }))
     };
     rows.into_iter().map(row).collect()
 }
@@ -183,23 +232,26 @@ async fn save(
     collected: Time,
     seen: &HashMap<EventId, Seen>,
 ) -> Result<(), Fault> {
-    let sql = "INSERT INTO seen (feed, hash, pass, pass_count, total, time) \
-               SELECT ?1, unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, ?3 FROM json_each(?2) WHERE true \
+    let sql = "INSERT INTO seen (feed, hash, pass, pass_count, total, settled, time) \
+               SELECT ?1, unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?3 \
+               FROM json_each(?2) WHERE true \
                ON CONFLICT (feed, hash) DO UPDATE SET pass = excluded.pass, pass_count = excluded.pass_count, \
-               total = excluded.total, time = max(time, excluded.time)";
+               total = excluded.total, settled = excluded.settled, time = max(time, excluded.time)";
     let row = |(id, seen): (&EventId, &Seen)| {
-        format!("[\"{id}\",{},{},{}]", seen.pass, seen.pass_count, seen.total)
+        format!("[\"{id}\",{},{},{},{}]", seen.pass, seen.pass_count, seen.total, seen.settled)
     };
     let rows = seen.iter().map(row).collect::<Vec<_>>().join(",");
     sqlx::query(sql).bind(feed).bind(format!("[{rows}]")).bind(collected.0).execute(conn).await?;
     Ok(())
 }
 
-/// Deletes at most [`SEEN_ROWS`] rows that no later read can meet; returns how many.
-pub(super) async fn purge(conn: &mut SqliteConnection) -> Result<u64, Fault> {
+/// Deletes at most [`SEEN_ROWS`] rows that no later read can meet; returns how many. Where no window is read again, what
+/// the quarantine gave back is remembered for [`READMITTED_KEPT`].
+pub(super) async fn purge(conn: &mut SqliteConnection, now: Time) -> Result<u64, Fault> {
     let sql = "DELETE FROM seen WHERE (feed, hash) IN (SELECT s.feed, s.hash FROM feed AS f CROSS JOIN seen AS s \
-               ON s.feed = f.id AND s.time < f.horizon WHERE f.horizon IS NOT NULL LIMIT ?1)";
-    Ok(sqlx::query(sql).bind(int(SEEN_ROWS)).execute(conn).await?.rows_affected())
+               ON s.feed = f.id AND s.time < coalesce(f.horizon, ?2) LIMIT ?1)";
+    let delete = sqlx::query(sql).bind(int(SEEN_ROWS)).bind(now.minus(READMITTED_KEPT).0);
+    Ok(delete.execute(conn).await?.rows_affected())
 }
 
 #[cfg(test)]

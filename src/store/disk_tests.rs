@@ -144,6 +144,35 @@ async fn a_full_disk_survives_a_restart() {
     assert!(!Store::open(disk.path(), &options).await.unwrap().over_limit());
 }
 
+/// Somebody else's log has filled the disk while nothing ran here.
+#[tokio::test]
+async fn a_disk_that_others_have_filled_does_not_keep_the_store_shut() {
+    let disk = SmallDisk::mount("24m");
+    let clock = Clock::manual(Time(10_000));
+    let options = Options { ballast: 4 << 20, ..options(&clock) };
+    let store = Store::open(disk.path(), &options).await.unwrap();
+    store.register_feed(&key("audit")).await.unwrap();
+    store.register_sink("siem", Start::Oldest).await.unwrap();
+    store.sweep().await.unwrap();
+    store.commit(intake(&key("audit"), "", "c1", &["a", "b"])).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let log = disk.path().join("somebody-s.log");
+    let mut file = std::fs::File::create(&log).unwrap();
+    while std::io::Write::write_all(&mut file, &[b'x'; 4_096]).is_ok() {}
+    drop(file);
+
+    let store = Store::open(disk.path(), &options).await.unwrap();
+    assert!(store.over_limit(), "collection pauses");
+    assert_eq!(deliver(&store, "siem", 10).await.len(), 2, "delivery goes on");
+    assert_balanced(&store).await;
+    std::fs::remove_file(log).unwrap();
+    store.sweep().await.unwrap();
+    assert!(!store.over_limit());
+    store.commit(intake(&key("audit"), "c1", "c2", &["c"])).await.unwrap();
+    assert_eq!(deliver(&store, "siem", 10).await[0].0, "c");
+}
+
 #[tokio::test]
 async fn staging_on_a_full_disk_leaves_nothing_behind() {
     let disk = SmallDisk::mount("16m");

@@ -43,20 +43,21 @@ impl Store {
     /// # Errors
     /// The database cannot be written; part of it may be forgotten then.
     pub async fn forget(&self, feed: &FeedKey) -> Result<(), Fault> {
-        let sql = "DELETE FROM seen WHERE (feed, hash) IN (SELECT s.feed, s.hash FROM seen AS s WHERE s.feed = \
-                   (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2) LIMIT ?3)";
-        loop {
-            let mut tx = self.begin("forget what was read").await?;
-            let query = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(int(FILES_PER_SWEEP));
-            let done = query.execute(tx.conn()).await.map_err(Fault::from);
-            if tx.finish(done).await?.rows_affected() < FILES_PER_SWEEP as u64 {
-                break;
+        let records = "DELETE FROM seen WHERE (feed, hash) IN (SELECT s.feed, s.hash FROM seen AS s WHERE s.feed = \
+                       (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2) LIMIT ?3)";
+        let files = "DELETE FROM file WHERE (feed, name) IN (SELECT r.feed, r.name FROM file AS r WHERE r.feed = \
+                     (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2) LIMIT ?3)";
+        for sql in [records, files] {
+            loop {
+                let mut tx = self.begin("forget what was read").await?;
+                let query = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(int(FILES_PER_SWEEP));
+                let done = query.execute(tx.conn()).await.map_err(Fault::from);
+                if tx.finish(done).await?.rows_affected() < FILES_PER_SWEEP as u64 {
+                    break;
+                }
             }
         }
-        let sql = "DELETE FROM file WHERE feed = (SELECT id FROM feed WHERE tenant = ?1 AND feed = ?2)";
-        let mut tx = self.begin("forget what was read").await?;
-        let done = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).execute(tx.conn()).await;
-        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+        Ok(())
     }
 }
 

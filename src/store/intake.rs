@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Cause;
 use super::sql::{int, local};
 use crate::chunk::{Chunk, Record, encode_index};
 use crate::clock::Time;
@@ -80,13 +81,15 @@ pub enum Dedupe {
 }
 
 /// Answer to a commit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Events that are now in the store because of this commit.
     pub stored: u64,
-    /// Records left out because they were stored before.
+    /// Records left out because they were stored, or quarantined, before.
     pub duplicate: u64,
     pub quarantined: u64,
+    /// Reasons of the unreadable records left out because they were quarantined before.
+    pub known: Vec<String>,
     /// The store stood at `span.to` before: an earlier commit had done it, this one wrote nothing.
     pub already: bool,
 }
@@ -132,8 +135,7 @@ impl Quarantined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub span: TimeSpan,
-    /// Short code (`beyond_retention`).
-    pub cause: String,
+    pub cause: Cause,
     /// For people; no secrets.
     pub detail: String,
     /// How many listed records were lost; 0 when nobody knows.

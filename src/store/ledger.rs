@@ -16,6 +16,7 @@ pub struct GapRow {
     pub id: i64,
     pub feed: FeedKey,
     pub span: TimeSpan,
+    /// Code of a [`super::Cause`], or of one that only a later version knows.
     pub cause: String,
     pub detail: String,
     /// Records lost; 0 when nobody knows.
@@ -29,17 +30,34 @@ pub struct GapRow {
     pub wanted: Option<Time>,
 }
 
+/// How much there is of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// The two words that make the kind.
+    pub of: [String; 2],
+    pub rows: u64,
+    pub bytes: u64,
+}
+
 /// One page of a listing: the bound keeps a long list from filling the memory.
 pub(super) fn bounded(limit: u32) -> u32 {
     limit.min(MAX_LISTED_ROWS)
 }
 
 impl Store {
+    /// What a query adds up: two words, rows, bytes.
+    pub(super) async fn summed(&self, sql: &'static str) -> Result<Vec<Sum>, Fault> {
+        let mut conn = self.inner.status.lock().await;
+        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+        let sum = |(a, b, rows, bytes)| Sum { of: [a, b], rows: count(rows), bytes: count(bytes) };
+        Ok(rows.into_iter().map(sum).collect())
+    }
+
     /// Gaps with numbers above `after` (0: from the first), at most `limit` and never more than 1,000.
     pub async fn gaps_list(&self, after: i64, limit: u32) -> Result<Vec<GapRow>, Fault> {
         let sql = "SELECT g.*, f.tenant, f.feed AS name FROM gap AS g JOIN feed AS f ON f.id = g.feed \
                    WHERE g.id > ?1 ORDER BY g.id LIMIT ?2";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows = sqlx::query(sql).bind(after).bind(bounded(limit)).fetch_all(&mut *conn).await?;
         rows.iter().map(gap_row).collect()
     }

@@ -5,13 +5,15 @@
 //! `dead_lettered` is always what lies here and what was given up. A letter that no account counts (refused in a
 //! replay, or left by a sink that was removed) moves nothing.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::Store;
-use super::ledger::bounded;
+use super::ledger::{Sum, bounded};
+use super::pick::{bind, numbers, picked};
 use super::sql::{count, event_id, feed_key, int, time};
+use super::{Pick, Shelf, Store};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::{Event, EventId, Severity};
@@ -92,64 +94,6 @@ pub struct DeadLetterRow {
     pub wanted: Option<Time>,
 }
 
-/// Which rows of a list are meant. What is empty or `None` leaves nothing out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pick {
-    /// Numbers of rows.
-    pub ids: Vec<i64>,
-    /// `acme`, `acme/audit` or `acme/siem.*`.
-    pub scope: String,
-    /// Of dead letters only.
-    pub sink: Option<String>,
-    /// Short code; of the quarantine only.
-    pub reason: Option<String>,
-    /// Found or refused then or later.
-    pub since: Option<Time>,
-    /// Found or refused before then.
-    pub until: Option<Time>,
-}
-
-impl Pick {
-    /// Rows by their numbers.
-    pub fn ids(ids: impl Into<Vec<i64>>) -> Self {
-        Pick { ids: ids.into(), ..Pick::default() }
-    }
-
-    /// Leaves nothing out.
-    pub fn is_all(&self) -> bool {
-        *self == Pick::default()
-    }
-
-    pub(super) fn json_ids(&self) -> Option<String> {
-        (!self.ids.is_empty()).then(|| serde_json::Value::from(self.ids.clone()).to_string())
-    }
-}
-
-/// A scope as a pattern over `tenant/feed`.
-pub(super) fn glob(scope: &str) -> String {
-    match scope {
-        "" => "*".to_owned(),
-        scope if scope.contains('/') => scope.to_owned(),
-        tenant => format!("{tenant}/*"),
-    }
-}
-
-/// Conditions of a [`Pick`] on `dead_letter AS d JOIN feed AS f`, in the order of [`bind`].
-macro_rules! picked {
-    () => {
-        "(?1 IS NULL OR d.id IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR d.sink = ?2) \
-         AND (f.tenant || '/' || f.feed) GLOB ?3 AND d.refused >= ?4 AND d.refused < ?5"
-    };
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bind<'q>(query: Query<'q>, pick: &'q Pick) -> Query<'q> {
-    let query = query.bind(pick.json_ids()).bind(pick.sink.as_deref()).bind(glob(&pick.scope));
-    query.bind(pick.since.map_or(i64::MIN, |t| t.0)).bind(pick.until.map_or(i64::MAX, |t| t.0))
-}
-
 impl Store {
     /// Dead letters with numbers above `after` (0: from the first), at most `limit` and never more than 1,000.
     ///
@@ -161,28 +105,26 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<DeadLetterRow>, Fault> {
-        const SQL: &str = concat!(
-            "SELECT d.id, d.sink, f.tenant, f.feed, d.event_id, d.words, d.refused, d.refusals, d.collected, d.time, \
-             d.kind, d.wanted, length(d.record) AS length FROM dead_letter AS d JOIN feed AS f ON f.id = d.feed WHERE ",
-            picked!(),
-            " AND d.id > ?6 ORDER BY d.id LIMIT ?7"
+        const SQL: &str = picked!(
+            letters: "r.id, r.sink, f.tenant, f.feed, r.event_id, r.words, r.refused, r.refusals, r.collected, r.time, \
+             r.kind, r.wanted, length(r.record) AS length",
+            " ORDER BY r.id LIMIT ?8"
         );
-        let mut conn = self.inner.status.lock().await;
-        let query = bind(sqlx::query(SQL), pick).bind(after).bind(bounded(limit));
+        let mut conn = self.inner.sums.lock().await;
+        let query = bind(SQL, Shelf::DeadLetters, pick, after).bind(bounded(limit));
         query.fetch_all(&mut *conn).await?.iter().map(row).collect()
     }
 
-    /// How many there are.
+    /// How many letters lie there and how large they are, by sink and feed.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn dead_letters_count(&self, pick: &Pick) -> Result<u64, Fault> {
-        const SQL: &str = concat!(
-            "SELECT count(*) FROM dead_letter AS d JOIN feed AS f ON f.id = d.feed WHERE ",
-            picked!()
-        );
-        let mut conn = self.inner.status.lock().await;
-        Ok(count(bind(sqlx::query(SQL), pick).fetch_one(&mut *conn).await?.try_get(0)?))
+    pub async fn dead_letters_sums(&self) -> Result<Vec<Sum>, Fault> {
+        self.summed(
+            "SELECT d.sink, f.tenant || '/' || f.feed, count(*), sum(length(d.record)) FROM dead_letter AS d \
+             JOIN feed AS f ON f.id = d.feed GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .await
     }
 
     /// How many of a sink's are on their way to it once more.
@@ -200,12 +142,9 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn dead_letters_refused_again(&self, pick: &Pick) -> Result<u64, Fault> {
-        const SQL: &str = concat!(
-            "SELECT count(*) FROM dead_letter AS d JOIN feed AS f ON f.id = d.feed WHERE d.refusals > 1 AND ",
-            picked!()
-        );
-        let mut conn = self.inner.status.lock().await;
-        Ok(count(bind(sqlx::query(SQL), pick).fetch_one(&mut *conn).await?.try_get(0)?))
+        const SQL: &str = picked!(letters: "count(*)", " AND r.refusals > 1");
+        let mut conn = self.inner.sums.lock().await;
+        Ok(count(bind(SQL, Shelf::DeadLetters, pick, 0).fetch_one(&mut *conn).await?.try_get(0)?))
     }
 
     /// The bytes of a dead letter's event.
@@ -219,54 +158,37 @@ impl Store {
     }
 
     /// Marks letters as wanted: their sinks get them once more. Returns how many, of each sink that is registered.
-    /// Those of other sinks stay as they are.
+    /// Those of other sinks stay as they are. A piece in each transaction: breaking off leaves the rest as it was.
     ///
     /// # Errors
-    /// The database cannot be written.
+    /// The database cannot be read or written.
     pub async fn want_dead_letters(&self, pick: &Pick) -> Result<Vec<(String, u64)>, Fault> {
-        const SQL: &str = concat!(
-            "UPDATE dead_letter SET wanted = ?6 WHERE id IN (SELECT d.id FROM dead_letter AS d \
-             JOIN feed AS f ON f.id = d.feed WHERE d.sink IN (SELECT name FROM sink) AND ",
-            picked!(),
-            ") RETURNING sink"
-        );
+        let sql = "UPDATE dead_letter SET wanted = ?2 WHERE id IN (SELECT value FROM json_each(?1)) \
+                   AND sink IN (SELECT name FROM sink) RETURNING sink";
         let now = self.inner.options.clock.now();
-        let mut tx = self.begin("mark dead letters").await?;
-        let done = bind(sqlx::query(SQL), pick).bind(now.0).fetch_all(tx.conn()).await;
-        let done = done.map_err(Fault::from).and_then(|rows| {
-            let mut sinks: Vec<(String, u64)> = Vec::new();
-            for row in &rows {
-                add(&mut sinks, row.try_get("sink")?);
-            }
-            Ok(sinks)
-        });
-        tx.finish(done).await
+        let newest = self.newest_on(Shelf::DeadLetters).await?;
+        let (mut after, mut sinks) = (0, BTreeMap::<String, u64>::new());
+        while let Some((ids, last)) = self.next_on(Shelf::DeadLetters, pick, (after, newest)).await? {
+            after = last;
+            let mut tx = self.begin("mark dead letters").await?;
+            let done = sqlx::query_scalar(sql).bind(ids).bind(now.0).fetch_all(tx.conn()).await;
+            let of: Vec<String> = tx.finish(done.map_err(Fault::from)).await?;
+            of.into_iter().for_each(|sink| *sinks.entry(sink).or_default() += 1);
+        }
+        Ok(sinks.into_iter().collect())
     }
 
-    /// Gives letters up: their bytes are deleted, the accounts keep counting them. Returns how many.
+    /// Gives letters up: their bytes are deleted, the accounts keep counting them. Returns how many. In pieces, as
+    /// [`Store::want_dead_letters`].
     ///
     /// # Errors
-    /// The database cannot be written.
+    /// The database cannot be read or written.
     pub async fn drop_dead_letters(&self, pick: &Pick) -> Result<u64, Fault> {
-        const BOOK: &str = concat!(
-            "INSERT INTO account (sink, feed, dropped) SELECT s.id, f.id, count(*) FROM dead_letter AS d \
-             JOIN feed AS f ON f.id = d.feed JOIN sink AS s ON s.name = d.sink WHERE d.booked = 1 AND ",
-            picked!(),
-            " GROUP BY s.id, f.id ON CONFLICT (sink, feed) DO UPDATE SET dropped = dropped + excluded.dropped"
-        );
-        const DELETE: &str = concat!(
-            "DELETE FROM dead_letter WHERE id IN (SELECT d.id FROM dead_letter AS d \
-             JOIN feed AS f ON f.id = d.feed WHERE ",
-            picked!(),
-            ")"
-        );
-        let mut tx = self.begin("drop dead letters").await?;
-        let done = async {
-            bind(sqlx::query(BOOK), pick).execute(tx.conn()).await?;
-            Ok(bind(sqlx::query(DELETE), pick).execute(tx.conn()).await?.rows_affected())
-        }
-        .await;
-        tx.finish(done).await
+        let book = "INSERT INTO account (sink, feed, dropped) SELECT s.id, d.feed, count(*) FROM dead_letter AS d \
+                    JOIN sink AS s ON s.name = d.sink WHERE d.booked = 1 AND d.id IN (SELECT value FROM json_each(?1)) \
+                    GROUP BY s.id, d.feed ON CONFLICT (sink, feed) DO UPDATE SET dropped = dropped + excluded.dropped";
+        let delete = "DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?1))";
+        self.drop_from(Shelf::DeadLetters, pick, (book, delete)).await
     }
 
     /// Letters that a sink is to get once more, oldest first, with their numbers: at most `events`, and no more than
@@ -317,7 +239,7 @@ impl Store {
 }
 
 async fn take(conn: &mut SqliteConnection, sink: &str, taken: &[i64]) -> Result<(), Fault> {
-    let ids = serde_json::Value::from(taken.to_vec()).to_string();
+    let ids = numbers(taken);
     let sql = "UPDATE account SET delivered = delivered + n.letters, dead_lettered = dead_lettered - n.letters \
                FROM (SELECT feed, count(*) AS letters FROM dead_letter WHERE booked = 1 AND sink = ?1 \
                AND id IN (SELECT value FROM json_each(?2)) GROUP BY feed) AS n \
@@ -352,13 +274,6 @@ pub(super) async fn bury(
 
 fn cut(words: &str) -> &str {
     words.get(..words.floor_char_boundary(MAX_SINK_WORDS_BYTES)).unwrap_or_default()
-}
-
-fn add(sinks: &mut Vec<(String, u64)>, sink: String) {
-    match sinks.iter_mut().find(|(known, _)| *known == sink) {
-        Some((_, letters)) => *letters += 1,
-        None => sinks.push((sink, 1)),
-    }
 }
 
 fn row(row: &SqliteRow) -> Result<DeadLetterRow, Fault> {

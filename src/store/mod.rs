@@ -11,6 +11,7 @@
 mod accounts;
 mod alerts;
 mod ballast;
+mod cause;
 mod commit;
 mod dedupe;
 mod feeds;
@@ -21,6 +22,7 @@ mod intake;
 mod ledger;
 mod letters;
 mod open;
+mod pick;
 mod positions;
 mod quarantine;
 mod read;
@@ -64,11 +66,13 @@ use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use alerts::{AlertNews, Aside, DueRow, GapSum};
+pub use cause::Cause;
 pub use feeds::{Begun, FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
-pub use ledger::GapRow;
-pub use letters::{DeadLetter, DeadLetterRow, Pick};
+pub use ledger::{GapRow, Sum};
+pub use letters::{DeadLetter, DeadLetterRow};
 pub use open::Options;
+pub use pick::{Pick, Shelf};
 pub use positions::Change;
 pub use quarantine::{QuarantineRow, Readmitted};
 pub use read::StoredChunk;
@@ -89,8 +93,10 @@ struct Inner {
     writer: Option<tokio::sync::Mutex<writer::Writer>>,
     /// Reads bodies for couriers.
     courier: tokio::sync::Mutex<SqliteConnection>,
-    /// Reads everything else, so that a long sum does not hold up delivery.
+    /// Reads what feeds and couriers ask for in passing.
     status: tokio::sync::Mutex<SqliteConnection>,
+    /// Adds up and goes through long tables, for those who can wait: a scrape, a list, a repair.
+    sums: tokio::sync::Mutex<SqliteConnection>,
     live: Mutex<Live>,
     newest: watch::Sender<i64>,
     /// A courier has taken a chunk out of memory.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::fs::Access;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -56,6 +57,7 @@ impl Store {
         create_dir(dir)?;
         health::refuse_network(dir)?;
         let lock = lock(dir).await?;
+        ballast::make_room(dir);
         let file = dir.join("store.db");
         create_file(&file)?;
         refuse_newer_schema(&file).await?;
@@ -80,11 +82,8 @@ impl Store {
     /// # Errors
     /// Exit 78: its schema is not that of this program. Exit 1: there is no store, or it cannot be read.
     pub async fn open_read_only(dir: &Path) -> Result<Store, SetupError> {
+        look(dir, Access::READ_OK)?;
         let file = dir.join("store.db");
-        if !file.exists() {
-            let text = "there is no store yet; it is created when the daemon runs for the first time";
-            return Err(SetupError::failed(format!("failed to open {}: {text}", file.display())));
-        }
         let mut conn = connect(&file, reading(&file)).await?;
         check_sqlite(&mut conn).await?;
         let version = schema_version(&mut conn).await.map_err(|error| unusable(&file, &error))?;
@@ -98,10 +97,39 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether there is a store in `dir`, which need not be one for us to read.
+    ///
+    /// # Errors
+    /// There is none yet; exit 77: we may not even look.
+    pub fn is_there(dir: &Path) -> Result<(), SetupError> {
+        look(dir, Access::EXISTS)
+    }
+
     async fn load_live(&self) -> Result<(), Fault> {
         let mut conn = self.inner.status.lock().await;
         self.resync(&mut conn).await
     }
+}
+
+fn look(dir: &Path, access: Access) -> Result<(), SetupError> {
+    let file = dir.join("store.db");
+    rustix::fs::access(&file, access).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SetupError::failed(format!(
+            "there is no {} yet; it is created when the daemon runs for the first time",
+            file.display()
+        )),
+        _ => refused("read", &file, &error.into()),
+    })
+}
+
+/// What somebody else's state directory says to us.
+fn refused(what: &str, file: &Path, error: &io::Error) -> SetupError {
+    let text = format!("failed to {what} {}: {error}", file.display());
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return SetupError::failed(text);
+    }
+    let advice = "run this as root or as the daemon's user (`sudo -u mimecollectd mimecollectd …`)";
+    SetupError::new(ExitCode::Permission, format!("{text}; {advice}"))
 }
 
 async fn assemble(
@@ -118,6 +146,7 @@ async fn assemble(
         writer: writer.map(tokio::sync::Mutex::new),
         courier: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
         status: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
+        sums: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
         live: Mutex::new(Live::default()),
         newest: watch::Sender::new(0),
         taken: tokio::sync::Notify::new(),
@@ -127,8 +156,9 @@ async fn assemble(
     Ok(Store { inner: Arc::new(inner) })
 }
 
+/// As the unit's `StateDirectoryMode=`: the group may pass through to where requests are left, and read nothing.
 fn create_dir(dir: &Path) -> Result<(), SetupError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = DirBuilder::new().recursive(true).mode(0o710).create(dir);
     made.map_err(|error| {
         SetupError::failed(format!("failed to create the directory {}: {error}", dir.display()))
     })
@@ -156,7 +186,7 @@ async fn lock(dir: &Path) -> Result<File, SetupError> {
 
 fn lock_once(dir: &Path) -> Result<File, SetupError> {
     let path = dir.join("store.lock");
-    let failed = |error: io::Error| SetupError::failed(format!("failed to lock {}: {error}", path.display()));
+    let failed = |error: io::Error| refused("lock", &path, &error);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = open.map_err(failed)?;
     match file.try_lock() {
@@ -179,8 +209,10 @@ fn lock_once(dir: &Path) -> Result<File, SetupError> {
         file.seek(SeekFrom::Start(0))?;
         writeln!(file, "{}", std::process::id())
     };
-    write(&mut file).map_err(failed)?;
-    Ok(file)
+    match write(&mut file) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(file), // the number is for people only
+        written => written.map(|()| file).map_err(failed),
+    }
 }
 
 fn common(file: &Path) -> SqliteConnectOptions {

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use super::feeds::unregistered;
 use super::ledger::gap_row;
 use super::sql::{count, feed_key, int};
-use super::{Gap, GapRow, Store};
+use super::{Cause, Gap, GapRow, Store};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey, TimeSpan};
 use crate::fault::Fault;
@@ -78,11 +78,16 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn gaps_after(&self, feed: &FeedKey, cause: &str, after: Time) -> Result<Vec<TimeSpan>, Fault> {
+    pub async fn gaps_after(
+        &self,
+        feed: &FeedKey,
+        cause: Cause,
+        after: Time,
+    ) -> Result<Vec<TimeSpan>, Fault> {
         let sql = "SELECT g.from_time, g.to_time FROM gap AS g JOIN feed AS f ON f.id = g.feed \
                    WHERE f.tenant = ?1 AND f.feed = ?2 AND g.cause = ?3 AND g.to_time > ?4 ORDER BY g.from_time";
         let mut conn = self.inner.status.lock().await;
-        let query = sqlx::query_as(sql).bind(&feed.tenant).bind(feed.feed).bind(cause).bind(after.0);
+        let query = sqlx::query_as(sql).bind(&feed.tenant).bind(feed.feed).bind(cause.as_str()).bind(after.0);
         let rows: Vec<(i64, i64)> = query.fetch_all(&mut *conn).await?;
         Ok(rows.into_iter().map(|(from, to)| TimeSpan { from: Time(from), to: Time(to) }).collect())
     }
@@ -94,7 +99,7 @@ impl Store {
     pub async fn gaps_open(&self) -> Result<Vec<(FeedKey, u64)>, Fault> {
         let sql = "SELECT f.tenant, f.feed, count(*) FROM gap AS g JOIN feed AS f ON f.id = g.feed \
                    WHERE g.closed IS NULL GROUP BY f.id ORDER BY f.tenant, f.feed";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
         rows.into_iter().map(|(tenant, feed, open)| Ok((feed_key(tenant, &feed)?, count(open)))).collect()
     }
@@ -106,7 +111,7 @@ impl Store {
     pub async fn waiting_since(&self) -> Result<Vec<(FeedKey, Time)>, Fault> {
         let sql = "SELECT f.tenant, f.feed, min(c.collected) FROM chunk AS c JOIN feed AS f ON f.id = c.feed \
                    WHERE c.seq > (SELECT min(seq) FROM sink) GROUP BY f.id";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
         rows.into_iter().map(|(tenant, feed, at)| Ok((feed_key(tenant, &feed)?, Time(at)))).collect()
     }
@@ -167,7 +172,8 @@ pub(super) async fn insert_gap(
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO gap (feed, from_time, to_time, cause, detail, records, found, fetchable) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let insert = sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(&gap.cause);
+    let insert =
+        sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(gap.cause.as_str());
     let insert = insert.bind(&gap.detail).bind(int(gap.records)).bind(at).bind(gap.fetchable);
     insert.execute(conn).await?;
     Ok(())

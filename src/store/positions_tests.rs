@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fixture::{assert_balanced, intake, key, open, options, scalar};
-use super::{Change, FileMark, Gap, Intake, Lane, Store};
+use super::{Cause, Change, FileMark, Gap, Intake, Lane, Store};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, TimeSpan};
 use crate::limits::FILES_KEPT;
@@ -13,7 +13,7 @@ const NONE: [&str; 0] = [];
 fn gap(from: i64, to: i64) -> Gap {
     Gap {
         span: TimeSpan { from: Time(from), to: Time(to) },
-        cause: "skipped_by_hand".into(),
+        cause: Cause::SkippedByHand,
         detail: "cursor set".into(),
         records: 0,
         fetchable: true,

@@ -9,10 +9,10 @@ use sqlx::{Row, SqliteConnection};
 
 use super::commit::{Fresh, insert_visible};
 use super::intake::check_chunk;
-use super::ledger::bounded;
-use super::letters::{Pick, glob};
+use super::ledger::{Sum, bounded};
+use super::pick::{bind, numbers, picked};
 use super::sql::{count, feed_key, int, local};
-use super::{Store, dedupe};
+use super::{Pick, Shelf, Store, dedupe};
 use crate::chunk::Chunk;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
@@ -45,21 +45,6 @@ pub struct Readmitted {
     pub duplicate: u64,
 }
 
-/// Conditions of a [`Pick`] on `quarantine AS q JOIN feed AS f`, in the order of [`bind`].
-macro_rules! picked {
-    () => {
-        "(?1 IS NULL OR q.id IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR q.reason = ?2) \
-         AND (f.tenant || '/' || f.feed) GLOB ?3 AND q.found >= ?4 AND q.found < ?5"
-    };
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bind<'q>(query: Query<'q>, pick: &'q Pick) -> Query<'q> {
-    let query = query.bind(pick.json_ids()).bind(pick.reason.as_deref()).bind(glob(&pick.scope));
-    query.bind(pick.since.map_or(i64::MIN, |t| t.0)).bind(pick.until.map_or(i64::MAX, |t| t.0))
-}
-
 impl Store {
     /// Quarantined items with numbers above `after` (0: from the first), at most `limit` and never more than
     /// 1,000.
@@ -72,26 +57,26 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<QuarantineRow>, Fault> {
-        const SQL: &str = concat!(
-            "SELECT q.id, f.tenant, f.feed, q.found, q.source, q.reason, q.detail, lower(hex(q.sha256)) AS sha256, \
-             q.length, length(q.bytes) AS kept FROM quarantine AS q JOIN feed AS f ON f.id = q.feed WHERE ",
-            picked!(),
-            " AND q.id > ?6 ORDER BY q.id LIMIT ?7"
+        const SQL: &str = picked!(
+            quarantine: "r.id, f.tenant, f.feed, r.found, r.source, r.reason, r.detail, lower(hex(r.sha256)) AS sha256, \
+             r.length, length(r.bytes) AS kept",
+            " ORDER BY r.id LIMIT ?8"
         );
-        let mut conn = self.inner.status.lock().await;
-        let query = bind(sqlx::query(SQL), pick).bind(after).bind(bounded(limit));
+        let mut conn = self.inner.sums.lock().await;
+        let query = bind(SQL, Shelf::Quarantine, pick, after).bind(bounded(limit));
         query.fetch_all(&mut *conn).await?.iter().map(row).collect()
     }
 
-    /// How many there are.
+    /// How many items lie there and how large they were, by feed and reason.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn quarantine_count(&self, pick: &Pick) -> Result<u64, Fault> {
-        const SQL: &str =
-            concat!("SELECT count(*) FROM quarantine AS q JOIN feed AS f ON f.id = q.feed WHERE ", picked!());
-        let mut conn = self.inner.status.lock().await;
-        Ok(count(bind(sqlx::query(SQL), pick).fetch_one(&mut *conn).await?.try_get(0)?))
+    pub async fn quarantine_sums(&self) -> Result<Vec<Sum>, Fault> {
+        self.summed(
+            "SELECT f.tenant || '/' || f.feed, q.reason, count(*), sum(q.length) FROM quarantine AS q \
+             JOIN feed AS f ON f.id = q.feed GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .await
     }
 
     /// The kept beginning of a quarantined item.
@@ -104,29 +89,16 @@ impl Store {
         Ok(query.fetch_optional(&mut *conn).await?)
     }
 
-    /// Gives items up: their bytes are deleted, the accounts keep counting them. Returns how many.
+    /// Gives items up: their bytes are deleted, the accounts keep counting them. Returns how many. A piece in each
+    /// transaction: breaking off leaves the rest as it was.
     ///
     /// # Errors
-    /// The database cannot be written.
+    /// The database cannot be read or written.
     pub async fn drop_quarantined(&self, pick: &Pick) -> Result<u64, Fault> {
-        const BOOK: &str = concat!(
-            "UPDATE feed SET quarantine_dropped = quarantine_dropped + n.items FROM (SELECT f.id, count(*) AS items \
-             FROM quarantine AS q JOIN feed AS f ON f.id = q.feed WHERE ",
-            picked!(),
-            " GROUP BY f.id) AS n WHERE n.id = feed.id"
-        );
-        const DELETE: &str = concat!(
-            "DELETE FROM quarantine WHERE id IN (SELECT q.id FROM quarantine AS q JOIN feed AS f ON f.id = q.feed WHERE ",
-            picked!(),
-            ")"
-        );
-        let mut tx = self.begin("drop quarantined items").await?;
-        let done = async {
-            bind(sqlx::query(BOOK), pick).execute(tx.conn()).await?;
-            Ok(bind(sqlx::query(DELETE), pick).execute(tx.conn()).await?.rows_affected())
-        }
-        .await;
-        tx.finish(done).await
+        let book = "UPDATE feed SET quarantine_dropped = quarantine_dropped + n.items FROM (SELECT feed, count(*) AS items \
+                    FROM quarantine WHERE id IN (SELECT value FROM json_each(?1)) GROUP BY feed) AS n WHERE n.feed = feed.id";
+        let delete = "DELETE FROM quarantine WHERE id IN (SELECT value FROM json_each(?1))";
+        self.drop_from(Shelf::Quarantine, pick, (book, delete)).await
     }
 
     /// Turns items of a feed that have become readable into events: `items` has the number of the item that each
@@ -159,7 +131,7 @@ async fn readmit_in(
     let sql = "SELECT id, horizon IS NOT NULL FROM feed WHERE tenant = ?1 AND feed = ?2";
     let found = sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).fetch_optional(&mut *conn);
     let (feed, again): (i64, bool) = found.await?.ok_or_else(|| super::feeds::unregistered(key))?;
-    let ids = serde_json::Value::from(items.to_vec()).to_string();
+    let ids = numbers(items);
     let sql =
         "DELETE FROM quarantine WHERE feed = ?1 AND id IN (SELECT value FROM json_each(?2)) RETURNING id";
     let there: Vec<i64> = sqlx::query_scalar(sql).bind(feed).bind(ids).fetch_all(&mut *conn).await?;

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::fixture::{assert_balanced, chunk, deliver, deliver_texts, intake, key, open, options, span};
 use super::{
-    Account, DeadLetter, Dedupe, Order, Pick, Position, Quarantined, Readmitted, Start, Store, Tally, Walked,
+    Account, DeadLetter, Dedupe, Intake, Order, Pick, Position, Quarantined, Readmitted, Shelf, Start, Store,
+    Sum, Tally, Walked,
 };
 use crate::clock::{Clock, Time};
+use crate::cursor::{FeedKey, Scope};
 use crate::event::{EventId, Severity};
+use crate::limits::{READMITTED_KEPT, REPAIRED_AT_ONCE};
 
 fn letter(record: &str) -> DeadLetter {
     DeadLetter {
@@ -98,7 +101,7 @@ async fn letters_of_a_sink_that_was_removed_are_kept_and_counted_by_nobody() {
 async fn a_list_can_be_narrowed_down_by_everything_it_shows() {
     let dir = tempfile::tempdir().unwrap();
     let store = with_letters(dir.path()).await;
-    let count = async |pick: Pick| store.dead_letters_count(&pick).await.unwrap();
+    let count = async |pick: Pick| store.count_on(Shelf::DeadLetters, &pick).await.unwrap();
     let scope = |scope: &str| Pick { scope: scope.into(), ..Pick::default() };
     assert_eq!(count(Pick::default()).await, 3);
     for yes in ["acme", "acme/audit", "acme/a*", "*/audit"] {
@@ -113,6 +116,25 @@ async fn a_list_can_be_narrowed_down_by_everything_it_shows() {
     assert_eq!(count(Pick::ids([2, 77])).await, 1);
     let page = store.dead_letters_list(&Pick::default(), 1, 1).await.unwrap();
     assert_eq!(page.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn what_lies_there_is_summed_up_by_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_letters(dir.path()).await;
+    store.register_feed(&key("dlp")).await.unwrap();
+    let mut page = intake(&key("dlp"), "", "c1", &["a"]);
+    page.quarantined = vec![
+        unreadable("xxxx"),
+        unreadable("yy"),
+        Quarantined { reason: "too_long".into(), ..unreadable("z") },
+    ];
+    page.listed = 4;
+    store.commit(page).await.unwrap();
+    let sum = |a: &str, b: &str, rows, bytes| Sum { of: [a.to_owned(), b.to_owned()], rows, bytes };
+    let found = store.quarantine_sums().await.unwrap();
+    assert_eq!(found, [sum("acme/dlp", "not_json", 2, 6), sum("acme/dlp", "too_long", 1, 1)]);
+    assert_eq!(store.dead_letters_sums().await.unwrap(), [sum("siem", "acme/audit", 3, 3)]);
 }
 
 fn unreadable(line: &str) -> Quarantined {
@@ -170,6 +192,181 @@ async fn what_a_window_brought_in_readable_meanwhile_is_not_stored_twice() {
     assert_eq!(deliver_texts(&store, "siem").await, ["a", "x", "y"]);
 }
 
+/// A window that holds these unreadable lines.
+fn window(from: &str, to: &str, pass: u64, lines: &[&str]) -> Intake {
+    let mut page = intake(&key("audit"), from, to, &[] as &[&str]);
+    page.quarantined = lines.iter().map(|line| unreadable(line)).collect();
+    (page.listed, page.dedupe) = (lines.len() as u64, Dedupe::Ids { pass, horizon: Time(0) });
+    page
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_quarantined_once_however_often_its_window_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.register_feed(&key("audit")).await.unwrap();
+    let first = store.commit(window("", "c1", 1, &["x", "x", "y"])).await.unwrap();
+    assert_eq!((first.quarantined, first.duplicate), (3, 0), "twins are two");
+    let again = store.commit(window("c1", "c2", 2, &["y", "x", "x"])).await.unwrap();
+    assert_eq!((again.quarantined, again.duplicate), (0, 3));
+    assert_eq!(again.known, ["not_json"; 3]);
+    let third = store.commit(window("c2", "c3", 3, &["x", "x", "x"])).await.unwrap();
+    assert_eq!((third.quarantined, third.duplicate), (1, 2), "a third one is new");
+    let account = books(&store).await;
+    assert_eq!((account.listed, account.quarantined, account.duplicate), (4, 4, 5));
+    // given up is not forgotten
+    store.drop_quarantined(&Pick::default()).await.unwrap();
+    assert_eq!(store.commit(window("c3", "c4", 4, &["x", "y"])).await.unwrap().quarantined, 0);
+    // what has an id of its own where it can be read has none where it cannot
+    let mut page = window("c4", "c5", 0, &["z", "z"]);
+    page.dedupe = Dedupe::Exact { horizon: Time(0) };
+    assert_eq!(store.commit(page.clone()).await.unwrap().quarantined, 2);
+    (page.span, page.collected) = (span("c5", "c6"), Time(6_000));
+    assert_eq!(store.commit(page).await.unwrap().quarantined, 0);
+    books(&store).await;
+}
+
+#[tokio::test]
+async fn twins_of_a_window_are_both_read_out_of_the_quarantine_and_none_is_stored_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.register_feed(&key("audit")).await.unwrap();
+    store.register_sink("siem", Start::Oldest).await.unwrap();
+    store.commit(window("", "c1", 1, &["x", "x", "y", "y", "z", "z"])).await.unwrap();
+    let twins = chunk(&key("audit"), &["x", "x"]);
+    let done = store.readmit(&key("audit"), twins, &[1, 2]).await.unwrap();
+    assert_eq!(done, Readmitted { stored: 2, duplicate: 0 });
+    // one of two before, and one after the window was read again by a version that can read it
+    let done = store.readmit(&key("audit"), chunk(&key("audit"), &["y"]), &[3]).await.unwrap();
+    assert_eq!(done, Readmitted { stored: 1, duplicate: 0 });
+    let mut page = intake(&key("audit"), "c1", "c2", &["x", "x", "y", "y", "z", "z"]);
+    page.dedupe = Dedupe::Ids { pass: 2, horizon: Time(0) };
+    let committed = store.commit(page).await.unwrap();
+    assert_eq!((committed.stored, committed.duplicate), (3, 3));
+    let rest = chunk(&key("audit"), &["y", "z", "z"]);
+    let done = store.readmit(&key("audit"), rest, &[4, 5, 6]).await.unwrap();
+    assert_eq!(done, Readmitted { stored: 0, duplicate: 3 });
+    let account = books(&store).await;
+    assert_eq!((account.listed, account.stored, account.quarantined), (6, 6, 0));
+    let got = deliver(&store, "siem", 10).await;
+    let ids: std::collections::BTreeSet<_> = got.iter().map(|(_, id)| id.to_string()).collect();
+    assert_eq!((got.len(), ids.len()), (6, 6), "six events, six ids");
+}
+
+#[tokio::test]
+async fn identities_out_of_the_quarantine_are_forgotten_where_no_window_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Time(10_000));
+    let store = Store::open(dir.path(), &options(&clock)).await.unwrap();
+    store.register_feed(&key("siem.av")).await.unwrap();
+    let mut page = intake(&key("siem.av"), "", "c1", &["a"]);
+    (page.quarantined, page.listed) = (vec![unreadable("x")], 2);
+    store.commit(page).await.unwrap();
+    store.readmit(&key("siem.av"), chunk(&key("siem.av"), &["x"]), &[1]).await.unwrap();
+    assert_eq!(store.sweep().await.unwrap().seen, 0);
+    clock.advance(READMITTED_KEPT + Duration::from_millis(1));
+    assert_eq!(store.sweep().await.unwrap().seen, 1);
+}
+
+#[tokio::test]
+async fn many_are_changed_in_pieces_and_others_are_seen_to_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let all = u64::from(REPAIRED_AT_ONCE) * 3 + 7;
+    store.register_feed(&key("audit")).await.unwrap();
+    let start = store.register_sink("siem", Start::Oldest).await.unwrap();
+    let lines: Vec<String> = (0..all).map(|n| n.to_string()).collect();
+    store.commit(intake(&key("audit"), "", "c1", &lines)).await.unwrap();
+    let dead: Vec<DeadLetter> = lines.iter().map(|line| letter(line)).collect();
+    let tally = [(key("audit"), Tally { dead_lettered: all, ..Tally::default() })];
+    store.advance("siem", start, Position { seq: 1, index: 0 }, &tally, &dead).await.unwrap();
+    assert_eq!(store.want_dead_letters(&of("siem")).await.unwrap(), [("siem".to_owned(), all)]);
+
+    let beside = Store::open_read_only(dir.path()).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let pick = of("siem");
+    let mut dropping = std::pin::pin!(store.drop_dead_letters(&pick));
+    let dropped = loop {
+        tokio::select! {
+            biased;
+            done = &mut dropping => break done.unwrap(),
+            () = tokio::task::yield_now() => {
+                seen.insert(beside.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap());
+            }
+        }
+    };
+    assert_eq!(dropped, all);
+    assert!(seen.iter().any(|left| (1..all).contains(left)), "never in between: {seen:?}");
+    let whole = |left: &u64| *left == 0 || (all - left) % u64::from(REPAIRED_AT_ONCE) == 0;
+    assert!(seen.iter().all(whole), "{seen:?}");
+    let account = books(&store).await;
+    assert_eq!(account.sinks[0].in_letters, (0, all));
+}
+
+#[tokio::test]
+async fn a_scope_means_the_same_to_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (keys, mut from) =
+        ([("acme", "siem.av"), ("acme", "audit"), ("ac[m]e", "a?dit"), ("", "collector")], 0);
+    let keys = keys.map(|(tenant, feed)| FeedKey { tenant: tenant.into(), feed });
+    for key in &keys {
+        store.register_feed(key).await.unwrap();
+        let mut page = intake(key, "", "c1", &[] as &[&str]);
+        (page.quarantined, page.listed) = (vec![unreadable("x")], 1);
+        store.commit(page).await.unwrap();
+        from += 1;
+    }
+    assert_eq!(from, 4);
+    for scope in [
+        "",
+        "*",
+        "acme",
+        "a*",
+        "acme/siem.*",
+        "*/*dit",
+        "acme/a?dit",
+        "ac[m]e",
+        "ac[m]e/a?dit",
+        "/collector",
+        "a/b/c",
+        "x",
+    ] {
+        let covered = keys.iter().filter(|key| Scope::new(scope).covers(key)).count() as u64;
+        let pick = Pick { scope: scope.into(), ..Pick::default() };
+        assert_eq!(store.count_on(Shelf::Quarantine, &pick).await.unwrap(), covered, "{scope:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_the_books_walks_through_no_letter_and_stands_in_nobody_s_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_letters(dir.path()).await;
+    let plan: Vec<(i64, i64, i64, String)> = {
+        let mut conn = store.inner.sums.lock().await;
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", super::accounts::ACCOUNTS)))
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap()
+    };
+    let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+    for index in ["dead_letter_booked", "quarantine_by_feed"] {
+        assert!(steps.iter().any(|step| step.contains(&format!("COVERING INDEX {index}"))), "{steps:#?}");
+    }
+    for table in ["dead_letter", "quarantine"] {
+        assert!(!steps.contains(&format!("SCAN {table}").as_str()), "{steps:#?}");
+    }
+    let long_sum = store.inner.sums.lock().await;
+    store.feed(&key("audit")).await.unwrap();
+    assert_eq!(store.next_replay("siem").await.unwrap(), None);
+    assert!(store.wanted_dead_letters("siem", 9, 9).await.unwrap().is_empty());
+    drop(long_sum);
+    let passing = store.inner.status.lock().await;
+    store.accounts().await.unwrap();
+    store.usage().await.unwrap();
+    drop(passing);
+}
+
 fn order(scope: &str, since: i64, until: i64) -> Order {
     Order { sink: "siem".into(), scope: scope.into(), since: Time(since), until: Time(until) }
 }
@@ -224,7 +421,7 @@ async fn a_replay_moves_once_holds_its_chunks_and_leaves_the_account_alone() {
     }
     let now = store.next_replay("siem").await.unwrap().unwrap();
     assert_eq!((now.at, now.looked_at, now.sent, now.refused), (to, 2, 1, 1));
-    assert_eq!(store.dead_letters_count(&Pick::default()).await.unwrap(), 1);
+    assert_eq!(store.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap(), 1);
     store.sweep().await.unwrap();
     let after = books(&store).await;
     assert_eq!(after.kept, 1, "what it has passed may go");

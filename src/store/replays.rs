@@ -5,10 +5,11 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::letters::{bury, glob};
+use super::letters::bury;
 use super::sql::{count, int, local, time};
 use super::{DeadLetter, Position, Store};
 use crate::clock::Time;
+use crate::cursor::Scope;
 use crate::fault::{Fault, Kind};
 use crate::limits::{MAX_LISTED_ROWS, REPLAYS_KEPT};
 
@@ -16,7 +17,7 @@ use crate::limits::{MAX_LISTED_ROWS, REPLAYS_KEPT};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub sink: String,
-    /// Empty, `acme`, `acme/audit` or `acme/siem.*`.
+    /// A [`Scope`].
     pub scope: String,
     /// Events of this time and later; those without a time count by when they were stored.
     pub since: Time,
@@ -96,7 +97,7 @@ impl Store {
     /// The database cannot be read.
     pub async fn replays(&self, open: bool) -> Result<Vec<Replay>, Fault> {
         let sql = "SELECT * FROM replay WHERE ?1 = 0 OR finished IS NULL ORDER BY id DESC LIMIT ?2";
-        let mut conn = self.inner.status.lock().await;
+        let mut conn = self.inner.sums.lock().await;
         let rows = sqlx::query(sql).bind(open).bind(MAX_LISTED_ROWS).fetch_all(&mut *conn).await?;
         rows.iter().map(replay).collect()
     }
@@ -186,7 +187,7 @@ async fn add_in(conn: &mut SqliteConnection, order: &Order, now: Time) -> Result
         last = sqlx::query_scalar(sql).bind(last).fetch_one(&mut *conn).await?;
         last_events = index;
     }
-    let (scope, span) = (glob(&order.scope), (order.since, order.until));
+    let (scope, span) = (Scope::new(&order.scope).glob(), (order.since, order.until));
     let first = next_in(conn, &scope, span, last, 0).await?;
     const TOTAL: &str = concat!(
         "SELECT coalesce(sum(CASE WHEN c.seq = ?2 THEN min(c.events, ?5) ELSE c.events END), 0) \

@@ -47,7 +47,7 @@ impl Store {
         }
         loop {
             let mut tx = self.begin("forget old identities").await?;
-            let outcome = dedupe::purge(tx.conn()).await;
+            let outcome = dedupe::purge(tx.conn(), now).await;
             let rows = tx.finish(outcome).await?;
             drop(tx);
             swept.seen += rows;

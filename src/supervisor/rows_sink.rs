@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Rule] = &[
         lasting: SINK_DOWN,
         clears: Success,
         title: "hec_ack_timeout",
-        meaning: "Splunk did not confirm in time that the events are indexed; they are sent again with the same ids over a new channel.",
+        meaning: "Splunk did not confirm in time that the events are indexed; they are sent again with the same ids.",
         remedy: "Nothing to do unless it stays; then look at the indexers.",
     },
     Rule {

@@ -1,9 +1,13 @@
 //! The recorders behind [`super::metrics`] and their text form for `/metrics`. Counters and histograms live
-//! as long as the process. Gauges live for one scrape: they are written afresh from the present status, so
+//! as long as the process; those that every feed has are kept apart ([`ByFeed`]). Gauges live for one scrape: they are written afresh from the present status, so
 //! what no longer applies (a tenant that left, a wait that is over) is absent, not stale.
 
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::by_feed::ByFeed;
 use super::metrics::{Kind, METRICS};
 use super::process::Usage;
 use super::scrape;
@@ -14,7 +18,35 @@ use crate::setup_error::SetupError;
 #[derive(Clone)]
 pub struct Exporter {
     kept: PrometheusHandle,
+    by_feed: Arc<ByFeed>,
     started: Time,
+}
+
+/// Takes every count of this process.
+pub struct Recorder {
+    general: PrometheusRecorder,
+    by_feed: Arc<ByFeed>,
+}
+
+impl metrics::Recorder for Recorder {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.general.describe_counter(name, unit, help);
+    }
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.general.describe_gauge(name, unit, help);
+    }
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.general.describe_histogram(name, unit, help);
+    }
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.by_feed.counter(key).unwrap_or_else(|| self.general.register_counter(key, metadata))
+    }
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.general.register_gauge(key, metadata)
+    }
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.by_feed.histogram(key).unwrap_or_else(|| self.general.register_histogram(key, metadata))
+    }
 }
 
 /// Makes every later count of this process end here; `started` is when the process began. Once per process.
@@ -32,16 +64,16 @@ pub fn install(started: Time) -> Result<Exporter, SetupError> {
 ///
 /// # Errors
 /// A row has buckets that are no buckets.
-pub fn build_recorder(started: Time) -> Result<(PrometheusRecorder, Exporter), SetupError> {
+pub fn build_recorder(started: Time) -> Result<(Recorder, Exporter), SetupError> {
     let mut builder = PrometheusBuilder::new();
     for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
         builder = builder
             .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
             .map_err(|error| SetupError::failed(format!("failed to set up {}: {error}", metric.name)))?;
     }
-    let recorder = described(builder);
-    let kept = recorder.handle();
-    Ok((recorder, Exporter { kept, started }))
+    let (general, by_feed) = (described(builder), Arc::new(ByFeed::default()));
+    let kept = general.handle();
+    Ok((Recorder { general, by_feed: by_feed.clone() }, Exporter { kept, by_feed, started }))
 }
 
 fn described(builder: PrometheusBuilder) -> PrometheusRecorder {
@@ -62,6 +94,7 @@ impl Exporter {
     /// The Prometheus text format, version 0.0.4. `gauges` sets every gauge that applies now.
     pub fn render(&self, gauges: impl FnOnce()) -> String {
         let mut out = self.kept.render();
+        self.by_feed.render(&mut out);
         out.push_str(&scrape::page(gauges));
         Usage::now().render(self.started, &mut out);
         out

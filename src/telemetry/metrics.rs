@@ -103,6 +103,11 @@ table! {
     CONFIG_LAST_RELOAD = Gauge "config_last_reload_successful" "state" [] "1 when the last reading of the configuration succeeded.";
 }
 
+/// The counters that every feed has from its start, labelled by tenant and feed: [`super::by_feed`] keeps them.
+pub(super) static BY_FEED_COUNTERS: [&Metric; 3] = [&EVENTS_COLLECTED, &EVENTS_DUPLICATE, &GAP_SECONDS];
+/// The histogram that every feed has, labelled likewise.
+pub(super) static BY_FEED_DURATION: &Metric = &API_REQUEST_DURATION;
+
 static METADATA: Metadata<'static> = Metadata::new("mimecollectd", Level::INFO, None);
 
 /// The key of `metric` with these label values, in the table's order.
@@ -140,7 +145,7 @@ fn seconds(duration: Duration) -> u64 {
 /// A feed's counters exist from the start: an increase from nothing would be invisible to `rate()`.
 pub fn begin_feed(feed: &FeedKey, quarantine_reasons: &[&'static str]) {
     let (tenant, name) = (feed.tenant.as_str(), feed.feed);
-    for metric in [&EVENTS_COLLECTED, &EVENTS_DUPLICATE, &GAP_SECONDS] {
+    for metric in BY_FEED_COUNTERS {
         counter(metric, &[tenant, name]).increment(0);
     }
     for reason in quarantine_reasons {

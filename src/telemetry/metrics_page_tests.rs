@@ -8,7 +8,7 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 fn page() -> String {
     let mut text = String::from(
         "# Metrics\n\nGenerated from the program's own table. Scrape `http://127.0.0.1:9598/metrics`; `process_*` are the usual ones of every \
-         process.\nAlert rules with their tests are in `packaging/prometheus`, a Grafana dashboard in `packaging/grafana`.\n\n\
+         process.\nAlert rules with their tests are in `packaging/prometheus`, a Grafana dashboard in `packaging/grafana`; in the packages both are under\n`/usr/share/doc/mimecollectd/examples`.\n\n\
          | metric | type | unit | labels | |\n|---|---|---|---|---|\n",
     );
     for metric in METRICS {

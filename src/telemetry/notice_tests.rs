@@ -130,6 +130,7 @@ fn feed_news<'a>(key: &'a FeedKey, incident: Incident<'a>) -> Vec<Notice<'a>> {
         Feed::Halted { incident, clears: "the secret changes" },
         Feed::Resumed { halted_for: took, why: "secret changed" },
         Feed::FileQuarantined { file: "f", reason: "gzip", bytes: 8, detail: "cut short" },
+        Feed::Readmitted { source: "f", events: 2, duplicate: 1 },
         Feed::LinesQuarantined { file: "f", reason: "json", lines: 4, first: "{" },
         Feed::GapOpened { span, why: "link expired" },
         Feed::GapClosed { span, events: 1 },
@@ -197,8 +198,8 @@ fn counters_tell_the_same_story_as_the_lines() {
     let (key, fault) = (feed(), locked());
     let (_, metrics) = heard(&all(&key, incident(&fault, Grade::Error)));
     for expected in [
-        "events_collected_total{tenant=\"acme\",feed=\"audit\"} 5",
-        "events_duplicate_total{tenant=\"acme\",feed=\"audit\"} 2",
+        "events_collected_total{tenant=\"acme\",feed=\"audit\"} 7",
+        "events_duplicate_total{tenant=\"acme\",feed=\"audit\"} 3",
         "events_quarantined_total{tenant=\"acme\",feed=\"audit\",reason=\"json\"} 4",
         "events_quarantined_total{tenant=\"acme\",feed=\"audit\",reason=\"gzip\"} 1",
         "api_requests_total{tenant=\"acme\",feed=\"audit\",status=\"\",code=\"\"} 1",

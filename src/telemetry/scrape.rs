@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use super::metrics::Metric;
 
@@ -29,22 +29,38 @@ pub(super) fn set(metric: &Metric, values: &[&str], value: f64) {
     debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
     PAGE.with_borrow_mut(|page| {
         let Some(page) = page else { return }; // nobody scrapes
-        let text = page
-            .entry(metric.name)
-            .or_insert_with(|| format!("# HELP {0} {1}\n# TYPE {0} gauge\n", metric.name, metric.help));
-        text.push_str(metric.name);
-        for (n, (name, value)) in metric.labels.iter().zip(values).enumerate() {
-            text.push_str(if n == 0 { "{" } else { "," });
-            text.push_str(name);
-            text.push_str("=\"");
-            escape(value, text);
-            text.push('"');
-        }
-        if !values.is_empty() {
-            text.push('}');
-        }
-        let _ = writeln!(text, " {value}"); // a String takes every write
+        let text = page.entry(metric.name).or_insert_with(|| head(metric, "gauge"));
+        let labels = metric.labels.iter().copied().zip(values.iter().copied());
+        series(text, (metric.name, ""), labels, value);
     });
+}
+
+/// What stands above the series of a metric.
+pub(super) fn head(metric: &Metric, kind: &str) -> String {
+    format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", metric.name, metric.help)
+}
+
+/// One line: a name with its suffix, labels, a value.
+pub(super) fn series<'a>(
+    text: &mut String,
+    (name, suffix): (&str, &str),
+    labels: impl Iterator<Item = (&'static str, &'a str)>,
+    value: impl Display,
+) {
+    text.push_str(name);
+    text.push_str(suffix);
+    let mut open = '{';
+    for (name, value) in labels {
+        text.push(std::mem::replace(&mut open, ','));
+        text.push_str(name);
+        text.push_str("=\"");
+        escape(value, text);
+        text.push('"');
+    }
+    if open == ',' {
+        text.push('}');
+    }
+    let _ = writeln!(text, " {value}"); // a String takes every write
 }
 
 /// As the format wants label values.

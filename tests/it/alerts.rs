@@ -197,7 +197,7 @@ fn a_receiver_that_was_away_hears_of_everything_once() {
         let target = status["alert_targets"][0].clone();
         (target["up"] == false && target["waiting"] == 1).then_some(target)
     });
-    assert!(seen["why"].as_str().is_some_and(|why| why.contains("no connection")), "{seen}");
+    assert!(seen["why"].as_str().is_some_and(|why| why.contains("failed to connect")), "{seen}");
     let (_, metrics) = http("GET", &format!("{}/metrics", daemon.admin()), "");
     assert!(metrics.contains("mimecollectd_alert_target_up{target=\"ops\"} 0"), "{metrics}");
     drop(daemon); // what was not told survives a SIGKILL

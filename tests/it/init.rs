@@ -126,6 +126,32 @@ fn flags_write_a_configuration_with_its_secret_and_then_add_to_it() {
     validates(&config);
 }
 
+/// Destinations that need more than an address and a token say what is missing, and take it by flags.
+#[test]
+fn destinations_with_keys_of_their_own_are_written_whole() {
+    const TENANT: [&str; 6] = ["--tenant", "acme", "--client-id", "x", "--secret-file", "env:X"];
+    let sentinel = ["--sink", "sentinel://n.eu-1.ingest.monitor.azure.com", "--token-file", "-"];
+    let ids = ["--set", "rule=dcr-7", "--set", "directory_id=d", "--set", "client_id=c"];
+    let secops = ["--sink", "google-secops://f.googleapis.com/x:importPushLogs", "--token-file", "env:K"];
+    let key = ["--set", "access_key={ env = \"A\" }"];
+    for (args, missing, written) in [
+        (&[&TENANT[..], &sentinel].concat(), "--set rule=dcr-… is missing", ""),
+        (&[&TENANT[..], &sentinel[..2], &ids].concat(), "--token-file: is missing (client secret", ""),
+        (&[&TENANT[..], &sentinel, &ids].concat(), "", "client_secret = { file = "),
+        (&[&TENANT[..], &secops].concat(), "--set access_key='{ file = \"PATH\" }': is missing", ""),
+        (&[&TENANT[..], &secops, &key].concat(), "", "access_key = { env = \"A\" }"),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = dir.path().join("m.toml");
+        let out = init(&config, args, "hunter2\n");
+        assert_eq!(out.status.success(), missing.is_empty(), "{args:?}: {}", text(&out.stderr));
+        assert!(text(&out.stderr).contains(missing), "{args:?}: {}", text(&out.stderr));
+        let found = std::fs::read_to_string(&config).unwrap_or_default();
+        assert!(found.contains(written), "{args:?}: {found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+}
+
 /// Each way to a mistake, the exit code and what has to be said; nothing is ever left behind.
 #[test]
 fn a_mistake_is_told_with_its_flag_and_leaves_nothing() {

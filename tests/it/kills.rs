@@ -17,9 +17,12 @@ use crate::rig::{Arrived, Daemon, Simulator, Site, eventually};
 /// Without `KILLS`: a few seconds for each transport.
 const KILLS: u32 = 12;
 /// Published by each of ten feeds for each kill, so that there is always something under way.
-const EVENTS_A_KILL: u32 = 60;
+const EVENTS_A_KILL: u32 = 20;
 /// The same for a receiver that syncs a file for each event.
 const EVENTS_A_KILL_SYNCED: u32 = 8;
+
+/// A long run says how far it is after so many kills.
+const PROGRESS: u32 = 50;
 
 /// A queue that writes nothing for so long is empty.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -84,7 +87,7 @@ fn survive(way: &Way, seed: u64) -> Told {
     let daemon = site.spawn();
     let out = way.dir.join("out");
     let mut seen = 0;
-    for _ in 0..kills() {
+    for n in 1..=kills() {
         simulator.post(&format!("/_sim/publish?feed=siem.*&count={a_kill}&age=1m"));
         // something is under way: then a moment later it is over
         pressed(&daemon, "events to arrive", || (size(&out) > seen).then_some(()));
@@ -93,6 +96,9 @@ fn survive(way: &Way, seed: u64) -> Told {
         server = way.rsyslog();
         seen = size(&out);
         daemon.signal("HUP"); // ends the sink's back-off
+        if n.is_multiple_of(PROGRESS) {
+            println!("{}: {n} kills", way.name);
+        }
     }
     let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
     // a daemon that fell behind the kills has as long as it gets on

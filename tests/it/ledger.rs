@@ -94,6 +94,8 @@ fn what_was_skipped_by_hand_is_fetched_by_backfill() {
 
     let daemon = site.spawn(); // asked while it runs
     daemon.admin();
+    let mistyped = site.output(&["gaps", "backfill", "acmee"]);
+    assert_eq!(mistyped.status.code(), Some(2), "{}", crate::rig::text(&mistyped.stderr));
     let wanted = json(&site, &["gaps", "backfill", "--json"]);
     assert!(wanted.as_array().is_some_and(|gaps| gaps.iter().all(|gap| gap["wanted"] == true)), "{wanted}");
     eventually("both gaps to be closed", || {

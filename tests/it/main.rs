@@ -9,6 +9,7 @@
 
 mod alerts;
 mod answers;
+mod bad_days;
 mod bad_input;
 mod browser;
 mod check;

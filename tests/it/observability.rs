@@ -317,19 +317,10 @@ fn a_locked_account_and_no_daemon(scene: &mut Scene, daemon: Daemon) -> Daemon {
     daemon
 }
 
-/// Changes the store of a daemon that does not run, as no daemon would.
-fn tamper(scene: &Scene, sql: &str) {
-    let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit(); c.close()";
-    let mut python = std::process::Command::new("python3");
-    let out = python.args(["-c", script]).arg(scene.site.path("state/store.db")).arg(sql).output();
-    let out = out.expect("python3; scripts/test installs it");
-    assert!(out.status.success(), "{}", crate::rig::text(&out.stderr));
-}
-
 /// The books claim a record too many, and Mimecast has not answered for all but 12 hours of what it keeps.
 fn a_damaged_ledger_and_a_feed_long_silent(scene: &mut Scene, daemon: Daemon) {
     daemon.stop();
-    tamper(scene, "UPDATE feed SET listed = listed + 1, last_success = last_success - 561600000");
+    scene.site.tamper("UPDATE feed SET listed = listed + 1, last_success = last_success - 561600000");
     scene.simulator.scenario("no_quota,outage=10m");
     let daemon = scene.site.spawn();
     scene.fires("MimecollectdDataLossNear");
@@ -337,7 +328,7 @@ fn a_damaged_ledger_and_a_feed_long_silent(scene: &mut Scene, daemon: Daemon) {
     scene.simulator.scenario("no_quota");
     scene.resolves("MimecollectdDataLossNear");
     daemon.stop();
-    tamper(scene, "UPDATE feed SET listed = listed - 1");
+    scene.site.tamper("UPDATE feed SET listed = listed - 1");
     let _daemon = scene.site.spawn();
     scene.resolves("MimecollectdAccountsUnbalanced");
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::http_sink::{HttpReceiver, http_sink};
 use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
-use crate::rig::{Arrived, Receiver, Simulator, Site, eventually, text};
+use crate::rig::{Arrived, Receiver, Simulator, Site, eventually, http, text};
 
 fn json(site: &Site, args: &[&str]) -> Value {
     let out = site.output(&[args, &["--json"]].concat());
@@ -38,6 +38,8 @@ fn a_dead_letter_is_shown_sent_once_more_and_counted_where_it_ends() {
     assert_eq!(told(&site, &["dead-letters", "show", "7"]).0, 1);
     assert_eq!(told(&site, &["dead-letters", "retry"]).0, 2, "which?");
     assert_eq!(told(&site, &["dead-letters", "drop", "--all"]).0, 2, "sure?");
+    assert_eq!(told(&site, &["dead-letters", "drop", "7"]).0, 1, "there is none");
+    assert_eq!(told(&site, &["quarantine", "drop", "--all"]).0, 1, "there is nothing");
 
     // without a daemon: when it runs next. The sink still refuses it.
     let (exit, words) = told(&site, &["dead-letters", "retry", "--all"]);
@@ -149,12 +151,103 @@ fn the_quarantine_is_listed_shown_read_again_and_given_up() {
     let (exit, words) = told(&site, &["quarantine", "retry", "--all"]);
     assert!(exit == 1 && words.contains("still cannot be read"), "{exit} {words}");
     site.reconcile();
+    // as if this version could read what another could not
+    let feed = list["quarantine"][1]["feed"].as_str().expect("a name").to_owned();
+    let record = simulator.truth(&feed).remove(0);
+    let hex: String = record.bytes().map(|byte| format!("{byte:02x}")).collect();
+    site.tamper(&format!("UPDATE quarantine SET bytes = X'{hex}', length = {} WHERE id = 2", record.len()));
     let daemon = site.spawn();
-    daemon.admin();
+    let admin = daemon.admin();
+    let collected = || {
+        let metrics = http("GET", &format!("{admin}/metrics"), "").1;
+        let line = format!("mimecollectd_events_collected_total{{tenant=\"acme\",feed=\"{feed}\"}} ");
+        metrics.lines().find_map(|text| text.strip_prefix(&line)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let (earlier, (exit, words)) = (collected(), told(&site, &["quarantine", "retry", "2"]));
+    assert!(exit == 0 && words.contains("1 items became events"), "{exit} {words}");
+    assert_eq!(collected(), earlier + 1, "the metric counts it");
+    assert!(daemon.log().contains("1 events of") && daemon.log().contains("read out of the quarantine"));
+    let all = all - 1;
     let (exit, words) = told(&site, &["quarantine", "drop", "1"]);
     assert!(exit == 0 && words.contains("1 quarantined items dropped"), "{exit} {words}");
     assert_eq!(json(&site, &["quarantine", "list"])["all"], all - 1);
     site.reconcile();
     daemon.stop();
     assert_eq!(Arrived::from_file(&file).distinct(), before);
+}
+
+/// Whatever takes a scope takes patterns, and says what there is when nothing is meant; a request that is too long is
+/// refused as a whole.
+#[test]
+fn scopes_are_patterns_everywhere_and_a_mistyped_one_is_told() {
+    let simulator = Simulator::start(&["--events", "500", "--seed", "74", "--scenario", "no_quota"]);
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    site.write(&simulator.url, ALL_FEEDS, &file_sink(&site.path("events.ndjson")));
+    site.run_once();
+    for (args, there_is) in [
+        (&["quarantine", "list", "--feed", "acme/sime.*"][..], "acme/siem.av"),
+        (&["dead-letters", "list", "--feed", "amce"], "acme"),
+        (&["dead-letters", "retry", "--feed", "*/adit"], "acme/audit"),
+        (&["quarantine", "drop", "--feed", "amce", "--yes"], "acme"),
+        (&["replay", "--sink", "file", "--since", "1h", "--feed", "acme/adit"], "acme/audit"),
+        (&["gaps", "backfill", "amce"], "acme"),
+        (&["cursor", "set", "acme/adit", "--since", "1h"], "acme/audit"),
+        (&["cursor", "show", "acme/adit"], "acme/audit"),
+        (&["resume", "acme/adit"], "acme/audit"),
+        (&["resume", "sink:flie"], "sink:file"),
+    ] {
+        let (exit, words) = told(&site, args);
+        let told = words.contains("there are: ") && words.contains(there_is);
+        assert!(exit == 2 && told, "{args:?}: {exit} {words}");
+    }
+    for args in [&["quarantine", "list", "--feed", "*/siem.*"][..], &["cursor", "show", "ac*/siem.*"]] {
+        let (exit, words) = told(&site, args);
+        assert_eq!(exit, 0, "{args:?}: {words}");
+    }
+    let daemon = site.spawn();
+    daemon.admin();
+    let (exit, words) = told(&site, &["gaps", "backfill", "amce"]);
+    assert!(exit == 2 && words.contains("there are: acme"), "{exit} {words}");
+    let (exit, words) = told(&site, &["resume", "*/siem.*"]);
+    assert!(exit == 0 && words.contains("tries */siem.* again now"), "{exit} {words}");
+    let numbers: Vec<String> = (0..9_000).map(|n| n.to_string()).collect();
+    let mut long = vec!["dead-letters", "drop"];
+    long.extend(numbers.iter().map(String::as_str));
+    let (exit, words) = told(&site, &long);
+    assert!(exit == 2 && words.contains("longer than 32768 bytes"), "{exit} {words}");
+    daemon.stop();
+    site.reconcile();
+}
+
+/// Not the daemon's user: that is what is wrong, and not that there is no store.
+#[test]
+fn who_may_not_look_is_told_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new("http://127.0.0.1:9", "", "[sinks.out]\ntype = \"stdout\"\n");
+    let (exit, words) = told(&site, &["gaps"]);
+    assert!(exit == 1 && words.contains("state/store.db yet"), "{exit} {words}");
+    assert_eq!(told(&site, &["resume", "acme"]), (1, words), "before the first start");
+
+    let program = site.path("mimecollectd");
+    std::fs::copy(env!("CARGO_BIN_EXE_mimecollectd"), &program).expect("copied");
+    std::fs::create_dir(site.path("state")).expect("mkdir");
+    std::fs::write(site.path("state/store.db"), "").expect("written");
+    let mode = |path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    mode(site.dir.path().to_owned(), 0o755);
+    mode(site.config.clone(), 0o644);
+    mode(site.path("state"), 0o000);
+    for verb in [&["gaps"][..], &["cursor", "set", "acme", "--since", "1h"], &["resume", "acme"], &["run"]] {
+        let mut command = std::process::Command::new(&program);
+        if rustix::process::geteuid().is_root() {
+            command = std::process::Command::new("setpriv"); // root may look everywhere
+            command.args(["--reuid=65534", "--clear-groups"]).arg(&program);
+        }
+        let out = command.args(verb).arg("--config").arg(&site.config).output().expect("it runs");
+        let words = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(77), "{verb:?}: {words}");
+        assert!(words.contains("daemon's user"), "{verb:?}: {words}");
+    }
+    mode(site.path("state"), 0o700);
 }

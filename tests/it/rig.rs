@@ -197,6 +197,14 @@ impl Site {
         let number = std::fs::read_dir(self.dir.path()).map_or(0, |files| files.count());
         Daemon::start(self.command(&["run"]), self.path(&format!("log.{number}")))
     }
+    /// Changes the store of a daemon that does not run, as no daemon would.
+    pub fn tamper(&self, sql: &str) {
+        let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit(); c.close()";
+        let mut python = Command::new("python3");
+        let out = python.args(["-c", script]).arg(self.path("state/store.db")).arg(sql).output();
+        let out = out.expect("python3; scripts/test installs it");
+        assert!(out.status.success(), "{}", text(&out.stderr));
+    }
     pub fn status(&self) -> Value {
         let out = self.output(&["status", "--json"]);
         assert!(out.status.success(), "status: {}", text(&out.stderr));
@@ -300,8 +308,14 @@ impl Arrived {
     pub fn from_file_after_kills(path: &Path) -> (Self, u64) {
         let (mut arrived, mut torn) = (Arrived::default(), 0);
         for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
-            match serde_json::from_str::<Envelope>(line) {
-                Ok(_) => arrived.add(line),
+            // what was torn has no line feed: the next event stands behind it
+            let whole = line.rfind("{\"event_id\":").map_or(line, |at| &line[at..]);
+            let torn_before = whole.len() < line.trim_start().len();
+            match serde_json::from_str::<Envelope>(whole) {
+                Ok(_) => {
+                    arrived.add(whole);
+                    torn += u64::from(torn_before);
+                }
                 Err(_) => torn += 1,
             }
         }

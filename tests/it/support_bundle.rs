@@ -85,6 +85,8 @@ fn it_tells_everything_but_what_is_nobody_elses_business() {
     assert!(said.contains("It does not contain:") && said.contains("page tokens"), "{said}");
     assert!(files["metrics.txt"].contains("mimecollectd_events_collected_total"));
     assert!(files["configuration/mimecollectd.toml"].contains("[tenants.acme]"));
+    let quarantine: serde_json::Value = serde_json::from_str(&files["quarantine.json"]).expect("JSON");
+    assert!(quarantine["counts"].is_array(), "{quarantine}");
     let event: serde_json::Value =
         serde_json::from_str(events.lines().next().expect("a line")).expect("JSON");
     let id = event["event_id"].as_str().expect("an id");

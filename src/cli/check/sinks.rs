@@ -12,23 +12,12 @@ use crate::daemon::{host_name, plan};
 use crate::event::{Event, EventId, Severity};
 use crate::fault::Fault;
 use crate::setup_error::ExitCode;
-use crate::sink::{Batch, Packer, Sent, Undelivered, client_config};
-
-/// Levels of acknowledgement (contract §8), from 0.
-const LEVELS: [&str; 6] = [
-    "nobody confirms a datagram",
-    "this machine's kernel took it",
-    "the receiver closed the connection cleanly after the batch",
-    "the receiver answered the end of the TLS stream after the batch",
-    "the receiving program answered",
-    "the receiver says that it is stored",
-];
+use crate::sink::{Batch, Packer, Sent, Undelivered, ack_words, client_config};
 
 /// The way, the probe and, if wanted, one event.
 pub async fn check(sink: &Sink, send_test_event: bool) -> Vec<Row> {
     let scope = format!("sink:{}", sink.name);
-    let made = plan::sink(sink).and_then(|opened| Ok((opened, plan::packer(sink, &host_name())?)));
-    let (opened, mut packer) = match made {
+    let (opened, [mut packer]) = match plan::sink(sink, &host_name()) {
         Ok(made) => made,
         Err(error) => return vec![Row::unusable(&scope, "settings", &error)],
     };
@@ -99,8 +88,7 @@ fn to_come(scope: &str, path: &Path) -> Row {
 }
 
 fn acknowledged(scope: &str, level: u8) -> Row {
-    let words = LEVELS.get(usize::from(level)).copied().unwrap_or("a level this version does not know");
-    Row::works(scope, "probe", format!("acknowledges at level {level}: {words}"))
+    Row::works(scope, "probe", format!("acknowledges at level {level}: {}", ack_words(level)))
 }
 
 /// One event that says what it is, under the daemon's own feed.

@@ -6,7 +6,7 @@ use super::Args;
 use super::dialogue::{Dialogue, Question, ended};
 use super::draft::{Site, Table, quoted};
 use super::keys::{Given, KEYS_1, KEYS_2, Key, of_place};
-use crate::config::SecretRef;
+use crate::config::{self, Api, SecretRef};
 use crate::secret::Secret;
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -142,12 +142,13 @@ impl Interview<'_> {
                 })
                 .map(drop);
         }
+        let ask = |api| format!("region: {}", config::regions(api).collect::<Vec<_>>().join(" "));
         let question = if signed {
             let why = "Where the account lives; API 1.0 has no address for all regions.";
-            Question::new("--region", "region: eu us usb uspcom uk de ca za au je sandbox", why)
+            Question::new("--region", ask(Api::V1), why)
         } else {
             let why = "global fails over between regions; us and uk keep the traffic in one.";
-            Question::new("--region", "region: global us uk", why).or("global")
+            Question::new("--region", ask(Api::V2), why).or("global")
         };
         let put = |tables: &mut Vec<Table>, region: &str| {
             tables.last_mut().ok_or("no tenant")?.put_text("region", region, COMMENT);
@@ -207,10 +208,9 @@ impl Interview<'_> {
                 Secret::new(text.trim())
             }
             Given::Nothing if self.asking == Asking::Nobody => {
-                return Err(refused(format!(
-                    "is missing ({}); a PATH, or - for standard input",
-                    question.ask
-                )));
+                let ways =
+                    if question.flag.ends_with("-file") { "; a PATH, or - for standard input" } else { "" };
+                return Err(refused(format!("is missing ({}){ways}", question.ask)));
             }
             Given::Nothing => self.talk.secret(question)?,
         };

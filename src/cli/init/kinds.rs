@@ -1,11 +1,15 @@
 //! The destinations that `init` can write: one row each. What a row writes is read by the same code as any other
 //! configuration, so a row can be incomplete or wrong only until its test runs.
 
+use crate::sink::WITHOUT_KAFKA;
+
 /// What a person has to say about where it is.
 #[derive(Clone, Copy)]
 pub enum Place {
     /// `address = "HOST:PORT"`; the port where none is given.
     Address(u16),
+    /// `brokers`: one such address or several, separated by commas.
+    Brokers(u16),
     /// `url`, and one that looks like it.
     Url(&'static str),
     /// `path`, and a usual one.
@@ -25,15 +29,44 @@ pub struct Kind {
     pub format: &'static str,
     /// What its `token` is called; `None` where it has none.
     pub token: Option<&'static str>,
+    /// What else it cannot do without.
+    pub more: &'static [More],
     /// It takes a private authority: `tls` for syslog, `ca_file` for HTTP.
     pub encrypted: bool,
 }
 
+/// A key that has to be asked for.
+pub struct More {
+    pub key: &'static str,
+    /// The flag that answers it on the command line.
+    pub flag: &'static str,
+    pub ask: &'static str,
+    /// TOML that stands there until it is known.
+    pub filling: &'static str,
+    /// Taken when nothing is answered.
+    pub usual: Option<&'static str>,
+    pub secret: bool,
+}
+
+const MORE: More = More { key: "", flag: "", ask: "", filling: "\"-\"", usual: None, secret: false };
+const TOPIC: More = More {
+    key: "topic",
+    flag: "--set topic=…",
+    ask: "topic; {tenant} and {feed} stand for the event's",
+    filling: "\"mimecast\"",
+    usual: Some("mimecast"),
+    ..MORE
+};
+
 const SYSLOG: (&str, &str, &str) = ("type", "\"syslog\"", "");
 const HTTP: (&str, &str, &str) = ("type", "\"http\"", "");
 
-/// A destination that takes nothing without one: the token's place until it is known.
-const TOKEN: (&str, &str, &str) = ("token", "{ env = \"X\" }", "");
+const KAFKA: (&str, &str, &str) = ("type", "\"kafka\"", "docs/kafka.md names its keys, `sasl` among them");
+
+/// The place of a secret until it is known.
+const SOMEWHERE: &str = "{ env = \"X\" }";
+/// A destination that takes nothing without one.
+const TOKEN: (&str, &str, &str) = ("token", SOMEWHERE, "");
 
 /// All rows, the usual ones first.
 pub const KINDS: &[Kind] = &[
@@ -44,6 +77,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[SYSLOG, ("transport", "\"tls\"", "each batch is confirmed by the receiver's close_notify")],
         format: "json",
         token: None,
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -56,6 +90,7 @@ pub const KINDS: &[Kind] = &[
         ],
         format: "json",
         token: None,
+        more: &[],
         encrypted: false,
     },
     Kind {
@@ -65,6 +100,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[SYSLOG, ("transport", "\"relp\"", "rsyslog's own protocol: every event is answered")],
         format: "json",
         token: None,
+        more: &[],
         encrypted: false,
     },
     Kind {
@@ -78,6 +114,7 @@ pub const KINDS: &[Kind] = &[
         ],
         format: "json",
         token: None,
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -87,6 +124,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"splunk-hec\"", "docs/destinations.md says what to set up there"), TOKEN],
         format: "json",
         token: Some("HEC token"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -96,6 +134,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"elasticsearch\"", "docs/destinations.md says what to set up there")],
         format: "ecs",
         token: Some("API key in its encoded form"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -105,6 +144,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"loki\"", "docs/destinations.md says what to set up there")],
         format: "json",
         token: Some("bearer token"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -114,6 +154,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"otlp\"", "docs/destinations.md says what to set up there")],
         format: "json",
         token: Some("bearer token"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -123,6 +164,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"datadog\"", "docs/destinations.md says what to set up there"), TOKEN],
         format: "json",
         token: Some("API key"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -132,6 +174,96 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"sumologic\"", "docs/destinations.md says what to set up there"), TOKEN],
         format: "json",
         token: Some("code after the last slash of the source's address"),
+        more: &[],
+        encrypted: true,
+    },
+    Kind {
+        word: "sentinel",
+        title: "Microsoft Sentinel, Azure Monitor's Logs Ingestion API",
+        place: Place::Url("https://NAME.REGION-1.ingest.monitor.azure.com"),
+        fixed: &[HTTP, ("preset", "\"sentinel\"", "docs/destinations.md says what to set up there")],
+        format: "json",
+        token: None,
+        more: &[
+            More {
+                key: "rule",
+                flag: "--set rule=dcr-…",
+                ask: "immutable id of the data collection rule",
+                filling: "\"dcr-0\"",
+                ..MORE
+            },
+            More {
+                key: "stream",
+                flag: "--set stream=Custom-…",
+                ask: "stream that the rule declares",
+                filling: "\"Custom-Mimecast_CL\"",
+                usual: Some("Custom-Mimecast_CL"),
+                ..MORE
+            },
+            More {
+                key: "directory_id",
+                flag: "--set directory_id=…",
+                ask: "directory (tenant) id of the application registration",
+                ..MORE
+            },
+            More {
+                key: "client_id",
+                flag: "--set client_id=…",
+                ask: "application (client) id of the registration",
+                ..MORE
+            },
+            More {
+                key: "client_secret",
+                flag: "--token-file",
+                ask: "client secret of the registration",
+                filling: SOMEWHERE,
+                secret: true,
+                ..MORE
+            },
+        ],
+        encrypted: true,
+    },
+    Kind {
+        word: "google-secops",
+        title: "Google SecOps, a feed of the source type \"Webhook\"",
+        place: Place::Url(
+            "https://chronicle.us.rep.googleapis.com/v1alpha/projects/PROJECT/locations/us/instances/INSTANCE/feeds/FEED:importPushLogs",
+        ),
+        fixed: &[
+            HTTP,
+            ("preset", "\"google-secops\"", "docs/destinations.md says what to set up there"),
+            TOKEN,
+        ],
+        format: "raw",
+        token: Some("API key"),
+        more: &[More {
+            key: "access_key",
+            flag: "--set access_key='{ file = \"PATH\" }'",
+            ask: "secret key of the feed",
+            filling: SOMEWHERE,
+            secret: true,
+            ..MORE
+        }],
+        encrypted: true,
+    },
+    Kind {
+        word: "kafka",
+        title: "Apache Kafka, unencrypted",
+        place: Place::Brokers(9092),
+        fixed: &[KAFKA],
+        format: "json",
+        token: None,
+        more: &[TOPIC],
+        encrypted: false,
+    },
+    Kind {
+        word: "kafka+tls",
+        title: "Apache Kafka over TLS",
+        place: Place::Brokers(9093),
+        fixed: &[KAFKA, ("tls", "{}", "encrypted; trusts what the system trusts")],
+        format: "json",
+        token: None,
+        more: &[TOPIC],
         encrypted: true,
     },
     Kind {
@@ -141,6 +273,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[HTTP, ("preset", "\"ndjson\"", "one event per line; any 2xx confirms the batch")],
         format: "json",
         token: Some("bearer token"),
+        more: &[],
         encrypted: true,
     },
     Kind {
@@ -150,6 +283,7 @@ pub const KINDS: &[Kind] = &[
         fixed: &[("type", "\"file\"", "")],
         format: "json",
         token: None,
+        more: &[],
         encrypted: false,
     },
     Kind {
@@ -159,9 +293,22 @@ pub const KINDS: &[Kind] = &[
         fixed: &[("type", "\"stdout\"", "")],
         format: "json",
         token: None,
+        more: &[],
         encrypted: false,
     },
 ];
+
+impl Kind {
+    /// This build can send there.
+    pub fn is_built_in(&self) -> bool {
+        cfg!(feature = "kafka") || !matches!(self.place, Place::Brokers(_))
+    }
+}
+
+/// Those that this build can send to.
+pub fn built_in() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(|kind| kind.is_built_in())
+}
 
 /// What `--sink` says.
 pub struct Named {
@@ -188,9 +335,12 @@ pub fn parse(text: &str) -> Result<Named, String> {
     let Some(kind) = KINDS.iter().find(|kind| kind.word == bare) else {
         return Err(format!("`{text}` names no kind of sink; write {}", forms().join(", ")));
     };
+    if !kind.is_built_in() {
+        return Err(WITHOUT_KAFKA.to_owned());
+    }
     let place = match kind.place {
         Place::Url(_) => format!("{transfer}://{rest}"),
-        Place::Address(_) => rest.trim_end_matches('/').to_owned(),
+        Place::Address(_) | Place::Brokers(_) => rest.trim_end_matches('/').to_owned(),
         Place::Path(_) | Place::Nowhere => rest.to_owned(),
     };
     if rest.is_empty() && !matches!(kind.place, Place::Nowhere) {
@@ -211,27 +361,34 @@ pub fn with_port(kind: &Kind, place: String) -> String {
             }
             _ => place,
         },
-        Place::Address(port) => {
-            let bare_six = place.matches(':').count() > 1 && !place.starts_with('[');
-            let has_port = !bare_six && place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-            match (bare_six, has_port) {
-                (true, _) => format!("[{place}]:{port}"),
-                (_, true) => place,
-                (_, false) => format!("{place}:{port}"),
-            }
+        Place::Brokers(port) => {
+            let each = place.split(',').map(|broker| host_port(broker.trim().to_owned(), port));
+            each.collect::<Vec<_>>().join(",")
         }
+        Place::Address(port) => host_port(place, port),
         _ => place,
+    }
+}
+
+fn host_port(place: String, port: u16) -> String {
+    let bare_six = place.matches(':').count() > 1 && !place.starts_with('[');
+    let has_port = !bare_six && place.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    match (bare_six, has_port) {
+        (true, _) => format!("[{place}]:{port}"),
+        (_, true) => place,
+        (_, false) => format!("{place}:{port}"),
     }
 }
 
 /// How each kind is written after `--sink`.
 pub fn forms() -> Vec<String> {
-    KINDS.iter().map(form).collect()
+    built_in().map(form).collect()
 }
 
 fn form(kind: &Kind) -> String {
     match kind.place {
         Place::Address(port) => format!("{}://HOST:{port}", kind.word),
+        Place::Brokers(port) => format!("{}://HOST:{port},HOST:{port}", kind.word),
         Place::Url(_) if kind.word == "http" => "https://HOST/PATH".to_owned(),
         Place::Url(_) => format!("{}+https://HOST/PATH", kind.word),
         Place::Path(_) => format!("{}:///PATH", kind.word),
@@ -264,9 +421,18 @@ mod tests {
                 "splunk-hec://s.example:8088",
                 "splunk-hec splunk-hec https://s.example:8088/services/collector",
             ),
+            (
+                "sentinel://n.we-1.ingest.monitor.azure.com",
+                "sentinel sentinel https://n.we-1.ingest.monitor.azure.com/",
+            ),
             ("es=elasticsearch+http://127.0.0.1:9200", "elasticsearch es http://127.0.0.1:9200/"),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+        if cfg!(feature = "kafka") {
+            assert_eq!(read("kafka+tls://a,b:9094"), "kafka+tls kafka-tls a:9093,b:9094");
+        } else {
+            assert!(parse("kafka://a").err().unwrap().contains("built without Kafka"));
         }
         for (text, part) in [
             ("carrier-pigeon://roof", "names no kind of sink; write syslog+tls://HOST:6514"),

@@ -5,7 +5,7 @@ use super::dialogue::Question;
 use super::draft::{Table, quoted};
 use super::interview::{Asking, Interview};
 use super::keys::Given;
-use super::kinds::{self, KINDS, Kind, Named, Place};
+use super::kinds::{self, Kind, More, Named, Place};
 use crate::config::settings::FormatName;
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -40,23 +40,25 @@ impl Interview<'_> {
         self.format(kind, args)?;
         self.trust(kind, args)?;
         self.keys(args)?;
-        self.token(kind, args)
+        self.token(kind, args)?;
+        kind.more.iter().try_for_each(|more| self.more(more, kind, args))
     }
 
     fn kind(&self) -> Result<Named, SetupError> {
         let mut why = String::from(
             "Where the events go. More destinations can be added later, each with its own progress.\n",
         );
-        for (at, kind) in KINDS.iter().enumerate() {
-            why.push_str(&format!("  {}  {:<11} {}\n", at + 1, kind.word, kind.title));
+        for (at, kind) in kinds::built_in().enumerate() {
+            why.push_str(&format!("  {:>2}  {:<13} {}\n", at + 1, kind.word, kind.title));
         }
         let question =
             Question::new("--sink KIND://…", "kind of destination, by number or word", why.trim_end())
                 .or("1");
         loop {
             let answer = self.answer(&question, None)?;
-            let by_number = answer.parse::<usize>().ok().and_then(|at| KINDS.get(at.checked_sub(1)?));
-            if let Some(kind) = by_number.or_else(|| KINDS.iter().find(|kind| kind.word == answer)) {
+            let by_number =
+                answer.parse::<usize>().ok().and_then(|at| kinds::built_in().nth(at.checked_sub(1)?));
+            if let Some(kind) = by_number.or_else(|| kinds::built_in().find(|kind| kind.word == answer)) {
                 let name = kind.word.replace('+', "-");
                 return Ok(Named { kind, name, place: String::new() });
             }
@@ -64,7 +66,7 @@ impl Interview<'_> {
             match kinds::parse(&answer) {
                 Ok(named) => return Ok(named),
                 Err(why) if self.talk.terminal => {
-                    self.talk.say(&format!("  {why}, or a number from 1 to {}", KINDS.len()))
+                    self.talk.say(&format!("  {why}, or a number from 1 to {}", kinds::built_in().count()))
                 }
                 Err(why) => {
                     return Err(SetupError::new(ExitCode::Usage, format!("{why}; nothing was written")));
@@ -97,10 +99,10 @@ impl Interview<'_> {
         let question =
             Question::new("--ca-file", "PEM file of the authority (empty: what this system trusts)", why)
                 .or("");
-        let syslog = !matches!(kind.place, Place::Url(_));
+        let in_table = !matches!(kind.place, Place::Url(_));
         let put = |tables: &mut Vec<Table>, path: &str| {
             let table = tables.last_mut().ok_or("no sink")?;
-            match (path.is_empty(), syslog) {
+            match (path.is_empty(), in_table) {
                 (true, _) => {}
                 (false, true) => table.put(
                     "tls",
@@ -155,12 +157,43 @@ impl Interview<'_> {
         }
         self.site.check(&self.tables).map(drop)
     }
+
+    /// A key that this kind cannot do without, unless `--set` has it.
+    fn more(&mut self, more: &More, kind: &Kind, args: &Args) -> Result<(), SetupError> {
+        let set = |text: &String| text.split_once('=').is_some_and(|(key, _)| key == more.key);
+        if args.set.iter().any(set) {
+            return Ok(());
+        }
+        let why = "The page of the destination in docs/ says where to find it.";
+        let mut question = Question::new(more.flag, more.ask, why);
+        question.default = more.usual.map(str::to_owned);
+        if !more.secret {
+            let put = |tables: &mut Vec<Table>, answer: &str| {
+                tables.last_mut().ok_or("no sink")?.put_text(more.key, answer, more.ask);
+                Ok(())
+            };
+            return self.settle(&question, None, put).map(drop);
+        }
+        // a flag for one secret of a sink there is; a kind that has two needs `--set` for the other
+        let given = if kind.token.is_none() { args.secrets.token() } else { Given::Nothing };
+        let name = self.tables.last().map(|table| table.name.clone()).unwrap_or_default();
+        question.why.push_str(" It is not shown while it is typed.");
+        let file = format!("{name}-{}", more.key.replace('_', "-"));
+        let value = self.secret(&question, given, file, false)?;
+        if let Some(table) = self.tables.last_mut() {
+            table.put(more.key, value, more.ask);
+        }
+        self.site.check(&self.tables).map(drop)
+    }
 }
 
 fn sink_table(kind: &Kind, name: &str, place: &str) -> Table {
     let mut table = Table::new("sinks", name);
     for (key, value, comment) in kind.fixed {
         table.put(key, *value, comment);
+    }
+    for more in kind.more {
+        table.put(more.key, more.filling, more.ask);
     }
     put_place(&mut table, kind, place);
     table
@@ -176,6 +209,11 @@ fn as_toml(text: &str) -> String {
 fn put_place(table: &mut Table, kind: &Kind, place: &str) {
     match kind.place {
         Place::Address(_) => table.put_text("address", place, "HOST:PORT of the receiver"),
+        Place::Brokers(_) => {
+            let brokers: Vec<String> = place.split(',').map(|broker| quoted(broker.trim())).collect();
+            let comment = "brokers to begin with; the cluster names the others";
+            table.put("brokers", format!("[{}]", brokers.join(", ")), comment);
+        }
         Place::Url(_) => table.put_text("url", place, "where the events are posted"),
         Place::Path(_) => table.put_text(
             "path",
@@ -192,7 +230,7 @@ fn place_or_filling(kind: &Kind, place: &str) -> String {
         return place.to_owned();
     }
     match kind.place {
-        Place::Address(port) => format!("siem.example.com:{port}"),
+        Place::Address(port) | Place::Brokers(port) => format!("siem.example.com:{port}"),
         Place::Url(example) | Place::Path(example) => example.to_owned(),
         Place::Nowhere => String::new(),
     }
@@ -203,6 +241,12 @@ fn place_question(kind: &Kind) -> Question {
         Place::Address(port) => {
             let why = format!("Host and port of the receiver; without a port, {port}.");
             Question::new("--sink", "address", why)
+        }
+        Place::Brokers(port) => {
+            let why = format!(
+                "Host and port of a broker or of several, separated by commas; without a port, {port}."
+            );
+            Question::new("--sink", "brokers", why)
         }
         Place::Url(example) => {
             Question::new("--sink", "URL", format!("Where events are posted, such as {example}"))
@@ -222,12 +266,28 @@ mod tests {
     use super::super::draft::Site;
     use super::*;
 
+    /// Every type and preset of the reference; `json` is `ndjson` as an array, for whoever asks with `--set`.
+    #[test]
+    fn every_destination_has_a_row() {
+        let reference = include_str!("../../../config/mimecollectd.toml");
+        let sinks = reference.split("# --- one table per").nth(2).unwrap();
+        let kinds = sinks.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" = "));
+        let mut seen = 0;
+        for (key, value) in kinds.filter(|(key, _)| matches!(*key, "type" | "preset")) {
+            let named = |kind: &Kind| kind.fixed.iter().any(|(k, v, _)| (*k, *v) == (key, value));
+            assert!(kinds::KINDS.iter().any(named), "{key} = {value} cannot be written by `init`");
+            seen += 1;
+        }
+        assert!(seen > 18, "{seen}");
+        assert!(kinds::KINDS.iter().any(|kind| kind.word == "kafka"));
+    }
+
     /// What a row writes, before anybody has answered anything, is a sink that the daemon would run.
     #[test]
     fn every_row_makes_a_sink() {
         let dir = tempfile::tempdir().unwrap();
         let site = Site::look(&dir.path().join("m.toml"), None).unwrap();
-        for kind in KINDS {
+        for kind in kinds::built_in() {
             let mut table = sink_table(kind, "siem", &place_or_filling(kind, ""));
             table.put_text("format", kind.format, "");
             let found =

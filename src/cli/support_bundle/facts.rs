@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Part;
-use crate::config::{self, Settings};
+use crate::config::{self, MASK, Settings};
 use crate::dialect;
 use crate::limits::SUPPORT_JOURNAL_LINES;
 
@@ -70,7 +70,7 @@ fn unit_line(line: &str) -> String {
         Some(("ExecStart", command)) if !command.contains("env ") && !command.contains("sh ") => {
             line.to_owned()
         }
-        Some((key, _)) if holds(key.trim()) => format!("{key}=********"),
+        Some((key, _)) if holds(key.trim()) => format!("{key}={MASK}"),
         _ if line.starts_with('#') && !line.starts_with("# /") => String::new(),
         _ => line.to_owned(),
     }

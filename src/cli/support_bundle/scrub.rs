@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use crate::config::{SecretRef, Settings};
+use crate::config::{MASK, SecretRef, Settings};
 use crate::secret::Secret;
+use crate::sink::without_queries;
 
-const MASK: &str = "********";
 /// Where systemd keeps what it hands to the service; root can read it.
 const CREDENTIALS: &str = "/run/credentials/mimecollectd.service";
 /// A shorter text stands in too many innocent words.
@@ -38,27 +38,8 @@ impl Scrub {
             let escaped = serde_json::Value::from(secret).to_string();
             text = text.replace(escaped.trim_matches('"'), MASK);
         }
-        without_queries(&text)
+        without_queries(&text, &format!("?{MASK}"))
     }
-}
-
-/// `https://host/path?query` with the query masked.
-fn without_queries(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, link) = rest.split_at(at);
-        out.push_str(before);
-        let ends = |c: char| c.is_whitespace() || "\"'<>\\`)]}".contains(c);
-        let (link, after) = link.split_at(link.find(ends).unwrap_or(link.len()));
-        match link.split_once('?') {
-            Some((place, _)) => out.push_str(&format!("{place}?{MASK}")),
-            None => out.push_str(link),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]

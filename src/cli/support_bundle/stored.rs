@@ -1,6 +1,5 @@
 //! What the store says, as counts and positions: no event, no token.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,8 +12,7 @@ use crate::cli::{block_on, cursor, gaps, reconcile};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::fault::Fault;
-use crate::limits::{MAX_LISTED_ROWS, SUPPORT_LIST_PAGES};
-use crate::store::{Pick, Store};
+use crate::store::{Store, Sum};
 
 /// The store's files and health, and its books.
 pub fn parts(settings: &Settings, progress: &mut Progress) -> Vec<Part> {
@@ -50,12 +48,12 @@ pub fn parts(settings: &Settings, progress: &mut Progress) -> Vec<Part> {
     parts.push(Part::new(
         "quarantine.json",
         "how much could not be read, by feed and reason",
-        told(block_on(quarantine(store))),
+        told(block_on(async { Ok(as_counts(&store.quarantine_sums().await?, ["feed", "reason"])) })),
     ));
     parts.push(Part::new(
         "dead-letters.json",
         "how much a sink refused, by sink and feed",
-        told(block_on(refused(store))),
+        told(block_on(async { Ok(as_counts(&store.dead_letters_sums().await?, ["sink", "feed"])) })),
     ));
     progress.step("adding up the books");
     let books = block_on(async { Ok(reconcile::as_rows(&store.accounts().await?)) });
@@ -89,52 +87,8 @@ fn files(dir: &Path) -> String {
     format!("{}\n{}", dir.display(), lines.concat())
 }
 
-/// Counts by two words, over as many rows as a reader waits for.
-#[derive(Default)]
-struct Counts {
-    rows: BTreeMap<(String, String), (u64, u64)>,
-    all: bool,
-}
-
-impl Counts {
-    fn add(&mut self, first: String, second: String, bytes: u64) {
-        let entry = self.rows.entry((first, second)).or_default();
-        *entry = (entry.0 + 1, entry.1 + bytes);
-    }
-    fn as_json(&self, [first, second]: [&str; 2]) -> Value {
-        let row = |((a, b), (count, bytes)): (&(String, String), &(u64, u64))| json!({ first: a, second: b, "count": count, "bytes": bytes });
-        json!({ "complete": self.all, "counts": self.rows.iter().map(row).collect::<Vec<_>>() })
-    }
-}
-
-async fn quarantine(store: &Store) -> Result<Value, Fault> {
-    let (mut counts, mut after) = (Counts::default(), 0);
-    for _ in 0..SUPPORT_LIST_PAGES {
-        let rows = store.quarantine_list(&Pick::default(), after, MAX_LISTED_ROWS).await?;
-        for row in &rows {
-            counts.add(row.feed.to_string(), row.reason.clone(), row.len);
-            after = row.id;
-        }
-        if rows.len() < MAX_LISTED_ROWS as usize {
-            counts.all = true;
-            break;
-        }
-    }
-    Ok(counts.as_json(["feed", "reason"]))
-}
-
-async fn refused(store: &Store) -> Result<Value, Fault> {
-    let (mut counts, mut after) = (Counts::default(), 0);
-    for _ in 0..SUPPORT_LIST_PAGES {
-        let rows = store.dead_letters_list(&Pick::default(), after, MAX_LISTED_ROWS).await?;
-        for row in &rows {
-            counts.add(row.sink.clone(), row.feed.to_string(), row.len);
-            after = row.id;
-        }
-        if rows.len() < MAX_LISTED_ROWS as usize {
-            counts.all = true;
-            break;
-        }
-    }
-    Ok(counts.as_json(["sink", "feed"]))
+fn as_counts(sums: &[Sum], [first, second]: [&str; 2]) -> Value {
+    let row =
+        |Sum { of: [a, b], rows, bytes }: &Sum| json!({ first: a, second: b, "count": rows, "bytes": bytes });
+    json!({ "counts": sums.iter().map(row).collect::<Vec<_>>() })
 }

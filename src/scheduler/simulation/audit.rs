@@ -1,15 +1,15 @@
 //! What must hold whatever happens, judged by what reaches the other side and by what the store holds, never by
 //! what the daemon says of itself.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::ids::Ids;
 use super::mimecast::LATEST;
 use super::world::World;
 use crate::clock::Time;
-use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{BATCH_QUOTA_CALLS, LOGINS_PER_HOUR};
+use crate::store::Cause;
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{End, Verdict};
 
@@ -34,12 +34,12 @@ pub struct Audit {
     pub broken: Option<String>,
     /// Nobody may knock before this time, and why.
     quiet: Option<(Time, String)>,
-    quiet_feed: HashMap<usize, (Time, String)>,
+    quiet_feed: Vec<Option<(Time, String)>>,
     /// Logins since one succeeded, and passwords refused.
     logins: Vec<Time>,
     refused: Vec<Time>,
-    failures: HashMap<usize, u32>,
-    in_a_row: HashMap<usize, (&'static str, &'static str, u32)>,
+    failures: Vec<u32>,
+    in_a_row: Vec<Option<(&'static str, &'static str, u32)>>,
     /// Something the store could not take: after a restart we may not know it.
     amnesty: bool,
     newest_token: u64,
@@ -50,9 +50,9 @@ pub struct Audit {
     tried_at: Time,
     cleared: bool,
     pub stored: usize,
-    twice: HashSet<EventId>,
+    twice: Ids,
     /// Files that were given up may come back, so their events may be stored again.
-    pub given_up: HashSet<EventId>,
+    pub given_up: Ids,
     pub quarantined: Vec<u64>,
     /// Which feeds had an answer stored. Each owes everything since the story began.
     pub collected: Vec<bool>,
@@ -61,6 +61,16 @@ pub struct Audit {
 }
 
 impl Audit {
+    pub fn of(feeds: usize) -> Self {
+        Audit {
+            quiet_feed: vec![None; feeds],
+            failures: vec![0; feeds],
+            in_a_row: vec![None; feeds],
+            quarantined: vec![0; feeds],
+            collected: vec![false; feeds],
+            ..Audit::default()
+        }
+    }
     pub fn forgotten(&mut self) {
         self.amnesty = true;
     }
@@ -71,15 +81,15 @@ impl Audit {
     pub fn restarted(&mut self, now: Time) {
         self.on_trial(now);
         // a death in the middle of a cycle lets its quick try be made again
-        self.in_a_row.values_mut().for_each(|row| row.2 = row.2.saturating_sub(1));
+        self.in_a_row.iter_mut().flatten().for_each(|row| row.2 = row.2.saturating_sub(1));
         if std::mem::take(&mut self.amnesty) {
             self.a_person_acted();
         }
     }
     pub fn a_person_acted(&mut self) {
         (self.quiet, self.logins, self.refused) = (None, Vec::new(), Vec::new());
-        self.quiet_feed.clear();
-        self.in_a_row.clear();
+        self.quiet_feed.fill(None);
+        self.in_a_row.fill(None);
     }
     pub fn logged_in(&mut self) {
         self.logins.clear();
@@ -88,11 +98,10 @@ impl Audit {
         self.newest_token += 1;
     }
     pub fn cycle(&mut self, feed: usize) {
-        self.failures.insert(feed, 0);
+        self.failures[feed] = 0;
     }
     pub fn went_well(&mut self, feed: usize) {
-        self.in_a_row.remove(&feed);
-        self.quiet_feed.remove(&feed);
+        (self.in_a_row[feed], self.quiet_feed[feed]) = (None, None);
     }
     fn breach(&mut self, what: String) {
         self.broken.get_or_insert(what);
@@ -110,13 +119,13 @@ impl World {
         let now = self.now;
         let name = self.feeds[feed].feed.name;
         self.tell(|| format!("{name}: {what}"));
-        if let (true, Some((until, why))) = (knock != Knock::Download, self.audit.quiet.clone())
-            && now < until
+        if let (true, Some((until, why))) = (knock != Knock::Download, &self.audit.quiet)
+            && now < *until
         {
             self.breach(format!("{name}: a {what} although the credential was told to be silent: {why}"));
         }
-        if let Some((until, why)) = self.audit.quiet_feed.get(&feed).cloned()
-            && now < until
+        if let Some((until, why)) = &self.audit.quiet_feed[feed]
+            && now < *until
             && knock == Knock::Call
         {
             self.breach(format!("{name}: a {what} although the feed was told to be silent: {why}"));
@@ -216,7 +225,7 @@ impl World {
     pub(super) fn audit_feed_fault(&mut self, feed: usize, fault: &Fault) {
         let (rule, now) = (judge(fault), self.now);
         let name = self.feeds[feed].feed.name;
-        let failures = self.audit.failures.entry(feed).or_default();
+        let failures = &mut self.audit.failures[feed];
         *failures += u32::from(fault.origin != Origin::Local);
         if *failures > MOST_FAILURES {
             let failures = *failures;
@@ -225,7 +234,7 @@ impl World {
         if rule.is_for_gate(fault.origin) || fault.origin != Origin::Api {
             return;
         }
-        let row = self.audit.in_a_row.entry(feed).or_insert((rule.id, rule.title, 0));
+        let row = self.audit.in_a_row[feed].get_or_insert((rule.id, rule.title, 0));
         let same = (row.0, row.1) == (rule.id, rule.title);
         *row = (rule.id, rule.title, if same { row.2 + 1 } else { 1 });
         let times = row.2;
@@ -244,7 +253,7 @@ impl World {
         if let Some(quiet) = quiet {
             let until = now.plus(quiet);
             let why = format!("{fault} ({}) at {}", rule.name(), now.rfc3339());
-            self.audit.quiet_feed.insert(feed, (until, why));
+            self.audit.quiet_feed[feed] = Some((until, why));
         }
     }
 
@@ -291,7 +300,7 @@ impl World {
             let gaps = &self.store.rows[feed].gaps;
             let covered = |at: Time| {
                 gaps.iter()
-                    .filter(|gap| gap.cause == "beyond_retention")
+                    .filter(|gap| gap.cause == Cause::BeyondRetention)
                     .any(|gap| gap.span.from <= at.plus(HOUR) && at <= gap.span.to.plus(HOUR))
             };
             // a row may show up later than it happened, and what happened before the first window is not asked for
@@ -328,7 +337,7 @@ impl World {
     fn audit_sinks(&mut self) {
         for sink in 0..self.sinks.len() {
             let waiting = self.store.log.len() - self.store.positions[sink];
-            let letters: HashSet<EventId> = self.store.dead[sink].iter().copied().collect();
+            let letters: Ids = self.store.dead[sink].iter().copied().collect();
             let got = &self.sinks[sink].got;
             let lost = self.store.log.iter().take(self.store.positions[sink]);
             let lost = lost.map(|(_, id)| *id).find(|id| !got.contains(id) && !letters.contains(id));
@@ -338,8 +347,8 @@ impl World {
             if waiting > 20 {
                 self.breach(format!("sink {sink} is stuck: {waiting} events wait"));
             }
-            let stored: HashSet<EventId> = self.store.log.iter().map(|(_, id)| *id).collect();
-            if let Some(id) = self.sinks[sink].got.iter().find(|id| !stored.contains(*id)).copied() {
+            if let Some(id) = self.sinks[sink].got.iter().find(|id| !self.audit.twice.contains(*id)).copied()
+            {
                 self.breach(format!("sink {sink} got event {id}, which is not in the store"));
             }
         }

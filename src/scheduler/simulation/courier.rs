@@ -1,9 +1,9 @@
 //! A courier's progress, by the sentences of `delivery::courier`: a position moves with an acknowledgement and not
 //! before, what was not acknowledged is sent again, what is refused for good is kept as a dead letter.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
+use super::ids::Ids;
 use super::planted::Planted;
 use super::world::{Event, World};
 use crate::event::EventId;
@@ -17,8 +17,9 @@ const BATCH: usize = 20;
 #[derive(Default)]
 pub struct Courier {
     /// What the destination has.
-    pub got: HashSet<EventId>,
-    sent: HashSet<EventId>,
+    pub got: Ids,
+    /// For the mistake that takes what is sent again for something else.
+    sent: Ids,
     failures: u8,
     idle: bool,
 }
@@ -84,9 +85,8 @@ impl World {
         let other = self.is(Planted::OtherIdWhenSentAgain);
         let courier = &mut self.sinks[sink];
         for id in batch {
-            let again = !courier.sent.insert(*id);
             let mut id = *id;
-            if again && other {
+            if other && !courier.sent.insert(id) {
                 id.0[0] ^= 0xff;
             }
             courier.got.insert(id);
@@ -104,7 +104,7 @@ impl World {
         let part = self.dice.usize(0..batch.len());
         if matches!(fault.kind, Kind::Interrupted | Kind::Timeout | Kind::Partial) {
             self.receive(sink, &batch[..part]);
-        } else {
+        } else if self.is(Planted::OtherIdWhenSentAgain) {
             self.sinks[sink].sent.extend(batch);
         }
         let in_part = matches!(fault.kind, Kind::Interrupted | Kind::Timeout | Kind::Partial);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::account::Pass;
 use super::audit::Knock;
-use super::mimecast::TENANT;
+use super::mimecast::{TENANT, number_of};
 use super::planted::Planted;
 use super::store::{Commit, Trouble};
 use super::weather::{self, Answer};
@@ -22,7 +22,7 @@ use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
 use crate::scheduler::decide::{Leads, Outcome, State, Step};
-use crate::store::{Dedupe, Gap};
+use crate::store::{Cause, Dedupe, Gap};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 
@@ -390,11 +390,11 @@ impl World {
             Err(fault) => return Err(fault),
         };
         let files = &self.server.logs[feed].files;
-        let given = files.iter().find(|file| link.name.ends_with(&file.name));
+        let given = number_of(&link.name).and_then(|number| files.get(number));
         self.audit.given_up.extend(given.iter().flat_map(|file| file.ids.iter().copied()));
         let gap = Gap {
             span: TimeSpan { from: self.now.minus(LOOKBACK), to: self.now },
-            cause: "file_given_up".to_owned(),
+            cause: Cause::FileGivenUp,
             detail: link.name.clone(),
             records: 0,
             fetchable: false,
@@ -471,7 +471,7 @@ impl World {
         }
         let gap = lost.map(|span| Gap {
             span,
-            cause: "beyond_retention".to_owned(),
+            cause: Cause::BeyondRetention,
             detail: String::new(),
             records: 0,
             fetchable: false,

@@ -1,11 +1,11 @@
 //! Mimecast, in memory: files that are listed by token and fetched by link, rows that appear late and are asked for
 //! by time, logins. It answers with bytes and keeps a ledger of everything it ever had to offer.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::ids::ById;
 use crate::clock::Time;
 use crate::event::EventId;
 use crate::mimecast::feed::{Ask, Feed, Identity};
@@ -39,8 +39,7 @@ pub struct Log {
     pub files: Vec<File>,
     rows: Vec<Row>,
     /// Every event that was ever offered, and since when.
-    pub owed: HashMap<EventId, Time>,
-    twins: HashMap<String, u32>,
+    pub owed: ById<Time>,
     count: u64,
 }
 
@@ -62,8 +61,7 @@ impl Mimecast {
             feed,
             files: Vec::new(),
             rows: Vec::new(),
-            owed: HashMap::new(),
-            twins: HashMap::new(),
+            owed: ById::default(),
             count: 0,
         };
         Mimecast {
@@ -108,7 +106,7 @@ impl Mimecast {
     pub fn file(&self, log: usize, link: &str, now: Time) -> Option<&[u8]> {
         let (place, signed) = link.split_once("?sig=")?;
         let fresh = now.0 < signed.parse::<i64>().ok()? + 600_000;
-        let file = self.logs[log].files.iter().rev().find(|file| place.ends_with(&file.name))?;
+        let file = self.logs[log].files.get(number_of(place)?).filter(|file| place.ends_with(&file.name))?;
         (fresh && file.at.plus(RETENTION) > now).then_some(&file.gzip)
     }
 }
@@ -116,26 +114,24 @@ impl Mimecast {
 impl Log {
     fn new_file(&mut self, now: Time, dice: &mut fastrand::Rng) {
         let (mut text, mut ids, mut broken) = (String::new(), Vec::new(), 0);
-        let mut twins: HashMap<String, u32> = HashMap::new();
-        let mut last = String::new();
+        let (mut last, mut nth) = (String::new(), 0);
         for _ in 0..dice.u32(1..5) {
             self.count += 1;
-            let mut line = format!("{{\"timestamp\":{},\"n\":{}}}", now.0 - 1_000, self.count);
             match dice.u8(0..12) {
                 0 => {
                     text.push_str("{broken\n");
                     broken += 1;
                     continue;
                 }
-                1 if !last.is_empty() => line = last.clone(),
-                _ => {}
+                1 if !last.is_empty() => nth += 1,
+                _ => {
+                    last = format!("{{\"timestamp\":{},\"n\":{}}}", now.0 - 1_000, self.count);
+                    nth = 0;
+                }
             }
-            let nth = twins.entry(line.clone()).or_default();
-            ids.push(EventId::of(TENANT, self.feed.name, line.as_bytes(), *nth));
-            *nth += 1;
-            text.push_str(&line);
+            ids.push(EventId::of(TENANT, self.feed.name, last.as_bytes(), nth));
+            text.push_str(&last);
             text.push('\n');
-            last = line;
         }
         let name = format!("{}_{:06}.json.gz", self.feed.name, self.files.len());
         self.owed.extend(ids.iter().map(|id| (*id, now)));
@@ -152,11 +148,9 @@ impl Log {
             let text = format!("{}+0000", &text[..19]);
             let json = format!("{{\"id\":\"n{}\",\"eventTime\":\"{text}\",\"date\":\"{text}\"}}", self.count);
             let twin = self.feed.identity == Identity::Bytes && dice.u8(0..5) == 0;
-            for _ in 0..if twin { 2 } else { 1 } {
-                let nth = self.twins.entry(json.clone()).or_default();
+            for nth in 0..=u8::from(twin) {
                 let mut id = EventId::of(TENANT, self.feed.name, json.as_bytes(), 0);
-                id.0[15] ^= u8::try_from(*nth).unwrap();
-                *nth += 1;
+                id.0[15] ^= nth;
                 let seen_from = now.plus(Duration::from_secs(late));
                 self.owed.insert(id, seen_from);
                 self.rows.push(Row { time, seen_from, json: json.clone() });
@@ -243,6 +237,11 @@ struct Bounds<'a> {
     from: &'a str,
     #[serde(alias = "endDateTime")]
     to: &'a str,
+}
+
+/// Which file of its log that is.
+pub fn number_of(name: &str) -> Option<usize> {
+    name.strip_suffix(".json.gz")?.rsplit_once('_')?.1.parse().ok()
 }
 
 /// A gzip member whose content is not compressed (RFC 1951 §3.2.4): a compressor for every small file would cost more

@@ -10,6 +10,7 @@ mod account;
 mod audit;
 mod courier;
 mod hand;
+mod ids;
 mod mimecast;
 mod plan;
 mod planted;

@@ -2,8 +2,9 @@
 //! fail before or after it is done, and outlives the process. `store::commit_tests`, `store::dedupe_tests` and
 //! `store::model_tests` hold the real store to the same sentences.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::ids::ById;
 use super::planted::Planted;
 use crate::clock::Time;
 use crate::cursor::Cursor;
@@ -61,7 +62,7 @@ pub struct Store {
     pub quota: Option<String>,
     files: HashSet<(usize, [u8; 16])>,
     /// Read-through, occurrences in it, occurrences stored.
-    seen: HashMap<(usize, EventId), (u64, u32, u32)>,
+    seen: Vec<ById<(u64, u32, u32)>>,
     commits: u64,
     limit: usize,
 }
@@ -76,7 +77,7 @@ impl Store {
             gate: None,
             quota: None,
             files: HashSet::new(),
-            seen: HashMap::new(),
+            seen: vec![ById::default(); feeds],
             commits: 0,
             limit,
         }
@@ -165,10 +166,10 @@ impl Store {
             _ if planted == Some(Planted::RepeatsStored) => return Some(id),
             Dedupe::Ids { pass, .. } if planted != Some(Planted::TwinsDropped) => *pass,
             Dedupe::Ids { .. } | Dedupe::Exact { .. } => {
-                return (self.seen.insert((feed, id), (0, 0, 1)).is_none()).then_some(id);
+                return (self.seen[feed].insert(id, (0, 0, 1)).is_none()).then_some(id);
             }
         };
-        let seen = self.seen.entry((feed, id)).or_default();
+        let seen = self.seen[feed].entry(id).or_default();
         if seen.0 != pass {
             (seen.0, seen.1) = (pass, 0);
         }

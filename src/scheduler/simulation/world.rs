@@ -88,8 +88,6 @@ impl World {
             spread: Spread::default(),
             secret: 0,
         };
-        let mut audit = Audit::default();
-        (audit.quarantined, audit.collected) = (vec![0; plan.feeds.len()], vec![false; plan.feeds.len()]);
         World {
             dice,
             now: plan.start,
@@ -103,7 +101,7 @@ impl World {
             account,
             feeds: plan.feeds.iter().map(|feed| Hand::new(feed)).collect(),
             sinks: (0..plan.sinks).map(|_| Courier::default()).collect(),
-            audit,
+            audit: Audit::of(plan.feeds.len()),
             pace: Pace::new(plan.interval, false, Overrides::default()),
             planted,
             polls: 0,

@@ -1,6 +1,7 @@
 //! Cloud destinations against receivers that check every request by their documentation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -9,12 +10,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 use serde_json::Value;
 
+use super::entra::Tokens;
 use super::preset::Preset;
-use super::template::Template;
 use super::tests::*;
 use super::{Datadog, GoogleSecops, Loki, Otlp, Sentinel, SumoLogic};
 use crate::fault::Kind;
 use crate::format::Body;
+use crate::format::template::Template;
+use crate::limits::ENTRA_TOKEN_TRUST;
 use crate::secret::Secret;
 use crate::sink::plan::{Auth, Entra, HttpPlan};
 use crate::sink::{Plan, Receipt, Sent, Sink};
@@ -89,19 +92,111 @@ async fn a_bad_secret_is_tried_once_and_named() {
     }
 }
 
+/// The clock jumps; what happens on the wire takes its own time.
+async fn later(wait: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(wait).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
 async fn a_token_that_azure_no_longer_takes_is_replaced() {
     let answers = vec![
         reply("200 OK", "", TOKEN),
+        reply("503 Busy", "", ""),
+        reply("429 Too Many", "retry-after: 5\r\n", ""),
+        reply("401 Unauthorized", "", ""),
         reply("401 Unauthorized", "", ""),
         reply("200 OK", "", TOKEN),
         reply("204 No Content", "", ""),
     ];
-    let (plan, _) = scripted(sentinel(), answers).await;
+    let (plan, seen) = scripted(sentinel(), answers).await;
     let sink = Sink::new(Plan::Http(with_entra(plan))).unwrap();
     let batch = packed(&sentinel(), Body::Envelope, 1);
-    assert_eq!(sink.send(&batch).await.unwrap_err().kind, Kind::Status(401));
+    assert_eq!(sink.send(&batch).await.unwrap_err().kind, Kind::Status(503));
+    later(ENTRA_TOKEN_TRUST - Duration::from_secs(30)).await;
+    assert_eq!(sink.send(&batch).await.unwrap_err().kind, Kind::Status(429), "the same token");
+    assert_eq!(sink.send(&batch).await.unwrap_err().kind, Kind::Status(401), "the same token");
+    assert_eq!(
+        sink.send(&batch).await.unwrap_err().kind,
+        Kind::Status(401),
+        "not before its first minute is over"
+    );
+    later(ENTRA_TOKEN_TRUST).await;
     assert_eq!(sink.send(&batch).await.unwrap(), taken(1));
+    assert_eq!(seen.lock().unwrap().len(), 7);
+}
+
+/// Tokens from a receiver with these answers, and a client to ask with.
+async fn tokens(answers: &[&str]) -> (Tokens, reqwest::Client, Seen) {
+    let answers = answers.iter().map(|text| reply("200 OK", "", text)).collect();
+    let (plan, seen) = scripted(sentinel(), answers).await;
+    let plan = with_entra(plan);
+    let Auth::Entra(entra) = plan.auth[0].clone() else { panic!("{:?}", plan.auth) };
+    (Tokens::new(entra).unwrap(), super::Http::new(plan).unwrap().client, seen)
+}
+
+#[tokio::test]
+async fn a_late_refusal_of_an_old_token_does_not_cost_the_new_one() {
+    let (tokens, client, seen) = tokens(&[TOKEN, &TOKEN.replace("tok-abc", "tok-new")]).await;
+    let old = tokens.current(&client).await.unwrap();
+    tokens.doubt(&old);
+    later(ENTRA_TOKEN_TRUST).await;
+    let new = tokens.current(&client).await.unwrap();
+    assert_eq!(new.secret.expose(), "tok-new");
+    tokens.doubt(&old);
+    later(ENTRA_TOKEN_TRUST).await;
+    assert_eq!(tokens.current(&client).await.unwrap().secret, new.secret);
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_one_token_try_a_bad_secret_once() {
+    let (tokens, client, seen) = tokens(&["{\"error\":\"invalid_client\"}"]).await;
+    let (one, two, three) =
+        tokio::join!(tokens.current(&client), tokens.current(&client), tokens.current(&client));
+    for refused in [one, two, three] {
+        assert_eq!(refused.unwrap_err().kind, Kind::TokenMissing);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    tokens.current(&client).await.unwrap_err();
+    assert_eq!(seen.lock().unwrap().len(), 2, "who comes later asks anew: somebody may have put it right");
+}
+
+#[tokio::test]
+async fn short_lives_of_tokens_are_used_and_missing_ones_guessed() {
+    for (life, used, over) in
+        [(",\"expires_in\":240", 110, 20), ("", 1_490, 20), (",\"expires_in\":0", 1_490, 20)]
+    {
+        let (tokens, client, seen) = tokens(&[&format!("{{\"access_token\":\"tok\"{life}}}")]).await;
+        tokens.current(&client).await.unwrap();
+        later(Duration::from_secs(used)).await;
+        tokens.current(&client).await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), 1, "{life}");
+        later(Duration::from_secs(over)).await;
+        tokens.current(&client).await.unwrap();
+        assert_eq!(seen.lock().unwrap().len(), 2, "{life}");
+    }
+}
+
+/// A token answer that is not quite as it should be may hold a token all the same.
+#[tokio::test]
+async fn a_success_of_the_token_endpoint_is_not_quoted() {
+    let (tokens, client, _) = tokens(&["{\"expires_in\":\"3599\",\"access_token\":\"tok-abc\"}"]).await;
+    let fault = tokens.current(&client).await.unwrap_err();
+    assert!(fault.kind == Kind::Malformed && !fault.detail.contains("tok-abc"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_quotes_the_token_of_entra_is_masked() {
+    let answers = vec![
+        reply("200 OK", "", TOKEN),
+        reply("403 Forbidden", "", "{\"authorization\":\"Bearer tok-abc\"}"),
+    ];
+    let (plan, _) = scripted(sentinel(), answers).await;
+    let sink = Sink::new(Plan::Http(with_entra(plan))).unwrap();
+    let fault = sink.send(&packed(&sentinel(), Body::Envelope, 1)).await.unwrap_err();
+    assert!(fault.detail.contains("Bearer <secret>") && !fault.detail.contains("tok-abc"), "{fault}");
 }
 
 #[tokio::test]
@@ -173,8 +268,14 @@ async fn loki_that_refuses_and_loki_that_is_asked_for_nothing() {
     let fault = send(&plan, &packed(&loki(false), Body::Envelope, 2)).await.unwrap_err();
     assert_eq!(fault.kind, Kind::Status(400));
     assert!(fault.detail.contains("entry too far behind"), "{fault}");
-    for (status, fails) in [("204 No Content", false), ("422 Empty", false), ("401 Unauthorized", true)] {
-        let (plan, seen) = scripted(loki(false), vec![reply(status, "", "")]).await;
+    let empty = "error at least one valid stream is required for ingestion";
+    for (status, said, fails) in [
+        ("204 No Content", "", false),
+        ("422 Empty", empty, false),
+        ("422 Empty", "somebody else's", true),
+        ("401 Unauthorized", "", true),
+    ] {
+        let (plan, seen) = scripted(loki(false), vec![reply(status, "", said)]).await;
         assert_eq!(Sink::new(Plan::Http(plan)).unwrap().probe().await.is_err(), fails, "{status}");
         assert_eq!(seen.lock().unwrap()[0].1, b"{\"streams\":[]}");
     }
@@ -219,13 +320,15 @@ async fn otlp_requests_are_what_the_generated_messages_read() {
 
 #[tokio::test]
 async fn otlp_partial_successes_are_counted_honestly() {
-    for (rejected, kind) in [(1, Some(Kind::Partial)), (3, Some(Kind::Status(400))), (0, None)] {
+    for (rejected, kind) in [(1, Some(Kind::Partial)), (3, Some(Kind::Partial)), (0, None)] {
         let answer = reply("200 OK", "", &partial(rejected, "attribute too long"));
         let (plan, _) = scripted(otlp(), vec![answer]).await;
         match (send(&plan, &packed(&otlp(), Body::Envelope, 3)).await.unwrap(), kind) {
             (Sent::Partly(receipt, rest), Some(kind)) => {
                 let fault = rest[0].fault.as_ref().unwrap();
                 assert_eq!((receipt.events(), rest[0].len(), fault.kind), (0, 3, kind));
+                let code = if rejected == 3 { "" } else { "otlp_rejected" };
+                assert_eq!(fault.code_str(), code, "what was not taken at all may be sent again in halves");
                 assert!(
                     fault.detail.contains(&format!("{rejected} of 3 records rejected: attribute too long"))
                 );

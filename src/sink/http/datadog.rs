@@ -10,9 +10,9 @@
 use url::Url;
 
 use super::preset::{Caps, Preset, array, under};
-use super::template::{Place, Template};
 use crate::event::Event;
 use crate::format::json_string;
+use crate::format::template::{Place, Template};
 use crate::limits;
 use crate::sink::batch::{Batch, Group};
 use crate::sink::pack::Record;

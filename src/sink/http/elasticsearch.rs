@@ -14,15 +14,18 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Answer;
-use super::preset::{Harmless, Item, Judged, Preset, Refusal, STORED, by_status, only_the_emptiness, under};
-use super::template::{Place, Template};
+use super::preset::{Caps, Harmless, Item, Judged, Preset, Refusal, STORED, by_status, under};
 use crate::event::Event;
 use crate::fault::{Code, Kind};
 use crate::format::json_string;
+use crate::format::template::{Place, Template};
+use crate::limits;
 use crate::sink::pack::Record;
 
 /// Version conflict of `create`: an event of this id is there already.
 const THERE_ALREADY: u16 = 409;
+/// What `_bulk` calls a request without actions, after it has looked at who sends.
+const EMPTY: [&str; 2] = ["parse_exception", "action_request_validation_exception"];
 
 /// `_bulk` of one cluster.
 #[derive(Debug)]
@@ -65,7 +68,15 @@ impl Preset for Elasticsearch {
         STORED
     }
     fn harmless(&self) -> Option<Harmless> {
-        Some(Harmless { body: Vec::new(), lets_in: only_the_emptiness })
+        let lets_in = |answer: &Answer| {
+            let whole = serde_json::from_slice::<Whole<'_>>(&answer.body);
+            whole.is_ok_and(|said| EMPTY.contains(&&*said.error.kind))
+        };
+        Some(Harmless { body: Vec::new(), lets_in })
+    }
+    /// As many as have their verdicts within the bytes that are read of an answer, even if all are refused.
+    fn caps(&self) -> Caps {
+        Caps { events: limits::MAX_SINK_ANSWER_BYTES / limits::BULK_VERDICT_BYTES, ..Caps::default() }
     }
     fn judge(&self, answer: &Answer, events: usize) -> Judged {
         if !answer.status.is_success() {
@@ -121,6 +132,13 @@ impl Action<'_> {
         let why = Refusal { kind: Kind::Status(status), code: Code::new(&error.kind), said: words };
         Some(Item { events: n..n + 1, why: Some(why) })
     }
+}
+
+/// A request that was refused as a whole.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    error: Error<'a>,
 }
 
 #[derive(Deserialize, Default)]

@@ -28,15 +28,32 @@ use crate::sink::plan::Entra;
 pub struct Tokens {
     entra: Entra,
     peer: String,
-    /// Held while one is fetched.
-    fetching: tokio::sync::Mutex<()>,
+    /// Held while one is fetched; when and why that failed the last time.
+    fetching: tokio::sync::Mutex<Option<(Instant, Fault)>>,
     held: Mutex<Option<Held>>,
+}
+
+/// A token, and how a request carries it.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub secret: Secret,
+    pub header: HeaderValue,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
-    token: Secret,
-    ends: Instant,
+    token: Token,
+    /// When it was asked for, and when it is time for another.
+    since: Instant,
+    until: Instant,
+    /// A request that showed it was refused.
+    doubted: bool,
+}
+
+impl Held {
+    fn is_good(&self) -> bool {
+        Instant::now() < self.until && !(self.doubted && self.since.elapsed() >= limits::ENTRA_TOKEN_TRUST)
+    }
 }
 
 impl Tokens {
@@ -47,32 +64,30 @@ impl Tokens {
         Ok(Tokens { entra, peer, fetching: tokio::sync::Mutex::default(), held: Mutex::default() })
     }
 
-    /// The header with a token that lives for some minutes more.
-    pub async fn current(&self, client: &Client) -> Result<HeaderValue, Fault> {
-        let _one_at_a_time = self.fetching.lock().await;
-        let fresh = |held: &Held| held.ends > Instant::now() + limits::ENTRA_TOKEN_SPARE;
-        let known = self.lock().clone().filter(fresh);
-        let held = match known {
-            Some(held) => held,
-            None => self.fetch(client).await?,
-        };
-        let header = HeaderValue::from_str(&format!("Bearer {}", held.token.expose()));
-        let mut header =
-            header.map_err(|_| self.fault(Kind::Malformed, "a token that no header can carry"))?;
-        header.set_sensitive(true);
+    /// A token that lives for some minutes more. Whoever waited while Entra refused one is told so as well, for asking
+    /// again at once would be a second attempt with the same secret.
+    pub async fn current(&self, client: &Client) -> Result<Token, Fault> {
+        let came = Instant::now();
+        let mut failed = self.fetching.lock().await;
+        if let Some(held) = self.lock().as_ref().filter(|held| held.is_good()) {
+            return Ok(held.token.clone());
+        }
+        if let Some((_, fault)) = failed.as_ref().filter(|(at, _)| *at > came) {
+            return Err(fault.clone());
+        }
+        let held =
+            self.fetch(client).await.inspect_err(|fault| *failed = Some((Instant::now(), fault.clone())))?;
+        let token = held.token.clone();
         *self.lock() = Some(held);
-        Ok(header)
+        Ok(token)
     }
 
-    /// Whatever must not be quoted.
-    pub fn secrets(&self) -> Vec<Secret> {
-        let token = self.lock().as_ref().map(|held| held.token.clone());
-        token.into_iter().chain(self.entra.secret.read().ok()).collect()
-    }
-
-    /// The token was refused: the next request asks for another.
-    pub fn doubt(&self) {
-        *self.lock() = None;
+    /// A request that showed this token was refused, perhaps for it: another one takes its place, if it is still the current
+    /// one, as soon as it is older than [`limits::ENTRA_TOKEN_TRUST`].
+    pub fn doubt(&self, shown: &Token) {
+        if let Some(held) = self.lock().as_mut().filter(|held| held.token.secret == shown.secret) {
+            held.doubted = true;
+        }
     }
 
     async fn fetch(&self, client: &Client) -> Result<Held, Fault> {
@@ -94,18 +109,15 @@ impl Tokens {
             .send()
             .await
             .map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(failed)? {
-            let room = limits::MAX_ERROR_BODY_BYTES - body.len();
-            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if piece.len() >= room {
-                break;
-            }
-        }
+        let body = answer::bounded(&mut response, limits::MAX_ERROR_BODY_BYTES).await.map_err(failed)?;
         let said: Said = serde_json::from_slice(&body).unwrap_or_default();
         if let (true, Some(token)) = (response.status().is_success(), said.access_token) {
-            let ends = asked + Duration::from_secs(said.expires_in.min(limits::MAX_ENTRA_TOKEN_SECONDS));
-            return Ok(Held { token: Secret::new(token), ends });
+            let life = match said.expires_in {
+                None | Some(0) => limits::TOKEN_LIFETIME,
+                Some(seconds) => Duration::from_secs(seconds.min(limits::MAX_ENTRA_TOKEN_SECONDS)),
+            };
+            let until = asked + life - limits::ENTRA_TOKEN_SPARE.min(life / 2);
+            return Ok(Held { token: self.token(token)?, since: asked, until, doubted: false });
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wait = answer::wait_asked(header(RETRY_AFTER), header(DATE));
@@ -116,10 +128,22 @@ impl Tokens {
             _ if response.status().is_server_error() => Kind::Status(response.status().as_u16()),
             _ => Kind::Malformed,
         };
-        let words = answer::excerpt(&body, &[secret]);
+        let words = if response.status().is_success() {
+            "an answer without a token that can be read".to_owned() // it may hold one all the same: not quoted
+        } else {
+            answer::excerpt(&body, &[secret])
+        };
         let detail = format!("no token: {}: {words}", response.status().as_u16());
         let code = said.error.as_deref().and_then(Code::new);
         Err(Fault { code, retry_after: wait, ..self.fault(kind, &detail) })
+    }
+
+    fn token(&self, text: String) -> Result<Token, Fault> {
+        let header = HeaderValue::from_str(&format!("Bearer {text}"));
+        let mut header =
+            header.map_err(|_| self.fault(Kind::Malformed, "a token that no header can carry"))?;
+        header.set_sensitive(true);
+        Ok(Token { secret: Secret::new(text), header })
     }
 
     fn fault(&self, kind: Kind, words: &str) -> Fault {
@@ -135,6 +159,6 @@ impl Tokens {
 #[serde(default)]
 struct Said {
     access_token: Option<String>,
-    expires_in: u64,
+    expires_in: Option<u64>,
     error: Option<String>,
 }

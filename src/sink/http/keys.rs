@@ -9,7 +9,7 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::entra::Tokens;
+use super::entra::{Token, Tokens};
 use crate::fault::{Fault, Kind, Origin};
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
@@ -35,6 +35,29 @@ struct Known {
     secrets: Vec<Secret>,
 }
 
+/// What one request shows.
+#[derive(Debug)]
+pub struct Shown {
+    pub headers: HeaderMap,
+    /// The last part of the path.
+    path: Option<Secret>,
+    /// Of Entra.
+    pub token: Option<Token>,
+    /// Whatever must not be quoted from its answer.
+    pub secrets: Vec<Secret>,
+}
+
+impl Shown {
+    /// The URL with what belongs into its path.
+    pub fn url(&self, mut url: Url) -> Url {
+        if let Some(path) = &self.path {
+            let own = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&format!("{own}/{}", path.expose()));
+        }
+        url
+    }
+}
+
 impl Keys {
     /// Reads everything once, so that what is missing is found at start.
     pub fn new(headers: &[(String, Secret)], auth: &[Auth], peer: &str) -> Result<Self, SetupError> {
@@ -52,13 +75,22 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The headers of a request; fetches a token where one is needed.
-    pub async fn headers(&self, client: &Client) -> Result<HeaderMap, Fault> {
-        let mut headers = self.known()?.headers.clone();
+    /// What a request is to show; fetches a token where one is needed.
+    pub async fn shown(&self, client: &Client) -> Result<Shown, Fault> {
+        let known = self.known()?;
+        let mut shown = Shown {
+            headers: known.headers.clone(),
+            path: known.path.clone(),
+            token: None,
+            secrets: known.secrets.clone(),
+        };
         if let Some(tokens) = &self.tokens {
-            headers.insert(AUTHORIZATION, tokens.current(client).await?);
+            let token = tokens.current(client).await?;
+            shown.headers.insert(AUTHORIZATION, token.header.clone());
+            shown.secrets.push(token.secret.clone());
+            shown.token = Some(token);
         }
-        Ok(headers)
+        Ok(shown)
     }
 
     /// Fetches what has to be fetched from elsewhere.
@@ -69,26 +101,13 @@ impl Keys {
         }
     }
 
-    /// The URL with what belongs into its path.
-    pub fn url(&self, mut url: Url) -> Url {
-        if let Some(path) = self.known().ok().and_then(|known| known.path.clone()) {
-            let own = url.path().trim_end_matches('/').to_owned();
-            url.set_path(&format!("{own}/{}", path.expose()));
-        }
-        url
-    }
-
-    /// Whatever must not be quoted from an answer.
-    pub fn secrets(&self) -> Vec<Secret> {
-        let mut secrets = self.known().map(|known| known.secrets.clone()).unwrap_or_default();
-        secrets.extend(self.tokens.iter().flat_map(Tokens::secrets));
-        secrets
-    }
-
-    /// The destination refused something: whatever the reason, look at the secrets again before the next request.
-    pub fn doubt(&self) {
+    /// The destination refused something: whatever the reason, look at the secrets again before the next request. `token`
+    /// is the one that the request showed, if it may have been the reason.
+    pub fn doubt(&self, token: Option<&Token>) {
         *self.lock() = None;
-        self.tokens.iter().for_each(Tokens::doubt);
+        if let (Some(tokens), Some(token)) = (&self.tokens, token) {
+            tokens.doubt(token);
+        }
     }
 
     fn known(&self) -> Result<Arc<Known>, Fault> {
@@ -109,10 +128,9 @@ impl Keys {
     fn read(&self) -> Result<Known, SetupError> {
         let mut known = Known::default();
         for (name, value) in &self.headers {
-            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-                SetupError::config(format!("{name:?} is no name of an HTTP header ({})", self.peer))
-            })?;
-            known.headers.append(key, self.sensitive(value.expose(), &format!("the header {name}"))?);
+            known
+                .headers
+                .append(self.named(name)?, self.sensitive(value.expose(), &format!("the header {name}"))?);
             known.hide(value);
         }
         for auth in &self.auth {
@@ -127,10 +145,7 @@ impl Keys {
                 Auth::Named { name, secret } => {
                     let secret = secret.read()?;
                     let value = self.sensitive(secret.expose(), "the token")?;
-                    let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-                        SetupError::config(format!("{name:?} is no name of an HTTP header ({})", self.peer))
-                    })?;
-                    known.headers.insert(key, value);
+                    known.headers.insert(self.named(name)?, value);
                     known.hide(&secret);
                 }
                 Auth::Basic { user, password } => {
@@ -150,6 +165,11 @@ impl Keys {
             }
         }
         Ok(known)
+    }
+
+    fn named(&self, name: &str) -> Result<HeaderName, SetupError> {
+        HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| SetupError::config(format!("{name:?} is no name of an HTTP header ({})", self.peer)))
     }
 
     fn sensitive(&self, text: &str, what: &str) -> Result<HeaderValue, SetupError> {

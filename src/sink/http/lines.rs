@@ -3,9 +3,9 @@
 
 use url::Url;
 
-use super::preset::{Preset, array, joined};
-use super::template::{Place, Template};
+use super::preset::{Preset, array};
 use crate::event::Event;
+use crate::format::template::{Place, Template};
 use crate::sink::batch::{Batch, Group};
 use crate::sink::pack::Record;
 
@@ -28,9 +28,6 @@ impl Preset for Lines {
     }
     fn content_type(&self) -> &'static str {
         "application/x-ndjson"
-    }
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
-        joined(batch, &group.events, b"")
     }
     fn url(&self, base: &Url, route: &str) -> Url {
         self.way.url(base, route)

@@ -18,12 +18,11 @@ mod preset_tests;
 mod sentinel;
 mod splunk_hec;
 mod sumologic;
-mod template;
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -43,16 +42,16 @@ pub use preset::Preset;
 pub use sentinel::Sentinel;
 pub use splunk_hec::SplunkHec;
 pub use sumologic::SumoLogic;
-pub use template::{NAMES as TEMPLATE_NAMES, Template};
 
 use super::batch::Group;
 use super::plan::HttpPlan;
-use super::{Batch, Receipt, Sent, Undelivered, Window, answer, peer, tls};
+use super::{Batch, Sent, Undelivered, Window, answer, peer, tls};
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
+use crate::secret::Secret;
 use crate::setup_error::SetupError;
-use keys::Keys;
-use preset::{Item, Judged, Question};
+use keys::{Keys, Shown};
+use preset::{ANSWERED, Item, Judged, NO_NUMBER, Question};
 
 /// One receiver.
 #[derive(Debug)]
@@ -64,6 +63,8 @@ pub struct Http {
     peer: String,
     /// Bytes of a batch that the receiver takes, as far as it has refused larger ones.
     room: AtomicUsize,
+    /// What an acknowledgement is worth, as far as is known.
+    level: AtomicU8,
 }
 
 impl Http {
@@ -86,7 +87,8 @@ impl Http {
         let peer = shown(&plan.url);
         let keys = Keys::new(&plan.headers, &plan.auth, &peer)?;
         let client = client.build().map_err(unusable)?;
-        Ok(Http { keys, peer, client, room: AtomicUsize::new(usize::MAX), plan })
+        let (room, level) = (AtomicUsize::new(usize::MAX), AtomicU8::new(plan.preset.level()));
+        Ok(Http { keys, peer, client, room, level, plan })
     }
 
     /// As configured, within what the destination takes; every answer acknowledges its own batch, so nothing is left
@@ -106,7 +108,7 @@ impl Http {
 
     /// What an acknowledgement of this destination is worth.
     pub fn ack_level(&self) -> u8 {
-        self.plan.preset.level()
+        self.level.load(Ordering::Relaxed)
     }
 
     /// Sends one batch, in one request for each way and size that the destination takes. A request that fails as a
@@ -117,14 +119,15 @@ impl Http {
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
         let (requests, mut rest) = self.requests(batch);
         let alone = requests.len() == 1 && rest.is_empty();
-        let mut failed = false;
+        let (mut failed, mut later) = (false, Vec::new());
         for request in requests {
             if failed {
                 rest.push(Undelivered { events: request.events, fault: None });
                 continue;
             }
             match self.exchange(batch, &request).await {
-                Ok(items) => rest.extend(items),
+                Ok(Reply::Settled(items)) => rest.extend(items),
+                Ok(Reply::Later(number)) => later.push(Promised { number, events: request.events }),
                 Err(fault) if alone => return Err(fault),
                 Err(fault) => {
                     failed = true;
@@ -132,9 +135,14 @@ impl Http {
                 }
             }
         }
-        let missing: usize = rest.iter().map(Undelivered::len).sum();
-        let receipt = Receipt::new(batch.len().saturating_sub(missing) as u64, self.ack_level());
-        Ok(if rest.is_empty() { Sent::Acknowledged(receipt) } else { Sent::Partly(receipt, rest) })
+        match self.confirmed(&mut later).await {
+            Err(fault) if alone => return Err(fault),
+            Err(fault) => rest.extend(
+                later.into_iter().map(|open| Undelivered { events: open.events, fault: Some(fault.clone()) }),
+            ),
+            Ok(()) => {}
+        }
+        Ok(Sent::of(batch.len(), self.ack_level(), rest))
     }
 
     /// Asks what is harmless to ask: for a token, or with an empty batch where the destination says how it answers
@@ -144,15 +152,19 @@ impl Http {
     /// Whatever would stop a batch too.
     pub async fn probe(&self) -> Result<u8, Fault> {
         self.keys.renew(&self.client).await?;
-        if let Some(harmless) = self.plan.preset.harmless() {
+        let preset = &self.plan.preset;
+        if let Some(harmless) = preset.harmless() {
             let group = Group { route: "", events: Vec::new() };
             let answer = self.post(&group, harmless.body, self.plan.gzip).await?;
-            if !(harmless.lets_in)(&answer) {
-                return Err(match self.plan.preset.judge(&answer, 0) {
-                    Judged::Refused(kind, code) => self.refused(kind, code, &answer),
-                    _ => return Ok(self.ack_level()),
-                });
+            if let Judged::Refused(kind, code) = preset.judge(&answer, 0)
+                && !(harmless.lets_in)(&answer)
+            {
+                return Err(self.refused(kind, code, &answer));
             }
+        }
+        if let Some(question) = preset.question(&self.plan.url, &[NO_NUMBER]) {
+            let idle = (question.is_idle)(&self.ask(&question).await?);
+            self.level.store(if idle { ANSWERED } else { preset.level() }, Ordering::Relaxed);
         }
         Ok(self.ack_level())
     }
@@ -192,8 +204,8 @@ impl Http {
         (requests, never)
     }
 
-    /// One request and what its answer says; the events that were not taken, as places of the batch.
-    async fn exchange(&self, batch: &Batch, request: &Group<'_>) -> Result<Vec<Undelivered>, Fault> {
+    /// One request and what its answer says.
+    async fn exchange(&self, batch: &Batch, request: &Group<'_>) -> Result<Reply, Fault> {
         let preset = &self.plan.preset;
         let events = request.events.iter().map(ExactSizeIterator::len).sum();
         let body = preset.body(batch, request);
@@ -204,38 +216,43 @@ impl Http {
             self.room.fetch_min(half, Ordering::Relaxed);
         }
         match preset.judge(&answer, events) {
-            Judged::Taken => Ok(Vec::new()),
+            Judged::Taken => Ok(Reply::Settled(Vec::new())),
+            Judged::Unconfirmed => {
+                self.level.store(ANSWERED, Ordering::Relaxed);
+                Ok(Reply::Settled(Vec::new()))
+            }
             Judged::Refused(kind, code) => Err(self.refused(kind, code, &answer)),
             Judged::Items(items) => {
-                Ok(items.into_iter().map(|item| self.undelivered(item, request, &answer)).collect())
+                let items = items.into_iter().map(|item| self.undelivered(item, request, &answer));
+                Ok(Reply::Settled(items.collect()))
             }
-            Judged::Later(number) => match preset.question(&self.plan.url, number) {
-                Some(question) => self.confirmed(&question, number).await.map(|()| Vec::new()),
-                None => Ok(Vec::new()),
-            },
+            Judged::Later(number) => {
+                self.level.store(preset.level(), Ordering::Relaxed);
+                Ok(Reply::Later(number))
+            }
         }
     }
 
-    /// Asks until the destination confirms, or patience ends.
-    async fn confirmed(&self, question: &Question, number: u64) -> Result<(), Fault> {
-        let ends = tokio::time::Instant::now() + question.patience;
+    /// Asks for all of these at once until the destination has confirmed them, or patience ends; what is left in `open` is
+    /// not confirmed.
+    async fn confirmed(&self, open: &mut Vec<Promised>) -> Result<(), Fault> {
+        let begun = tokio::time::Instant::now();
         let mut pause = limits::LATER_ACK_FIRST;
         loop {
+            let numbers: Vec<u64> = open.iter().map(|promised| promised.number).collect();
+            let question = self.plan.preset.question(&self.plan.url, &numbers);
+            let Some(question) = question.filter(|_| !numbers.is_empty()) else { return Ok(()) };
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(limits::LATER_ACK_EVERY);
-            let request = self.client.post(question.url.clone()).header(CONTENT_TYPE, "application/json");
-            let answer = self.authorized(request, "").await?.body(question.body.clone());
-            let answer = self.answer(answer).await?;
+            let answer = self.ask(&question).await?;
             if !answer.status.is_success() {
                 return Err(match self.plan.preset.judge(&answer, 0) {
                     Judged::Refused(kind, code) => self.refused(kind, code, &answer),
                     _ => self.refused(Kind::Malformed, None, &answer),
                 });
             }
-            if (question.confirms)(&answer.body, number) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() >= ends {
+            open.retain(|promised| !(question.confirms)(&answer.body, promised.number));
+            if !open.is_empty() && begun.elapsed() >= question.patience {
                 let words = format!("{}: not confirmed within {:?}", self.peer, question.patience);
                 let code = Code::new("hec_ack_timeout");
                 return Err(Fault { code, ..Fault::new(Origin::Sink, Kind::Timeout, words) });
@@ -243,9 +260,16 @@ impl Http {
         }
     }
 
+    async fn ask(&self, question: &Question) -> Result<Answer, Fault> {
+        let request = self.client.post(question.url.clone()).header(CONTENT_TYPE, "application/json");
+        let shown = self.keys.shown(&self.client).await?;
+        self.answer(request.body(question.body.clone()), shown, "").await
+    }
+
     async fn post(&self, group: &Group<'_>, mut body: Vec<u8>, gzip: bool) -> Result<Answer, Fault> {
         let preset = &self.plan.preset;
-        let url = self.keys.url(preset.url(&self.plan.url, group.route));
+        let shown = self.keys.shown(&self.client).await?;
+        let url = shown.url(preset.url(&self.plan.url, group.route));
         let mut request = self.client.post(url).header(CONTENT_TYPE, preset.content_type());
         if body.is_empty() {
             request = request.header(CONTENT_LENGTH, "0"); // servers want to be told
@@ -253,51 +277,45 @@ impl Http {
             body = compressed(body).await?;
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let answer = self.answer(self.authorized(request, group.route).await?.body(body)).await?;
+        let token = shown.token.clone();
+        let answer = self.answer(request.body(body), shown, group.route).await?;
         if !answer.status.is_success() {
-            self.keys.doubt();
+            // who is busy, or asks for patience, has no quarrel with the token
+            let about_us = answer.status.is_client_error() && answer.wait.is_none();
+            self.keys.doubt(token.filter(|_| about_us).as_ref());
         }
         Ok(answer)
     }
 
-    async fn authorized(&self, request: RequestBuilder, route: &str) -> Result<RequestBuilder, Fault> {
-        let mut headers = self.keys.headers(&self.client).await?;
-        self.plan.preset.headers(route, &mut headers);
-        Ok(request.headers(headers).timeout(self.plan.timeout))
-    }
-
     /// Sends once and reads the answer to its end, or to the bound of what anybody needs of it.
-    async fn answer(&self, request: RequestBuilder) -> Result<Answer, Fault> {
+    async fn answer(&self, request: RequestBuilder, mut shown: Shown, route: &str) -> Result<Answer, Fault> {
+        self.plan.preset.headers(route, &mut shown.headers);
+        let request = request.headers(shown.headers).timeout(self.plan.timeout);
         let mut response = request.send().await.map_err(|err| self.unanswered(err))?;
         let bound = if response.status().is_success() {
             limits::MAX_SINK_ANSWER_BYTES
         } else {
             limits::MAX_ERROR_BODY_BYTES
         };
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|err| self.unanswered(err))? {
-            let room = bound - body.len();
-            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if piece.len() >= room {
-                break; // the rest is dropped with the connection
-            }
-        }
-        Ok(Answer::new(&response, body))
+        let body = answer::bounded(&mut response, bound).await.map_err(|err| self.unanswered(err))?;
+        Ok(Answer::new(&response, body, shown.secrets))
     }
 
     fn refused(&self, kind: Kind, code: Option<Code>, answer: &Answer) -> Fault {
-        let secrets = self.keys.secrets();
-        let said = answer::excerpt(&answer.body, &secrets);
+        let said = answer::excerpt(&answer.body, &answer.secrets);
         let mut detail = format!("{}: {}", self.peer, if said.is_empty() { "no explanation" } else { &said });
         if let Some(location) = &answer.location {
-            detail.push_str(&format!("; it points to {}", answer::excerpt(location.as_bytes(), &secrets)));
+            detail.push_str(&format!(
+                "; it points to {}",
+                answer::excerpt(location.as_bytes(), &answer.secrets)
+            ));
         }
         Fault { code, retry_after: answer.wait, ..Fault::new(Origin::Sink, kind, detail) }
     }
 
     fn undelivered(&self, item: Item, request: &Group<'_>, answer: &Answer) -> Undelivered {
         let fault = item.why.map(|why| {
-            let said = answer::excerpt(why.said.as_bytes(), &self.keys.secrets());
+            let said = answer::excerpt(why.said.as_bytes(), &answer.secrets);
             let detail = format!("{}: {said}", self.peer);
             Fault { code: why.code, retry_after: answer.wait, ..Fault::new(Origin::Sink, why.kind, detail) }
         });
@@ -312,6 +330,20 @@ impl Http {
     }
 }
 
+/// What came of one request.
+enum Reply {
+    /// All taken but these places of the batch.
+    Settled(Vec<Undelivered>),
+    /// Taken; whether it is stored is to be asked for under this number.
+    Later(u64),
+}
+
+/// Events whose acknowledgement comes later.
+struct Promised {
+    number: u64,
+    events: Vec<std::ops::Range<usize>>,
+}
+
 /// Adds a place behind the last one.
 fn add(places: &mut Vec<std::ops::Range<usize>>, place: usize) {
     match places.last_mut() {
@@ -320,7 +352,8 @@ fn add(places: &mut Vec<std::ops::Range<usize>>, place: usize) {
     }
 }
 
-fn unanswered(err: &reqwest::Error, peer: &str, timeout: Duration) -> Fault {
+/// No whole answer came, and why, without the URL, whose path or query may be a secret. `peer` is its name for people.
+pub fn unanswered(err: &reqwest::Error, peer: &str, timeout: Duration) -> Fault {
     let (kind, why) = match peer::tls_error(err) {
         Some(tls) => (peer::tls_kind(tls), peer::tls_text(tls)),
         None if err.is_dns() => (Kind::Dns, "the name does not resolve".to_owned()),
@@ -340,18 +373,21 @@ pub struct Answer {
     location: Option<String>,
     /// Up to its bound.
     pub(super) body: Vec<u8>,
+    /// What its request showed, and nobody may quote: those of the next request may be others.
+    secrets: Vec<Secret>,
 }
 
 impl Answer {
-    fn new(response: &Response, body: Vec<u8>) -> Self {
+    fn new(response: &Response, body: Vec<u8>, secrets: Vec<Secret>) -> Self {
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         Answer {
             status: response.status(),
             wait: answer::wait_asked(header(RETRY_AFTER), header(DATE)),
             location: header(LOCATION)
                 .filter(|_| response.status().is_redirection())
-                .map(answer::without_queries),
+                .map(|url| answer::without_queries(url, "")),
             body,
+            secrets,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Preset for Otlp {
         under(base, "/v1/logs")
     }
     fn harmless(&self) -> Option<Harmless> {
-        Some(Harmless { body: Vec::new(), lets_in: |answer| answer.status.is_success() })
+        Some(Harmless { body: Vec::new(), lets_in: |_| false })
     }
     fn judge(&self, answer: &Answer, events: usize) -> Judged {
         if !answer.status.is_success() {
@@ -116,12 +116,12 @@ impl Preset for Otlp {
             return Judged::Taken; // with a message: a warning that asks for nothing
         }
         let said = format!("{rejected} of {events} records rejected: {}", partial.error_message);
-        let (kind, code) = if rejected >= events {
-            (Kind::Status(reqwest::StatusCode::BAD_REQUEST.as_u16()), None) // nothing was taken, so nothing repeats
-        } else {
-            (Kind::Partial, Code::new("otlp_rejected"))
-        };
-        Judged::Items(vec![Item { events: 0..events, why: Some(Refusal { kind, code, said }) }])
+        // where nothing was taken, nothing repeats
+        let code = if rejected >= events { None } else { Code::new("otlp_rejected") };
+        Judged::Items(vec![Item {
+            events: 0..events,
+            why: Some(Refusal { kind: Kind::Partial, code, said }),
+        }])
     }
 }
 

@@ -4,7 +4,6 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use url::Url;
 
@@ -20,6 +19,9 @@ pub const ANSWERED: u8 = 4;
 /// The destination says that they are stored.
 pub const STORED: u8 = 5;
 
+/// A number that no acknowledgement has: asking for it takes none away, and shows whether there are any.
+pub const NO_NUMBER: u64 = 4_294_967_295;
+
 /// One kind of HTTP destination. Writes, reads and decides nothing: what a refusal means is the recovery table's.
 pub trait Preset: Debug + Send + Sync {
     /// Names the way this event goes, if not all events go the same one: they are sent in requests of their own.
@@ -34,7 +36,7 @@ pub trait Preset: Debug + Send + Sync {
     fn content_type(&self) -> &'static str;
     /// The whole body of one request.
     fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
-        joined(batch, &group.events, b"")
+        joined(batch, &group.events)
     }
     /// Where this request goes.
     fn url(&self, base: &Url, _route: &str) -> Url {
@@ -58,8 +60,8 @@ pub trait Preset: Debug + Send + Sync {
     fn harmless(&self) -> Option<Harmless> {
         None
     }
-    /// How to ask later for what [`Judged::Later`] promised.
-    fn question(&self, _base: &Url, _receipt: u64) -> Option<Question> {
+    /// How to ask later for what [`Judged::Later`] promised under these numbers.
+    fn question(&self, _base: &Url, _numbers: &[u64]) -> Option<Question> {
         None
     }
 }
@@ -86,6 +88,8 @@ pub enum Judged {
     Taken,
     /// Taken, but not stored yet; to be asked for under this number.
     Later(u64),
+    /// Taken, and the destination will not tell whether it was stored: worth [`ANSWERED`].
+    Unconfirmed,
     /// All taken but these.
     Items(Vec<Item>),
     /// None taken.
@@ -112,7 +116,7 @@ pub struct Refusal {
 /// A request that changes nothing.
 pub struct Harmless {
     pub body: Vec<u8>,
-    /// Whether this answer says that a batch would have been let in.
+    /// Whether this refusal is about the emptiness alone: then everything that is asked of who sends was in order.
     pub lets_in: fn(&Answer) -> bool,
 }
 
@@ -122,35 +126,33 @@ pub struct Question {
     pub body: Vec<u8>,
     /// Whether the answer confirms this number.
     pub confirms: fn(&[u8], u64) -> bool,
+    /// Whether the answer says that nothing will ever be confirmed.
+    pub is_idle: fn(&Answer) -> bool,
     /// How long to go on asking.
     pub patience: std::time::Duration,
 }
 
-/// By status alone: 2xx, if its body does not contradict.
+/// By status alone: 2xx, if its body does not contradict. A web page is a portal's or a proxy's, whatever its status.
 pub fn by_status(answer: &Answer) -> Judged {
     if !answer.status.is_success() {
         return Judged::Refused(Kind::Status(answer.status.as_u16()), None);
     }
+    if answer.body.trim_ascii_start().starts_with(b"<") {
+        return Judged::Refused(Kind::Html, None);
+    }
     contradiction(&answer.body).map_or(Judged::Taken, |kind| Judged::Refused(kind, None))
 }
 
-/// An empty batch that was refused for being empty has passed every check of who sent it.
-pub fn only_the_emptiness(answer: &Answer) -> bool {
-    answer.status.is_success()
-        || [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&answer.status)
-}
-
-/// The records of these events one after another, after `start`.
-pub fn joined(batch: &Batch, events: &[Range<usize>], start: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(start.len() + batch.size(events) + 16);
-    body.extend_from_slice(start);
+/// The records of these events one after another.
+pub fn joined(batch: &Batch, events: &[Range<usize>]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(batch.size(events) + 16);
     events.iter().for_each(|run| body.extend_from_slice(batch.wire(run)));
     body
 }
 
 /// A JSON array of records that begin with a comma each.
 pub fn array(batch: &Batch, events: &[Range<usize>]) -> Vec<u8> {
-    let mut body = joined(batch, events, b"");
+    let mut body = joined(batch, events);
     match body.first_mut() {
         Some(comma) => *comma = b'[',
         None => body.push(b'['),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::preset::Preset;
-use super::template::Template;
 use super::tests::*;
 use super::{Array, Elasticsearch, Lines, SplunkHec};
 use crate::fault::{Fault, Kind};
 use crate::format::Body;
+use crate::format::template::Template;
 use crate::sink::plan::HttpPlan;
 use crate::sink::{Plan, Receipt, Sent, Sink, Undelivered};
 
@@ -187,6 +187,8 @@ async fn probes_show_whether_the_keys_are_good_and_store_nothing() {
             None,
         ),
         (bulk(), "401 Unauthorized", "{}", Some(Kind::Status(401))),
+        (bulk(), "400 Bad Request", "{\"error\":\"a proxy's own\"}", Some(Kind::Status(400))),
+        (bulk(), "200 OK", "<html>sign in</html>", Some(Kind::Malformed)),
         (hec(false, None), "400 Bad Request", "{\"text\":\"No data\",\"code\":5}", None),
         (
             hec(false, None),
@@ -280,7 +282,7 @@ async fn splunk_codes_are_told_and_the_bad_event_is_found_at_once() {
     assert_eq!(left(sent, 4), (0, vec![bad, (run(0, 1), None), (run(2, 4), None)]));
     let (plan, _) = scripted(hec(false, None), vec![reply("200 OK", "", "<html>welcome</html>")]).await;
     let fault = send(&plan, &packed(&hec(false, None), Body::Envelope, 1)).await.unwrap_err();
-    assert_eq!(fault.kind, Kind::Malformed, "somebody else's 200");
+    assert_eq!(fault.kind, Kind::Html, "somebody else's 200");
 }
 
 #[tokio::test]
@@ -311,11 +313,52 @@ async fn splunk_that_never_confirms_gets_the_events_again() {
     let (plan, _) = scripted(hec(false, Some(patience)), vec![accepted, never]).await;
     let fault = send(&plan, &packed(&hec(false, Some(patience)), Body::Envelope, 2)).await.unwrap_err();
     assert_eq!((fault.kind, fault.code_str()), (Kind::Timeout, "hec_ack_timeout"));
-    let (plan, _) =
-        scripted(hec(false, Some(patience)), vec![reply("200 OK", "", "{\"text\":\"Success\",\"code\":0}")])
-            .await;
-    let fault = send(&plan, &packed(&hec(false, Some(patience)), Body::Envelope, 2)).await.unwrap_err();
-    assert_eq!(fault.code_str(), "hec_no_ack_id", "the token does not have acknowledgement switched on");
+}
+
+/// Splunk has the events; to send them again, because nobody confirms them, would store them without end.
+#[tokio::test]
+async fn splunk_whose_token_cannot_confirm_is_believed_as_far_as_it_goes() {
+    let patience = std::time::Duration::from_secs(60);
+    let confirming = hec(false, Some(patience));
+    let answers = vec![
+        reply("200 OK", "", "{\"text\":\"Success\",\"code\":0}"),
+        reply("400 Bad Request", "", "{\"text\":\"No data\",\"code\":5}"),
+        reply("400 Bad Request", "", "{\"text\":\"ACK is disabled\",\"code\":14}"),
+        reply("400 Bad Request", "", "{\"text\":\"No data\",\"code\":5}"),
+        reply("200 OK", "", "{\"acks\":{\"4294967295\":false}}"),
+    ];
+    let (plan, _) = scripted(confirming.clone(), answers).await;
+    let sink = Sink::new(Plan::Http(plan)).unwrap();
+    assert_eq!(sink.ack_level(), 5);
+    assert_eq!(sink.send(&packed(&confirming, Body::Envelope, 2)).await.unwrap(), taken(2, 4));
+    assert_eq!(sink.ack_level(), 4, "metric and status say so");
+    assert_eq!(sink.probe().await.unwrap(), 4, "and so does the log");
+    assert_eq!(sink.probe().await.unwrap(), 5, "until it is switched on");
+}
+
+/// Two ways make two requests; their indexers are waited for once.
+#[tokio::test]
+async fn splunk_is_asked_for_all_requests_of_a_batch_together() {
+    let confirming = hec(true, Some(std::time::Duration::from_millis(10)));
+    let accepted =
+        |id: u8| reply("200 OK", "", &format!("{{\"text\":\"Success\",\"code\":0,\"ackId\":{id}}}"));
+    let half = reply("200 OK", "", "{\"acks\":{\"3\":false,\"4\":true}}");
+    let (plan, seen) = scripted(confirming.clone(), vec![accepted(3), accepted(4), half]).await;
+    let sent = send(&plan, &packed(&confirming, Body::Envelope, 3)).await.unwrap();
+    let open = (run(0, 2), Some((Kind::Timeout, "hec_ack_timeout".to_owned())));
+    assert_eq!(left(sent, 5), (1, vec![open]), "what is confirmed stays confirmed");
+    assert_eq!(text(&seen.lock().unwrap()[2].1), "{\"acks\":[3,4]}");
+}
+
+/// A `_bulk` answer is read up to a bound, and none that is cut there can be understood.
+#[tokio::test]
+async fn elasticsearch_gets_no_more_events_than_it_can_be_heard_about() {
+    let (plan, _) = scripted(bulk(), vec![reply("200 OK", "", "{}")]).await;
+    let most = crate::limits::MAX_BATCH_EVENTS as usize;
+    let window = Sink::new(Plan::Http(HttpPlan { batch_events: most, ..plan })).unwrap().window();
+    assert!(window.max_events < most);
+    let verdict = "{\"create\":{\"status\":400,\"error\":{}}},".len() + 400; // with type, reason and cause
+    assert!(window.max_events * verdict <= crate::limits::MAX_SINK_ANSWER_BYTES);
 }
 
 #[test]

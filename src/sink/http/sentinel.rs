@@ -10,11 +10,9 @@
 
 use url::Url;
 
-use super::Answer;
-use super::preset::{Caps, Judged, Preset, array, by_status};
-use super::template::{Place, Template};
+use super::preset::{Caps, Preset, array};
 use crate::event::Event;
-use crate::fault::Kind;
+use crate::format::template::{Place, Template};
 use crate::limits;
 use crate::sink::batch::{Batch, Group};
 use crate::sink::pack::Record;
@@ -56,12 +54,5 @@ impl Preset for Sentinel {
     fn caps(&self) -> Caps {
         let bytes = limits::SENTINEL_REQUEST_BYTES;
         Caps { bytes, event_bytes: bytes, ..Caps::default() }
-    }
-    fn judge(&self, answer: &Answer, _events: usize) -> Judged {
-        match by_status(answer) {
-            // a success with a page is a portal's
-            Judged::Taken if answer.body.starts_with(b"<") => Judged::Refused(Kind::Html, None),
-            judged => judged,
-        }
     }
 }

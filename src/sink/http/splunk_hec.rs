@@ -8,7 +8,8 @@
 //!
 //! A code is carried as `hec_N`, and the recovery table has a row for each. Where Splunk names the event it refuses
 //! (`invalid-event-number`), none of the request counts as taken: that event is put aside and the others are sent
-//! again at once. Without indexer acknowledgement a 200 comes before Splunk's pipeline: level 4. With it, level 5.
+//! again at once. Without indexer acknowledgement a 200 comes before Splunk's pipeline: level 4. With it, level 5. Where it is asked
+//! for and the token does not have it, what Splunk took counts as level 4, and the probe says so.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,15 +20,17 @@ use url::Url;
 
 use super::Answer;
 use super::preset::{ANSWERED, Harmless, Item, Judged, Preset, Question, Refusal, STORED, by_status, under};
-use super::template::{Place, Template};
 use crate::event::Event;
 use crate::fault::{Code, Kind};
 use crate::format::json_string;
+use crate::format::template::{Place, Template};
 use crate::sink::pack::Record;
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 /// "No data": what a valid token gets for an empty request.
 const NO_DATA: u64 = 5;
+/// "ACK is disabled": the token does not have indexer acknowledgement.
+const ACK_DISABLED: u64 = 14;
 
 /// What Splunk is told about the events.
 #[derive(Debug)]
@@ -136,7 +139,7 @@ impl Preset for SplunkHec {
             return match (self.acknowledge, said.ack_id) {
                 (None, _) => Judged::Taken,
                 (Some(_), Some(id)) => Judged::Later(id),
-                (Some(_), None) => Judged::Refused(Kind::Malformed, Code::new("hec_no_ack_id")),
+                (Some(_), None) => Judged::Unconfirmed, // the token does not have it; sent again it would be stored twice
             };
         }
         let (kind, code) = (Kind::Status(answer.status.as_u16()), Code::new(&format!("hec_{}", said.code)));
@@ -153,14 +156,16 @@ impl Preset for SplunkHec {
         }
     }
 
-    fn question(&self, base: &Url, receipt: u64) -> Option<Question> {
+    fn question(&self, base: &Url, numbers: &[u64]) -> Option<Question> {
+        let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
         Some(Question {
             url: endpoint(base, "ack"),
-            body: format!("{{\"acks\":[{receipt}]}}").into_bytes(),
-            confirms: |body, receipt| {
+            body: format!("{{\"acks\":[{}]}}", numbers.join(",")).into_bytes(),
+            confirms: |body, number| {
                 let acks = serde_json::from_slice::<Acks>(body).map(|said| said.acks).unwrap_or_default();
-                acks.get(&receipt.to_string()).copied().unwrap_or(false)
+                acks.get(&number.to_string()).copied().unwrap_or(false)
             },
+            is_idle: |answer| said(&answer.body).is_some_and(|said| said.code == ACK_DISABLED),
             patience: self.acknowledge?,
         })
     }

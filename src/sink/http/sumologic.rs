@@ -7,11 +7,10 @@
 //! 200 says that it was received: level 4.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use url::Url;
 
 use super::preset::{Caps, Preset};
-use super::template::{Place, Template};
 use crate::event::Event;
+use crate::format::template::{Place, Template};
 use crate::limits;
 
 const CATEGORY: HeaderName = HeaderName::from_static("x-sumo-category");
@@ -36,9 +35,6 @@ impl Preset for SumoLogic {
     }
     fn content_type(&self) -> &'static str {
         "text/plain; charset=utf-8"
-    }
-    fn url(&self, base: &Url, _route: &str) -> Url {
-        base.clone()
     }
     fn headers(&self, route: &str, headers: &mut HeaderMap) {
         let (category, name) = route.split_once('\n').unwrap_or((route, ""));

@@ -167,6 +167,7 @@ async fn a_200_that_carries_a_failure_is_a_failure() {
     for (body, kind) in [
         ("{\"took\":1,\"errors\":true}", Kind::Partial),
         ("{\"status\":\"error\",\"code\":503}", Kind::Status(503)),
+        ("\r\n<!DOCTYPE html><title>Sign in</title>", Kind::Html), // a portal's
     ] {
         let fault = refused(receiver(reply("200 OK", "", body)).await.0).await;
         assert_eq!((fault.origin, fault.kind), (Origin::Sink, kind), "{fault}");
@@ -349,4 +350,19 @@ async fn a_secret_that_was_replaced_is_read_after_a_refusal() {
     }
     let seen = seen.lock().unwrap();
     assert!(seen[0].0.contains("bearer key-1") && seen[1].0.contains("bearer key-2"), "{seen:?}");
+}
+
+/// The operator replaces the secret while a request with the old one is under way, and the refusal quotes the old one.
+#[tokio::test]
+async fn a_refusal_that_echoes_the_secret_is_masked_though_the_file_holds_another_by_now() {
+    let (plan, _) = receiver(reply("401 Unauthorized", "", "no such key: key-number-1")).await;
+    let count = Arc::new(Mutex::new(0));
+    let secret = super::super::Keeper::new(move || {
+        *count.lock().unwrap() += 1;
+        Ok(Secret::new(format!("key-number-{}", count.lock().unwrap())))
+    });
+    let auth = vec![Auth::Header { name: "authorization", scheme: "Bearer ", secret }];
+    let fault =
+        Sink::new(Plan::Http(HttpPlan { auth, ..plan })).unwrap().send(&batch(1, 9)).await.unwrap_err();
+    assert!(fault.detail.ends_with("no such key: <secret>"), "{fault}");
 }

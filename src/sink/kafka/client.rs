@@ -17,6 +17,7 @@ use super::verdict::{self, Trouble};
 use crate::fault::Fault;
 use crate::format::keyed;
 use crate::limits;
+use crate::setup_error::SetupError;
 use crate::sink::Batch;
 use crate::sink::plan::KafkaPlan;
 
@@ -95,7 +96,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects to nobody yet. Fails, in words for people, on certificates and settings that cannot be used.
+    /// Connects to nobody yet. Fails, in words for people, on a password, certificates and settings that cannot be used.
     pub fn open(plan: &KafkaPlan) -> Result<Self, String> {
         let tls = plan.tls.iter();
         for file in tls.flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]).flatten() {
@@ -104,7 +105,7 @@ impl Client {
             opened.map_err(|err| format!("failed to read {}: {err}", file.display()))?;
         }
         let reports: Arc<Mutex<Reports>> = Arc::default();
-        let config = configured(plan);
+        let config = configured(plan).map_err(|error| error.message)?;
         let producer = config.create_with_context(Ear(reports.clone()));
         let producer = producer.map_err(|err| format!("the Kafka client cannot be set up: {err}"))?;
         Ok(Client { producer, reports })
@@ -205,8 +206,8 @@ impl Client {
     }
 }
 
-/// The library's own names, from its `CONFIGURATION.md`.
-fn configured(plan: &KafkaPlan) -> ClientConfig {
+/// The library's own names, from its `CONFIGURATION.md`. Fails when the password cannot be read.
+fn configured(plan: &KafkaPlan) -> Result<ClientConfig, SetupError> {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let mut config = ClientConfig::new();
     let settings = [
@@ -241,7 +242,7 @@ fn configured(plan: &KafkaPlan) -> ClientConfig {
     config.set("security.protocol", protocol);
     if let Some(sasl) = &plan.sasl {
         config.set("sasl.mechanism", sasl.mechanism);
-        config.set("sasl.username", &sasl.user).set("sasl.password", sasl.password.expose());
+        config.set("sasl.username", &sasl.user).set("sasl.password", sasl.password.read()?.expose());
     }
     let files = plan.tls.iter().flat_map(|tls| {
         [
@@ -256,5 +257,5 @@ fn configured(plan: &KafkaPlan) -> ClientConfig {
         }
     }
     config.set_log_level(RDKafkaLogLevel::Emerg);
-    config
+    Ok(config)
 }

@@ -17,7 +17,8 @@ use super::*;
 use crate::event::{Event, EventId, Severity};
 use crate::fault::Code;
 use crate::format::{Body, Encoder, Shape, Wire};
-use crate::sink::plan::{Sasl, TlsFiles};
+use crate::secret::Secret;
+use crate::sink::plan::{Keeper, Sasl, TlsFiles};
 use crate::sink::receivers;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -264,17 +265,30 @@ async fn a_broker_that_cannot_be_trusted_gets_nothing() {
     .await;
     let mut plan = plan(format!("localhost:{}", address.port()), "mail", PATIENT);
     plan.tls = Some(TlsFiles::default()); // what the system trusts
-    plan.sasl = Some(Sasl {
-        mechanism: "SCRAM-SHA-512",
-        user: "us".into(),
-        password: crate::secret::Secret::new("s3cret"),
-    });
+    plan.sasl =
+        Some(Sasl { mechanism: "SCRAM-SHA-512", user: "us".into(), password: Secret::new("s3cret").into() });
     let sink = Kafka::new(plan).unwrap();
     let fault = sink.probe().await.unwrap_err();
     assert_eq!(fault.kind, Kind::TlsVerify, "{fault}");
     let fault = sink.send(&batch(0..3)).await.unwrap_err();
     assert_eq!(fault.kind, Kind::TlsVerify, "{fault}");
     assert!(!fault.to_string().contains("s3cret") && !format!("{sink:?}").contains("s3cret"));
+}
+
+/// What the operator puts into its file is used without a restart (recovery row K01).
+#[tokio::test]
+async fn the_password_is_read_for_each_client() {
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let reads = count.clone();
+    let password = Keeper::new(move || match reads.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(Secret::new("s3cret")),
+        _ => Err(SetupError::config("the file is gone")),
+    });
+    let mut plan = plan("127.0.0.1:9092".into(), "mail", PATIENT);
+    plan.sasl = Some(Sasl { mechanism: "SCRAM-SHA-512", user: "us".into(), password });
+    let sink = Kafka::new(plan).unwrap();
+    let fault = sink.probe().await.unwrap_err();
+    assert_eq!((fault.kind, count.load(Ordering::Relaxed)), (Kind::SecretUnreadable, 2), "{fault}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ async fn every_message_is_answered_and_the_session_is_used_again() {
     let sink = relp(at);
     let (first, second) = (batch(1000, 300), batch(3, 400_000));
     let sent = sink.send(&first).await.unwrap();
-    assert_eq!(sent, Sent::Acknowledged(Receipt::new(1000, 4)));
+    assert_eq!(sent, Sent::of(1000, 4, Vec::new()));
     assert_eq!(taken(sink.send(&second).await.unwrap()), 3);
     assert_eq!(*got.lock().unwrap(), [first.bytes, second.bytes].concat());
     assert_eq!(sessions.load(Ordering::SeqCst), 1, "one session for both");

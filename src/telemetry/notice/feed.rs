@@ -96,6 +96,12 @@ pub enum Feed<'a> {
         lines: u64,
         first: &'a str,
     },
+    /// What was quarantined could be read when an operator asked for it, and is stored.
+    Readmitted {
+        source: &'a str,
+        events: u64,
+        duplicate: u64,
+    },
     /// A span that was not collected; a row in the ledger.
     GapOpened {
         span: TimeSpan,
@@ -119,7 +125,7 @@ impl Feed<'_> {
             Feed::Answered { status, code, took } => {
                 metrics::api_request(&feed.tenant, feed.feed, *status, code, *took);
             }
-            Feed::Committed { events, duplicate, .. } => {
+            Feed::Committed { events, duplicate, .. } | Feed::Readmitted { events, duplicate, .. } => {
                 metrics::events_collected(feed, *events);
                 metrics::events_duplicate(feed, *duplicate);
             }
@@ -152,6 +158,10 @@ impl Feed<'_> {
             Feed::Committed { source, events, duplicate, took } => {
                 debug!(target: "mimecollectd::feed", tenant, feed, source = %clean(source), events, duplicate,
                     took_ms = took.as_millis() as u64, "committed");
+            }
+            Feed::Readmitted { source, events, duplicate } => {
+                info!(target: "mimecollectd::feed", tenant, feed, source = %clean(source), events, duplicate,
+                    "{key}: {events} events of {} were read out of the quarantine", clean(source));
             }
             Feed::PageStored { .. } => self.say_stored(key),
             Feed::PollSkipped { why, wait } => {

@@ -26,10 +26,8 @@ pub enum Process<'a> {
     Stopped { took: Duration, waiting: u64 },
     /// `run --once` ends although something is left to do.
     Unfinished { words: &'a str },
-    /// An operator moved positions or wants gaps fetched; `words` say what was done.
+    /// An operator asked for something; `words` say what was done, or why not.
     CarriedOut { words: &'a str },
-    /// An operator lifted what held this scope back.
-    Resumed { scope: &'a str },
     /// A new configuration is in force; `changes` says what is different.
     Reloaded { changes: &'a str },
     /// The new configuration is not used; the old one stays in force.
@@ -74,9 +72,6 @@ impl Process<'_> {
                     "stopped after {}; {waiting} events wait in the store for the next start", Span(*took));
             }
             Process::Unfinished { words } => error!(target: "mimecollectd", "{}", clean(words)),
-            Process::Resumed { scope } => {
-                info!(target: "mimecollectd", scope = %clean(scope), "`resume {}`: tried again now", clean(scope));
-            }
             Process::Reloaded { changes } => {
                 info!(target: "mimecollectd::config", "configuration reloaded: {}", clean(changes));
             }

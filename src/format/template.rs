@@ -1,4 +1,6 @@
-//! Names with parts that the event fills in: `{tenant}`, `{feed}`, `{type}`, `{date}`.
+//! Names with parts that the event fills in: `{tenant}`, `{feed}`, `{type}`, `{date}`. Read once, where the configuration is.
+
+use std::fmt;
 
 use crate::clock::Time;
 use crate::event::Event;
@@ -33,7 +35,7 @@ pub enum Place {
 }
 
 /// The names a template knows, for messages.
-pub const NAMES: &str = "{tenant}, {feed}, {type} and {date}";
+pub const NAMES: &str = "{tenant}, {feed}, {type}, {date}";
 
 impl Template {
     /// Reads a template.
@@ -44,6 +46,9 @@ impl Template {
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or("{")?;
+            if before.contains('}') {
+                return Err("}".to_owned());
+            }
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
@@ -65,16 +70,6 @@ impl Template {
         Ok(Template(pieces))
     }
 
-    /// It makes the same of every event.
-    pub fn is_fixed(&self) -> bool {
-        self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
-    }
-
-    /// Nothing is written at all.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Appends what it makes of an event; its own text goes out as it is.
     pub fn write(&self, event: &Event<'_>, place: Place, out: &mut String) {
         for piece in &self.0 {
@@ -90,6 +85,21 @@ impl Template {
                 }
             }
         }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| {
+            f.write_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Tenant => "{tenant}",
+                Piece::Feed => "{feed}",
+                Piece::Type => "{type}",
+                Piece::Date => "{date}",
+            })
+        })
     }
 }
 
@@ -116,14 +126,29 @@ fn spaced(part: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::event;
     use super::*;
+    use crate::event::{EventId, Severity};
+
+    fn event<'a>(tenant: &'a str, kind: &'a str) -> Event<'a> {
+        Event {
+            id: EventId([0; 16]),
+            tenant,
+            feed: "siem.receipt",
+            kind,
+            time: Some(1_767_225_600_123), // the first minute of 2026
+            collected: 1_767_225_660_000,
+            severity: Severity::Informational,
+            repaired: false,
+            json: true,
+            raw: b"{}",
+        }
+    }
 
     #[test]
     fn outside_text_stays_in_its_place() {
         let template = Template::new("a-{tenant}/{type}-{date}").unwrap();
-        let mut event = event();
-        (event.tenant, event.kind) = ("Acme/../x y", "é?&\r\n");
+        assert_eq!(template.to_string(), "a-{tenant}/{type}-{date}");
+        let event = event("Acme/../x y", "é?&\r\n");
         for (place, made) in [
             (Place::Url, "a-Acme%2F..%2Fx%20y/%C3%A9%3F%26%0D%0A-2026-01-01"),
             (Place::Index, "a-acme_.._x_y/_____-2026.01.01"),
@@ -134,8 +159,9 @@ mod tests {
             template.write(&event, place, &mut out);
             assert_eq!(out, made, "{place:?}");
         }
-        assert!(!template.is_fixed() && Template::new("plain").unwrap().is_fixed());
-        for (text, wrong) in [("{tenants}", "{tenants}"), ("a{", "{"), ("a}b", "}"), ("{}", "{}")] {
+        for (text, wrong) in
+            [("{tenants}", "{tenants}"), ("a{", "{"), ("a}b", "}"), ("a}{feed}", "}"), ("{}", "{}")]
+        {
             assert_eq!(Template::new(text).unwrap_err(), wrong);
         }
     }
