@@ -113,8 +113,6 @@ mod tests {
         assert!(
             ["", "*", "acme", "ac*", "acme/siem.av", "acme/siem.*", "acme/*", "*/siem.*"].iter().all(covers)
         );
-        assert!(
-            !["bcme", "acme/audit", "siem.av", "acme/", "acme/siem.?v", "/siem.av"].iter().any(|s| covers(s))
-        );
+        assert!(!["bcme", "acme/audit", "siem.av", "acme/", "acme/siem.?v", "/siem.av"].iter().any(covers));
     }
 }

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ use crate::setup_error::{ExitCode, SetupError};
 use crate::signals::{Signal, Signals, service};
 use crate::store::{Options, Store};
 use crate::supervisor::policy;
+use crate::supervisor::rule::Verdict;
 use crate::telemetry::exporter::{self, Exporter};
 use crate::telemetry::label::{self, CredentialState};
 use crate::telemetry::log;
@@ -58,6 +60,7 @@ pub const ADMIN_ADDRESS_FILE: &str = "admin.address";
 /// # Errors
 /// Whatever keeps it from running, for people, with its exit code.
 pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
+    leave_no_core()?;
     let settings = config::load(config, &known_feeds())?;
     let clock = Clock::System;
     let started = clock.now();
@@ -73,6 +76,13 @@ pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
     let sound = once || exit == ExitCode::Done; // else the next start looks at the store before it uses it
     daemon.stop(started, sound).await;
     Ok(exit)
+}
+
+/// A core dump would hold every secret: without systemd's `LimitCORE=0` there must be none either.
+fn leave_no_core() -> Result<(), SetupError> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)
+        .map_err(|e| SetupError::failed(format!("failed to forbid core dumps (setrlimit RLIMIT_CORE): {e}")))
 }
 
 fn log_format(format: LogFormat) -> log::Format {
@@ -177,9 +187,12 @@ impl Daemon {
                 },
                 asked = requests::next(&self.settings.state_dir) => self.take_up(asked).await,
                 done = self.jobs.next() => match done {
-                    Ok((name, answer)) => {
-                        self.fleet.look_again();
-                        self.answer(&name, &answer);
+                    Ok(done) => {
+                        if let Some(scope) = &done.moved {
+                            self.fleet.look_again(scope);
+                        }
+                        self.fleet.tell_errands();
+                        self.answer(&done.name, &done.answer);
                     }
                     Err(error) => {
                         let words = &error.to_string();
@@ -206,14 +219,8 @@ impl Daemon {
         }
         self.tellers.farewell().await;
         let status = self.board.status().await;
-        let any = |state| status.tenants.iter().any(|tenant| tenant.credential.state == state);
-        let denied = [
-            CredentialState::LockedOut,
-            CredentialState::Expired,
-            CredentialState::Revoked,
-            CredentialState::Denied,
-        ];
-        if denied.into_iter().any(any) {
+        let closed = |exit| status.tenants.iter().any(|tenant| exit_of(&tenant.credential) == Some(exit));
+        if closed(ExitCode::Permission) {
             return ExitCode::Permission;
         }
         let down: Vec<&str> = status
@@ -222,7 +229,7 @@ impl Daemon {
             .filter(|sink| sink.up == Some(false))
             .map(|sink| sink.name.as_str())
             .collect();
-        if any(CredentialState::Suspended) || !down.is_empty() {
+        if closed(ExitCode::Unreachable) || !down.is_empty() {
             let words = if down.is_empty() {
                 "not everything is collected: no token could be had; the lines above say why".to_owned()
             } else {
@@ -401,6 +408,20 @@ fn unfinished(status: &admin::status::Status, waiting: u64) -> String {
         events => format!("; {events} events wait in the store for their sinks"),
     };
     format!("not everything is done: {} feeds are behind ({named}{more}){left}", behind.len())
+}
+
+/// What a closed credential means for a program that asks; `None`: it is open. One that is suspended was refused, even
+/// if one more attempt is to confirm it, or nobody answered.
+pub fn exit_of(credential: &admin::status::Credential) -> Option<ExitCode> {
+    let refused = || {
+        let rule = credential.rule.as_deref().and_then(policy::by_id);
+        rule.is_some_and(|rule| matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Refresh { .. }))
+    };
+    match credential.state {
+        CredentialState::Ok | CredentialState::Refreshing => None,
+        CredentialState::Suspended if !refused() => Some(ExitCode::Unreachable),
+        _ => Some(ExitCode::Permission),
+    }
 }
 
 /// What this host calls itself, for syslog headers.

@@ -406,6 +406,8 @@ pub const ALERT_STORE_LOOK_EVERY: Duration = Duration::from_secs(60);
 pub const ALERT_ASIDE_MEMORY: Duration = Duration::from_secs(24 * 3_600);
 /// Share of `max_size`, in percent, from which the store is said to fill up.
 pub const ALERT_STORE_PERCENT: u64 = 70;
+/// Tenants that one alert names, of up to 63 characters each: with more a message says how many.
+pub const ALERT_TENANTS_NAMED: usize = 20;
 /// Events are said to be in danger of being lost when less than this is left.
 pub const ALERT_LOSS_NEAR: Duration = Duration::from_secs(24 * 3_600);
 /// Polling intervals without an answer after which a feed is said to be silent.

@@ -18,12 +18,7 @@ pub fn reconcile(common: &Common) -> Printed {
             .await
             .map_err(|fault| SetupError::failed(format!("failed to read the store: {fault}")))
     })??;
-    let differences: Vec<String> = accounts
-        .iter()
-        .flat_map(|account| {
-            account.differences().into_iter().map(move |words| format!("{}: {words}", account.feed))
-        })
-        .collect();
+    let differences: Vec<String> = accounts.iter().flat_map(Account::differences).collect();
     let exit = if differences.is_empty() { ExitCode::Done } else { ExitCode::Failed };
     let text = if common.json {
         let rows = as_rows(&accounts);

@@ -150,7 +150,8 @@ async fn read(settings: &Settings) -> Result<Status, SetupError> {
         let feed = |name| (FeedKey { tenant: tenant.name.clone(), feed: name }, still(FeedLive::default()));
         let feeds = tenant.feeds.iter().map(|settings| feed(settings.name)).collect();
         let credential = still(CredentialLive::default());
-        board.parts().tenants.push(TenantView { settings: tenant.clone(), credential, feeds });
+        let host = "".into(); // nobody is asked, so nobody is away
+        board.parts().tenants.push(TenantView { settings: tenant.clone(), host, credential, feeds });
     }
     for sink in &settings.sinks {
         board.parts().sinks.push(SinkView { settings: sink.clone(), state: still(SinkState::default()) });

@@ -19,7 +19,7 @@ use crate::config;
 use crate::cursor::FeedKey;
 use crate::delivery::SinkState;
 use crate::fault::{Code, Fault};
-use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL, STANDS_STILL_AFTER};
+use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL};
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::{HostName, Hosts};
 use crate::scheduler::live::{CredentialLive, FeedLive};
@@ -35,6 +35,8 @@ use crate::telemetry::pulse::Watched;
 /// A tenant as it runs.
 pub struct TenantView {
     pub settings: config::Tenant,
+    /// Where its API is.
+    pub host: HostName,
     pub credential: watch::Receiver<CredentialLive>,
     pub feeds: Vec<(FeedKey, watch::Receiver<FeedLive>)>,
 }
@@ -65,8 +67,6 @@ pub struct Parts {
     pub pulses: Vec<Watched>,
     /// At how many pulses it is worth looking for those that have ended.
     pub look_for_ended: usize,
-    /// Hosts that answer nobody, at the last look.
-    pub hosts: Vec<(HostName, Held)>,
     pub config_ok: bool,
     /// Why the configuration on disk is not the one in force.
     pub refused: Option<String>,
@@ -212,8 +212,8 @@ impl Board {
     }
 
     fn assemble(&self, told: &Told, mut reasons: Vec<String>) -> Status {
-        let (mut parts, now) = (self.parts(), self.clock.now());
-        parts.hosts = self.hosts.all_held();
+        let (parts, now) = (self.parts(), self.clock.now());
+        let hosts = self.hosts.all_held();
         let gaps = told.gaps.iter().map(|(feed, open, _)| (feed, *open)).collect();
         let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &gaps)).collect();
         let sinks = parts.sinks.iter().map(|view| sink(view, told)).collect();
@@ -223,7 +223,8 @@ impl Board {
             let full = self.store.over_limit();
             let facts = told.facts(&parts, &alerts, now);
             store.time_to_data_loss_seconds = facts.time_to_loss.map(|left| left.as_secs());
-            shown(&alerts.book, findings::find(&parts, &facts, full, (self.started, now)).findings)
+            let found = findings::find((&parts, &hosts), &facts, full, (self.started, now));
+            shown(&alerts.book, found.findings)
         };
         let working = |feed: &status::Feed| {
             matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
@@ -238,7 +239,7 @@ impl Board {
             ready: Ready { ok: reasons.is_empty(), reasons },
             config_ok: parts.config_ok,
             alerts,
-            hosts: parts.hosts.iter().map(host).collect(),
+            hosts: hosts.iter().map(host).collect(),
             tenants,
             sinks,
             alert_targets: parts.targets.iter().map(target).collect(),
@@ -288,16 +289,14 @@ fn room(usage: &Usage) -> u64 {
 
 /// Every feed as far as losing events is concerned. When it last answered is known across restarts.
 fn standings(parts: &Parts, rows: &BTreeMap<FeedKey, FeedRow>, now: Time) -> Vec<Standing> {
-    let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
-    let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
-        let live = live.borrow();
-        let retention = catalogue::find(key.feed)?.retention;
-        let last_success = live.last_success.or(rows.get(key).and_then(|row| row.last_success));
-        let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
-        let works = !stands || last_success.is_some_and(|last| now.since(last) < STANDS_STILL_AFTER);
-        Some(Standing { retention, last_success, works })
+    let of_tenant = |tenant: &TenantView| {
+        let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
+            let reach = (tenant.settings.lookback, catalogue::find(key.feed)?.retention);
+            Some(Standing::of(&live.borrow(), rows.get(key), reach, now))
+        };
+        tenant.feeds.iter().filter_map(standing).collect::<Vec<_>>()
     };
-    feeds.filter_map(standing).collect()
+    parts.tenants.iter().flat_map(of_tenant).collect()
 }
 
 fn tenant(view: &TenantView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> status::Tenant {

@@ -13,7 +13,7 @@ use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
     ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
-    SECRET_WARNING_DAYS,
+    ALERT_TENANTS_NAMED, SECRET_WARNING_DAYS,
 };
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::HostName;
@@ -26,6 +26,9 @@ use crate::supervisor::rule::{Rule, Scope, Severity, Verdict};
 use crate::supervisor::spread::UnknownCode;
 use crate::telemetry::label::FeedState;
 use crate::telemetry::notice::Span;
+
+/// Scope of what is wrong with this machine in Mimecast's eyes, whichever tenant it asks for.
+const MACHINE: &str = "machine";
 
 /// What only the store can tell, as of its last look.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +51,19 @@ pub struct Found {
     pub unsettled: BTreeSet<String>,
 }
 
-/// Looks at everything once. `full`: collection pauses for want of room.
-pub fn find(parts: &Parts, facts: &Facts, full: bool, (started, now): (Option<Time>, Time)) -> Found {
+/// Looks at everything once. `hosts`: those that answer nobody. `full`: collection pauses for want of room.
+pub fn find(
+    (parts, hosts): (&Parts, &[(HostName, Held)]),
+    facts: &Facts,
+    full: bool,
+    (started, now): (Option<Time>, Time),
+) -> Found {
     let mut found = Found::default();
     for view in &parts.tenants {
-        tenant(view, &parts.hosts, (started, now), &mut found);
+        tenant(view, hosts, (started, now), &mut found);
     }
-    found.findings.extend(parts.hosts.iter().filter_map(|held| host(held, now)));
+    found.findings.extend(address_forbidden(&parts.tenants, now));
+    found.findings.extend(hosts.iter().filter_map(|held| host(held, now)));
     for view in &parts.sinks {
         sink(view, facts, now, &mut found);
     }
@@ -136,9 +145,9 @@ fn tenant(
     found: &mut Found,
 ) {
     let (name, credential) = (view.settings.name.as_str(), view.credential.borrow().clone());
-    let of_host =
-        |rule: &Rule| rule.scope == Scope::Host && hosts.iter().any(|(_, held)| held.rule.id == rule.id);
-    if let Some(rule) = credential.rule.filter(|rule| tells(rule) && !of_host(rule)) {
+    let away = hosts.iter().any(|(host, _)| *host == view.host);
+    let told_elsewhere = |rule: &Rule| of_this_machine(rule) || (rule.scope == Scope::Host && away);
+    if let Some(rule) = credential.rule.filter(|rule| tells(rule) && !told_elsewhere(rule)) {
         let words = credential.words.clone().unwrap_or_default();
         found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
     }
@@ -160,7 +169,7 @@ fn tenant(
         live.rule.is_none() && matches!(live.state, FeedState::Starting | FeedState::BackingOff)
     };
     if view.feeds.iter().any(|(_, live)| unknown(&live.borrow())) {
-        found.unsettled.insert(name.to_owned());
+        found.unsettled.extend([name.to_owned(), MACHINE.to_owned()]);
     }
     if view.settings.api() == Api::V1 {
         found.findings.push(retires(name));
@@ -178,6 +187,30 @@ fn tenant(
             .findings
             .push(Finding { clears, ..by_rule(rule, key(name, name, rule.id), (None, now), words) });
     }
+}
+
+/// Mimecast refuses this machine's address (recovery row M20): one thing to mend, so it is told once, with the tenants
+/// that it keeps out.
+fn address_forbidden(tenants: &[TenantView], now: Time) -> Option<Finding> {
+    let refused = |view: &&TenantView| view.credential.borrow().rule.is_some_and(of_this_machine);
+    let refused: Vec<&TenantView> = tenants.iter().filter(refused).collect();
+    let credentials = refused.iter().map(|view| view.credential.borrow().clone());
+    let first = credentials.min_by_key(|credential| credential.since.unwrap_or(now))?;
+    let names: Vec<&str> =
+        refused.iter().take(ALERT_TENANTS_NAMED).map(|view| view.settings.name.as_str()).collect();
+    let more = match refused.len() - names.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let said = first.words.unwrap_or_default();
+    let words = format!("{said} (tenants: {}{more})", names.join(", "));
+    let rule = first.rule?;
+    let finding = by_rule(rule, key("", MACHINE, rule.id), (first.since, now), words);
+    Some(Finding { stage: refused.len() as u64, ..finding })
+}
+
+fn of_this_machine(rule: &Rule) -> bool {
+    rule.title == "source_ip_forbidden"
 }
 
 /// Codes of Mimecast that the recovery table does not name (recovery row H12), for a day after the newest.

@@ -36,6 +36,7 @@ fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> Ten
             ca_file: None,
             download_hosts: vec![],
         },
+        host: "api.example.com".into(),
         credential: still(credential),
         feeds: feeds
             .into_iter()
@@ -62,7 +63,7 @@ fn works() -> FeedLive {
 }
 
 fn found_at(parts: &Parts, facts: &Facts, full: bool, now: Time) -> Vec<(String, String)> {
-    let found = find(parts, facts, full, (Some(NOW.minus(Duration::from_secs(86_400))), now));
+    let found = find((parts, &[]), facts, full, (Some(NOW.minus(Duration::from_secs(86_400))), now));
     found.findings.into_iter().map(|f| (f.key.scope, f.key.alert)).collect()
 }
 
@@ -90,6 +91,54 @@ fn a_locked_account_is_one_finding_not_one_per_feed() {
         1,
         "silence is explained by the lock"
     );
+}
+
+/// Two hosts fail in the same way; a tenant of a third one has the same trouble by itself.
+#[test]
+fn a_credential_waits_for_its_own_host_and_not_for_one_with_the_same_trouble() {
+    let rule = policy::by_id("X01").unwrap();
+    let credential = || CredentialLive { rule: Some(rule), since: Some(NOW), ..CredentialLive::default() };
+    let parts = |host: &str| {
+        let view = TenantView { host: host.into(), ..view(credential(), vec![("audit", works())]) };
+        Parts { tenants: vec![view], ..Parts::default() }
+    };
+    let held = || Held { rule, words: "no such name".into(), since: NOW, until: NOW, failures: 1 };
+    let hosts: Vec<(HostName, Held)> =
+        vec![("eu.example.com".into(), held()), ("us.example.com".into(), held())];
+    let found = |host: &str| -> Vec<String> {
+        let found = find((&parts(host), &hosts), &Facts::default(), false, (Some(NOW), NOW));
+        found.findings.into_iter().map(|finding| finding.key.scope).collect()
+    };
+    assert_eq!(found("eu.example.com"), ["host:eu.example.com", "host:us.example.com"], "told with its host");
+    assert_eq!(found("de.example.com"), ["host:eu.example.com", "host:us.example.com", "acme"]);
+}
+
+#[test]
+fn a_forbidden_address_is_one_finding_of_the_machine_that_names_the_tenants() {
+    let rule = policy::by_id("M20").unwrap();
+    let refused = |name: &str, minutes: u64| {
+        let since = Some(NOW.minus(Duration::from_secs(minutes * 60)));
+        let words = Some(format!("0016 said to {name}"));
+        let credential = CredentialLive { rule: Some(rule), since, words, ..CredentialLive::default() };
+        let mut view = view(credential, vec![("audit", held("M20", FeedState::Halted))]);
+        view.settings.name = name.into();
+        view
+    };
+    let mut tenants = vec![refused("acme", 5), refused("bolt", 9)];
+    tenants.push(view(CredentialLive::default(), vec![("audit", works())]));
+    let mut parts = Parts { tenants, ..Parts::default() };
+    let find = |parts: &Parts| find((parts, &[]), &Facts::default(), false, (Some(NOW), NOW)).findings;
+    let found = find(&parts);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (one.key.scope.as_str(), one.key.tenant.as_str(), one.key.alert.as_str()),
+        ("machine", "", "M20")
+    );
+    assert_eq!(one.words, "0016 said to bolt (tenants: acme, bolt)", "the first it was said to");
+    assert_eq!((one.stage, one.severity), (2, rule.severity), "a third one is told anew");
+    parts.tenants = (0..25).map(|n| refused(&format!("t{n}"), 1)).collect();
+    let words = &find(&parts)[0].words;
+    assert!(words.contains("t19 and 5 more)") && !words.contains("t20"), "{words}");
 }
 
 #[test]
@@ -178,10 +227,10 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
         state: still(SinkState { up, rule, ..SinkState::default() }),
     };
     let down = Parts { sinks: vec![sink(Some(false), policy::by_id("S08"))], ..Parts::default() };
-    let found = find(&down, &Facts::default(), false, (None, NOW));
+    let found = find((&down, &[]), &Facts::default(), false, (None, NOW));
     assert_eq!(found.findings[0].patience, Duration::from_secs(300));
     let new = Parts { sinks: vec![sink(None, None)], ..Parts::default() };
-    let found = find(&new, &Facts::default(), false, (None, NOW));
+    let found = find((&new, &[]), &Facts::default(), false, (None, NOW));
     assert!(found.findings.is_empty() && found.unsettled.contains("sink:siem"), "{found:?}");
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -42,8 +42,8 @@ pub struct Fleet {
     overrides: Overrides,
     tenants: Vec<RunningTenant>,
     sinks: Vec<RunningSink>,
-    /// Bumped by every reload: whoever waits looks again.
-    wake: watch::Sender<u64>,
+    /// Bumped when an operator asked for something: every sink looks into the store for what is asked of it.
+    errands: watch::Sender<u64>,
     /// The store is exhausted and nothing will be added: couriers may end.
     drain: CancellationToken,
     /// A part panicked: the daemon ends and is started again by its service manager.
@@ -53,12 +53,16 @@ pub struct Fleet {
 struct RunningTenant {
     settings: config::Tenant,
     account: Arc<Account>,
+    /// A feed looks again at what holds it when its own is rung.
+    wakes: Vec<(FeedKey, Arc<Notify>)>,
     stop: CancellationToken,
     runners: JoinSet<Ended>,
 }
 
 struct RunningSink {
     settings: config::Sink,
+    /// When bumped, the sink is tried at once.
+    wake: watch::Sender<u64>,
     stop: CancellationToken,
     courier: JoinHandle<()>,
     abort: AbortHandle,
@@ -91,7 +95,7 @@ impl Fleet {
             overrides: Overrides::default(),
             tenants: Vec::new(),
             sinks: Vec::new(),
-            wake: watch::Sender::new(0),
+            errands: watch::Sender::new(0),
             drain: CancellationToken::new(),
             failed: CancellationToken::new(),
         }
@@ -135,11 +139,13 @@ impl Fleet {
         self.overrides = overrides;
         self.stop_tenants(|name| kept.contains(name)).await;
         self.stop_sinks(|name| kept_sinks.contains(name)).await;
+        // whoever stays looks again; who starts now takes up what held it, unless its configuration is another one
+        self.wake_feeds(|_| true);
+        self.sinks.iter().for_each(|sink| bump(&sink.wake));
         let started = self.start(sinks, tenants, settings).await;
         if started.is_err() {
             self.failed.cancel(); // half of a configuration must not go on: a restart tries the whole
         }
-        self.wake.send_modify(|count| *count += 1);
         started.map(|()| words)
     }
 
@@ -220,21 +226,24 @@ impl Fleet {
             Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
         let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
-        let mut views = Vec::new();
+        let (mut views, mut wakes) = (Vec::new(), Vec::new());
+        let config = plan::mark(&ready.settings, &self.overrides);
         for (feed, begun) in ready.settings.feeds.iter().zip(begun) {
             let Some(row) = catalogue::find(feed.name) else { continue }; // the configuration knows only these
             let key = begun.0.key.clone();
             let live = watch::Sender::new(FeedLive::default());
             metrics::begin_feed(&key, &[]);
+            let wake = Arc::new(Notify::new());
             views.push((key.clone(), live.subscribe()));
             let pace = Pace::new(feed.poll_interval, ready.settings.loopback, self.overrides.clone());
             let pace = pace.among(feeds);
             let wires = RunnerWires {
                 live,
-                wake: self.wake.subscribe(),
+                wake: wake.clone(),
                 stop: stop.clone(),
                 places: self.places.clone(),
                 once: self.once,
+                config,
             };
             let window = (feed.overlap, ready.settings.lookback, ready.settings.siem_endpoint);
             let store = (self.store.clone(), begun);
@@ -242,11 +251,17 @@ impl Fleet {
             let runner = Box::new(runner);
             let (watched, task) = pulse::living(format!("runner of {key}"), runner.run());
             self.board.parts().watch(watched);
+            wakes.push((key, wake));
             runners.spawn(task);
         }
-        let view = TenantView { settings: ready.settings.clone(), credential: account.live(), feeds: views };
+        let view = TenantView {
+            settings: ready.settings.clone(),
+            host: account.host().clone(),
+            credential: account.live(),
+            feeds: views,
+        };
         self.board.parts().tenants.push(view);
-        self.tenants.push(RunningTenant { settings: ready.settings, account, stop, runners });
+        self.tenants.push(RunningTenant { settings: ready.settings, account, wakes, stop, runners });
         Ok(())
     }
 
@@ -267,10 +282,12 @@ impl Fleet {
             let at = self.store.register_sink(&ready.settings.name, start).await.map_err(startup)?;
             metrics::begin_sink(&ready.settings.name);
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
+            let wake = watch::Sender::new(0);
             let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
             let wires = Wires {
                 state,
-                wake: self.wake.subscribe(),
+                wake: wake.subscribe(),
+                errands: self.errands.subscribe(),
                 stop: stop.clone(),
                 drain: self.drain.clone(),
                 failed: self.failed.clone(),
@@ -297,7 +314,7 @@ impl Fleet {
                 }
             });
             self.board.parts().sinks.push(view);
-            self.sinks.push(RunningSink { settings: ready.settings, stop, courier, abort });
+            self.sinks.push(RunningSink { settings: ready.settings, wake, stop, courier, abort });
         }
         Ok(())
     }
@@ -315,8 +332,15 @@ impl Fleet {
         if let Some(host) = scope.strip_prefix("host:") {
             return self.board.hosts.resume(host);
         }
-        let sink = scope.strip_prefix("sink:");
-        let mut known = sink.is_some_and(|sink| self.sinks.iter().any(|s| fits(sink, &s.settings.name)));
+        if let Some(name) = scope.strip_prefix("sink:") {
+            let mut known = false;
+            for sink in self.sinks.iter().filter(|sink| fits(name, &sink.settings.name)) {
+                known = true;
+                bump(&sink.wake);
+            }
+            return known;
+        }
+        let mut known = false;
         let named = Scope::new(scope);
         let meant = |tenant: &&RunningTenant| feed_keys(&tenant.settings).any(|key| named.covers(&key));
         for tenant in self.tenants.iter().filter(meant) {
@@ -327,13 +351,25 @@ impl Fleet {
                 Notice::Process(Process::ConfigWarning { words }).emit();
             }
         }
-        self.wake.send_modify(|count| *count += 1);
+        self.look_again(scope);
         known
     }
 
-    /// Whoever is held looks at its position again: it may have been set.
-    pub fn look_again(&self) {
-        self.wake.send_modify(|count| *count += 1);
+    /// Feeds of `scope` that are held look at their positions again, which were set. Nobody else: a look at what holds
+    /// is a request, and for a refused credential one more refusal.
+    pub fn look_again(&self, scope: &str) {
+        let named = Scope::new(scope);
+        self.wake_feeds(|key| named.covers(key));
+    }
+
+    /// Every sink looks into the store for what is asked of it: one that is held at its next attempt.
+    pub fn tell_errands(&self) {
+        bump(&self.errands);
+    }
+
+    fn wake_feeds(&self, whose: impl Fn(&FeedKey) -> bool) {
+        let wakes = self.tenants.iter().flat_map(|tenant| &tenant.wakes);
+        wakes.filter(|(key, _)| whose(key)).for_each(|(_, wake)| wake.notify_one());
     }
 
     async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
@@ -419,6 +455,10 @@ impl Fleet {
         // what is cut off here is in the store and goes out again after the next start
         let _ = tokio::time::timeout(limit, all).await;
     }
+}
+
+fn bump(wire: &watch::Sender<u64>) {
+    wire.send_modify(|count| *count += 1);
 }
 
 /// The tenant's feeds, in the order in which they are started.

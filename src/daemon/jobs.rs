@@ -18,11 +18,20 @@ use crate::setup_error::ExitCode;
 /// The jobs of a running daemon.
 #[derive(Default)]
 pub struct Jobs {
-    running: JoinSet<(String, Answer)>,
+    running: JoinSet<Done>,
     /// Whose answers are owed, in the order in which they asked.
     names: Vec<String>,
     /// Held by the job that is being done; the others wait in line.
     turn: Arc<Mutex<()>>,
+}
+
+/// A job that was done.
+pub struct Done {
+    /// Of its asker.
+    pub name: String,
+    pub answer: Answer,
+    /// The scope of the feeds whose positions it set: they have a reason to ask at once.
+    pub moved: Option<String>,
 }
 
 impl Jobs {
@@ -45,19 +54,21 @@ impl Jobs {
         self.running.spawn(async move {
             let _turn = turn.lock().await;
             let now = board.clock.now();
-            (name, positions::carry_out(&board.store, &settings, now, &request).await)
+            let answer = positions::carry_out(&board.store, &settings, now, &request).await;
+            let moved = request.moves().filter(|_| answer.exit != ExitCode::Usage as u8).map(str::to_owned);
+            Done { name, answer, moved }
         });
         None
     }
 
-    /// The next job that is done, with the name of its asker. Never completes while there is none.
+    /// The next job that is done. Never completes while there is none.
     ///
     /// # Errors
     /// It panicked.
-    pub async fn next(&mut self) -> Result<(String, Answer), JoinError> {
+    pub async fn next(&mut self) -> Result<Done, JoinError> {
         let Some(done) = self.running.join_next().await else { return std::future::pending().await };
-        if let Ok((name, _)) = &done {
-            self.names.retain(|known| known != name);
+        if let Ok(done) = &done {
+            self.names.retain(|known| *known != done.name);
         }
         done
     }
@@ -115,7 +126,7 @@ mod tests {
         assert_eq!(refused.exit, ExitCode::TryLater as u8, "{refused:?}");
         let mut done = Vec::new();
         for _ in &names {
-            let (name, answer) = jobs.next().await.unwrap();
+            let Done { name, answer, .. } = jobs.next().await.unwrap();
             assert_eq!(answer.exit, 0, "{answer:?}");
             done.push(name);
         }

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::limits::{GROWTH_SAMPLES, GROWTH_SHORTEST};
+use crate::limits::{GROWTH_SAMPLES, GROWTH_SHORTEST, STANDS_STILL_AFTER};
+use crate::scheduler::live::FeedLive;
+use crate::store::FeedRow;
+use crate::telemetry::label::FeedState;
 
 /// Undelivered bytes over the last hour.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +40,25 @@ impl Growth {
 pub struct Standing {
     /// How long Mimecast keeps its events.
     pub retention: Duration,
-    /// When it last answered; `None`: never.
-    pub last_success: Option<Time>,
+    /// Everything before is read, or was never to be read; `None`: nobody knows.
+    pub read_to: Option<Time>,
     /// It is asked and answers.
     pub works: bool,
+}
+
+impl Standing {
+    /// `row`: what the store has of it; when it last answered is known across restarts. `reach`: how far back the very
+    /// first poll reaches, and for how long Mimecast keeps its events.
+    pub fn of(live: &FeedLive, row: Option<&FeedRow>, reach: (Duration, Duration), now: Time) -> Standing {
+        let (lookback, retention) = reach;
+        let begun = row.and_then(|row| row.begun);
+        let answered = live.last_success.or(row.and_then(|row| row.last_success));
+        // one that never answered has everything from its fixed start before it
+        let start = || row?.complete.or_else(|| Some(begun?.minus(lookback.min(retention))));
+        let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
+        let works = !stands || answered.or(begun).is_some_and(|at| now.since(at) < STANDS_STILL_AFTER);
+        Standing { retention, read_to: answered.or_else(start), works }
+    }
 }
 
 /// How long until the first event could be lost; `None` when nothing piles up anywhere. A store that fills up only
@@ -50,20 +68,21 @@ pub fn time_to_loss(fills_in: Option<Duration>, feeds: &[Standing], now: Time) -
     let shortest = feeds.iter().map(|feed| feed.retention).min();
     let filling = fills_in.map(|left| left.saturating_add(shortest.unwrap_or_default()));
     let still = feeds.iter().filter(|feed| !feed.works);
-    let left = |feed: &Standing| Some(feed.retention.saturating_sub(now.since(feed.last_success?)));
+    let left = |feed: &Standing| Some(feed.retention.saturating_sub(now.since(feed.read_to?)));
     still.filter_map(left).chain(filling).min()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::{Cursor, FeedKey};
 
     const DAY: Duration = Duration::from_secs(86_400);
     const START: Time = Time(1_767_260_000_000);
 
     fn feed(works: bool, hours: u64) -> Standing {
-        let last_success = Some(START.minus(Duration::from_secs(hours * 3_600)));
-        Standing { retention: 7 * DAY, last_success, works }
+        let read_to = Some(START.minus(Duration::from_secs(hours * 3_600)));
+        Standing { retention: 7 * DAY, read_to, works }
     }
 
     #[test]
@@ -88,6 +107,37 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_that_never_answered_has_what_is_left_from_its_fixed_start() {
+        let row = FeedRow {
+            key: FeedKey { tenant: "acme".into(), feed: "siem.receipt" },
+            cursor: Cursor::unset(),
+            cursor_updated: None,
+            last_event_time: None,
+            last_success: None,
+            listed: 0,
+            stored: 0,
+            duplicate: 0,
+            quarantined: 0,
+            gap: 0,
+            side: Cursor::unset(),
+            complete: None,
+            begun: Some(START),
+        };
+        let halted = FeedLive { state: FeedState::Halted, ..FeedLive::default() };
+        let left = |row: &FeedRow, lookback, hours: u32| {
+            let now = START.plus(DAY / 24 * hours);
+            time_to_loss(None, &[Standing::of(&halted, Some(row), (lookback, 7 * DAY), now)], now)
+        };
+        assert_eq!(left(&row, DAY, 0), None, "it may answer in a moment");
+        assert_eq!(left(&row, DAY, 24), Some(5 * DAY));
+        assert_eq!(left(&row, 30 * DAY, 1), Some(Duration::ZERO), "it was to read all that is kept");
+        let known = FeedRow { complete: Some(START.minus(2 * DAY)), ..row };
+        assert_eq!(left(&known, DAY, 24), Some(4 * DAY), "where it begins was written down");
+        let answered = FeedRow { last_success: Some(START.plus(DAY)), ..known };
+        assert_eq!(left(&answered, DAY, 48), Some(6 * DAY));
+    }
+
+    #[test]
     fn a_feed_that_stands_still_has_what_is_left_of_its_retention() {
         assert_eq!(
             time_to_loss(None, &[feed(true, 200), feed(false, 150)], START),
@@ -95,5 +145,7 @@ mod tests {
         );
         assert_eq!(time_to_loss(None, &[feed(false, 1_000)], START), Some(Duration::ZERO), "it is happening");
         assert_eq!(time_to_loss(None, &[feed(true, 1)], START), None);
+        let unknown = Standing { read_to: None, ..feed(false, 0) };
+        assert_eq!(time_to_loss(None, &[unknown], START), None);
     }
 }

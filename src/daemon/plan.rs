@@ -1,5 +1,6 @@
 //! From settings to parts: what the rooms call their own plans, made from what the configuration says.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,14 @@ pub fn known_feeds() -> Vec<KnownFeed> {
 /// What the configuration changes in the recovery table.
 pub fn overrides(settings: &Settings) -> Overrides {
     Overrides::new(settings.recovery.clone())
+}
+
+/// Tells one configuration of a tenant from another, across restarts. Secrets are masked: the credential's gate looks
+/// after them. Another version of the program may see a difference where there is none, which costs one look.
+pub fn mark(tenant: &config::Tenant, overrides: &Overrides) -> u64 {
+    let mut hash = DefaultHasher::new();
+    format!("{tenant:?} {overrides:?}").hash(&mut hash);
+    hash.finish()
 }
 
 /// The ways out of this machine, each set up once for all tenants that take it: authorities and connections cost more

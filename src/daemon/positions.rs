@@ -17,6 +17,7 @@ use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::setup_error::ExitCode;
 use crate::store::{Cause, Change, FeedRow, Gap, GapRow, Order, Store};
+use crate::telemetry::notice::{Feed as News, Notice};
 
 /// Where a feed is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +160,18 @@ async fn set_one(
             gaps: plan.gap.iter().cloned().collect(),
         };
         if store.set_position(&change).await? {
+            tell(key, plan.gap.as_ref());
             return Ok(Ok(plan));
         }
     }
     Ok(Err("its position moved each time it was looked at".to_owned()))
+}
+
+/// The log line and the metric of a gap that has just been entered; while no daemon runs there is neither.
+pub(super) fn tell(key: &FeedKey, gap: Option<&Gap>) {
+    if let Some(gap) = gap {
+        Notice::Feed(key, News::GapOpened { span: gap.span, why: &gap.detail }).emit();
+    }
 }
 
 /// Works out what setting a feed means.

@@ -44,6 +44,25 @@ pub enum Request {
     ReplayEnd { replay: i64 },
 }
 
+impl Request {
+    /// The scope of the feeds whose positions it sets. What is wanted of a gap is fetched after a poll that succeeds,
+    /// so it is no reason to ask earlier.
+    pub fn moves(&self) -> Option<&str> {
+        match self {
+            Request::CursorSet { scope, .. } | Request::CursorReset { scope, .. } => Some(scope),
+            Request::CursorMigrate { to, .. } => Some(to),
+            Request::Backfill { .. }
+            | Request::DeadLettersAgain { .. }
+            | Request::DeadLettersDrop { .. }
+            | Request::QuarantineAgain { .. }
+            | Request::QuarantineDrop { .. }
+            | Request::Replay { .. }
+            | Request::ReplayEnd { .. }
+            | Request::Resume { .. } => None,
+        }
+    }
+}
+
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -116,7 +135,10 @@ async fn leave(directory: &Path, text: &str, name: &str) -> Result<bool, SetupEr
         )
     };
     let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
-    std::fs::write(&unfinished, text).map_err(failed)?;
+    match std::fs::write(&unfinished, text) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false), // no daemon ever ran here
+        written => written.map_err(failed)?,
+    }
     // readable by the daemon, whoever asks and whatever the umask: nobody else gets into the directory
     std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .map_err(failed)?;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::positions;
 use super::requests::Answer;
 use crate::clock::Time;
 use crate::config::Settings;
@@ -55,17 +56,19 @@ pub async fn migrate(
         let row = store.register_feed(&key).await?;
         let begin = begin(feed, &row, &old, now, configured.overlap);
         if let Begin::After { position, read_to, .. } = &begin {
+            let gap = forgotten(feed, *read_to, now);
             let change = Change {
                 feed: key.clone(),
                 from: row.cursor.clone(),
                 to: position.cursor(),
                 complete: Some((*read_to).max(now.minus(feed.retention))),
-                gaps: forgotten(feed, *read_to, now).into_iter().collect(),
+                gaps: gap.iter().cloned().collect(),
             };
             if !store.set_position(&change).await? {
                 text.push_str(&format!("{key}: has begun meanwhile and keeps its position\n"));
                 continue;
             }
+            positions::tell(&key, gap.as_ref());
         }
         text.push_str(&format!("{key}: {}\n", words(feed, &begin, from, now)));
         data.push(as_json(&key, &begin));

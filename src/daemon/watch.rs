@@ -112,10 +112,9 @@ impl Watch {
 
     fn compare(&mut self, now: Time) -> Vec<Change> {
         let full = self.board.store.over_limit();
-        let mut parts = self.board.parts();
-        parts.hosts = self.board.hosts.all_held();
+        let (parts, hosts) = (self.board.parts(), self.board.hosts.all_held());
         let mut alerts = self.board.alerts();
-        let found = findings::find(&parts, &alerts.facts, full, (self.board.started, now));
+        let found = findings::find((&parts, &hosts), &alerts.facts, full, (self.board.started, now));
         let changes = alerts.book.look(found.findings, &found.unsettled, now);
         self.book.extend(alerts.book.take_changed());
         changes

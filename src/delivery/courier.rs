@@ -41,8 +41,10 @@ pub struct SinkState {
 /// The wires between a courier and the daemon.
 pub struct Wires {
     pub state: watch::Sender<SinkState>,
-    /// Bumped by a reload: ends a pause.
+    /// Bumped by a reload or `resume`: ends a pause.
     pub wake: watch::Receiver<u64>,
+    /// Bumped when an operator asked for something: ends no pause, for it says nothing of what the sink was held for.
+    pub errands: watch::Receiver<u64>,
     /// Nothing further is started; what is in flight is confirmed.
     pub stop: CancellationToken,
     /// End when the store is exhausted (`run --once`).
@@ -101,7 +103,7 @@ impl Courier {
     ) -> Self {
         let again = Reader::new(store.clone(), wants.clone(), second, at);
         Courier {
-            errands: Errands::new(again, wires.wake.clone()),
+            errands: Errands::new(again, wires.errands.clone()),
             reader: Reader::new(store.clone(), wants, packer, at),
             name,
             store,
@@ -194,7 +196,7 @@ impl Courier {
         let Some(Streamed { accounts, events, bytes }) = streamed else { return Ok(Round::Nothing) };
         self.settle(accounts.to, &accounts.tally, &accounts.dead).await?;
         self.note_cut(accounts.cut);
-        self.note_batch((events, bytes), start.elapsed(), &accounts.times);
+        self.note_batch((events, 0, bytes), start.elapsed(), &accounts.times);
         Ok(Round::Moved)
     }
 
@@ -244,7 +246,7 @@ impl Courier {
             self.note_cut(load.cut);
             let dead = delivery.dead.len();
             self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + dead };
-            let size = (delivery.batch.len() - dead, delivery.batch.bytes.len());
+            let size = (delivery.batch.len() - dead, dead, delivery.batch.bytes.len());
             self.note_batch(size, start.elapsed(), &load.times());
         }
         Ok(())
@@ -303,12 +305,26 @@ impl Courier {
         }
     }
 
-    pub(super) fn note_batch(&self, (events, bytes): (usize, usize), took: Duration, times: &[Time]) {
+    /// `events` were acknowledged, `refused` are dead letters now.
+    pub(super) fn note_batch(
+        &self,
+        (events, refused, bytes): (usize, usize, usize),
+        took: Duration,
+        times: &[Time],
+    ) {
+        if events + refused == 0 {
+            return;
+        }
+        let news = News::BatchConfirmed {
+            events: events as u64,
+            refused: refused as u64,
+            bytes: bytes as u64,
+            took,
+        };
+        Notice::Sink(&self.name, news).emit();
         if events == 0 {
             return;
         }
-        let news = News::BatchConfirmed { events: events as u64, bytes: bytes as u64, took };
-        Notice::Sink(&self.name, news).emit();
         let now = self.clock.now();
         metrics::delivery_lag(&self.name, now, times.iter().map(|time| time.0));
         let level = self.sink.ack_level();

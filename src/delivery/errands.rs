@@ -129,12 +129,12 @@ impl Courier {
         let mut delivery = Delivery::new(batch, false); // each was refused before: that proves nothing against the sink
         let sent = if ids.is_empty() { Ok(()) } else { delivery.proceed(&self.sink, 0).await };
         let (taken, mut refused) = parted(&ids, &delivery);
-        let (size, again) = ((taken.len(), delivery.batch.bytes.len()), refused.len());
+        let size = (taken.len(), refused.len(), delivery.batch.bytes.len());
         refused.extend(too_long);
         self.errands.decided = (taken, refused);
         self.book_letters().await?;
         if sent.is_ok() && !ids.is_empty() {
-            let words = format!("dead letters; {again} were refused once more");
+            let words = format!("dead letters; {} were refused once more", size.1);
             let news = News::Replaying { events: size.0 as u64, words: &words };
             Notice::Sink(&self.name, news).emit();
         }

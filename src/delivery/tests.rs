@@ -90,10 +90,11 @@ impl Scene {
 
     async fn courier(&self, sink: Sink) -> Running {
         let at = self.store.sink_position("siem").await.unwrap().unwrap();
-        let (wake, stop) = (watch::Sender::new(0), CancellationToken::new());
+        let (wake, errands, stop) = (watch::Sender::new(0), watch::Sender::new(0), CancellationToken::new());
         let wires = Wires {
             state: watch::Sender::new(SinkState::default()),
             wake: wake.subscribe(),
+            errands: errands.subscribe(),
             stop: stop.clone(),
             drain: CancellationToken::new(),
             failed: CancellationToken::new(),
@@ -106,19 +107,21 @@ impl Scene {
             (Clock::System, Pace::default()),
             wires,
         );
-        Running { wake, stop, task: tokio::spawn(courier.run()) }
+        Running { _wake: wake, errands, stop, task: tokio::spawn(courier.run()) }
     }
 }
 
 struct Running {
-    wake: watch::Sender<u64>,
+    /// Nobody wakes it; without a sender it would never rest.
+    _wake: watch::Sender<u64>,
+    errands: watch::Sender<u64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn wake(&self) {
-        self.wake.send_modify(|n| *n += 1);
+    fn tell_errands(&self) {
+        self.errands.send_modify(|n| *n += 1);
     }
 
     async fn end(self) {
@@ -269,7 +272,7 @@ async fn a_replay_that_the_sink_refuses_ends_and_new_events_go_on() {
     let order =
         Order { sink: "siem".into(), scope: String::new(), since: Time(i64::MIN), until: Time(i64::MAX) };
     let replay = scene.store.add_replay(&order).await.unwrap().id;
-    courier.wake();
+    courier.tell_errands();
     let ended = eventually("the replay to end", async || {
         scene.store.replay(replay).await.unwrap().filter(|replay| replay.finished.is_some())
     })
@@ -322,7 +325,7 @@ async fn letters_that_the_sink_fails_on_wait_while_new_events_go_on() {
     let first = scene.store.dead_letters_list(&Pick::default(), 0, 1).await.unwrap()[0].id;
     assert_eq!(scene.store.drop_dead_letters(&Pick::ids([first])).await.unwrap(), 1);
     *receiver.hates.lock().unwrap() = None;
-    courier.wake();
+    courier.tell_errands();
     receiver.has(&letters[2]).await;
     receiver.has(&letters[1]).await;
     assert!(!receiver.got.lock().unwrap().contains(&letters[0]), "it was given up");

@@ -74,8 +74,7 @@ impl Position {
             // A window being read goes on while its pages come. It is lost when all of it has expired, and where
             // it has expired while nobody read.
             (Position::Window { high, reading: Some(reading), .. }, _) => {
-                let paused = known.last_success.is_none_or(|last| last.plus(RETENTION_SLACK) < now);
-                let lost = old(reading.to) || (paused && old(reading.from.max(*high)));
+                let lost = old(reading.to) || (away && old(reading.from.max(*high)));
                 lost.then_some(*high)
             }
             (Position::Window { high, .. }, _) => Some(*high).filter(|high| old(*high)),

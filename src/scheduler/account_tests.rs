@@ -29,24 +29,24 @@ use crate::secret::Secret;
 use crate::store::{Options, Store};
 use crate::supervisor::backoff::{Overrides, Pace};
 
-const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
-const MINUTE: Duration = Duration::from_secs(60);
-const EMPTY: &str = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
+pub(super) const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const EMPTY: &str = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
 const REFUSED: &str = r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"code":"err_xdk_invalid_signature","message":"0004 Invalid Signature"}]}]}"#;
 
 type Seen = Arc<Mutex<Vec<HeaderMap>>>;
 type Answering = fn(&HeaderMap, usize) -> Response;
 
 /// A Mimecast that answers as it is told, and a directory with a store.
-struct World {
+pub(super) struct World {
     base: String,
     seen: Seen,
     dir: tempfile::TempDir,
-    clock: Clock,
+    pub clock: Clock,
 }
 
 impl World {
-    async fn new(answer: Answering) -> World {
+    pub async fn new(answer: Answering) -> World {
         let seen = Seen::default();
         let app = Router::new().fallback(move |State(seen): State<Seen>, request: Incoming| async move {
             let number = {
@@ -68,7 +68,7 @@ impl World {
         self.account_and_store(secret).await.0
     }
 
-    async fn account_and_store(&self, secret: &'static str) -> (Arc<Account>, Store) {
+    pub async fn account_and_store(&self, secret: &'static str) -> (Arc<Account>, Store) {
         let outlet = Outlet {
             base_url: self.base.parse().unwrap(),
             proxy: None,
@@ -101,7 +101,7 @@ impl World {
         (Arc::new(account), store)
     }
 
-    fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
 

@@ -76,11 +76,13 @@ impl Hosts {
         self.tell(&leave.host, turn, None);
     }
 
-    /// A request of that feed failed.
-    pub fn fault(&self, leave: &Leave, feed: &FeedKey, fault: &Fault, pace: &Pace) {
+    /// A request of that feed failed. Says whether that may be the host's fault.
+    pub fn fault(&self, leave: &Leave, feed: &FeedKey, fault: &Fault, pace: &Pace) -> bool {
+        let of_host = pace.judge(fault).of_host(fault);
+
         let mut gates = self.gates();
         if !gates.contains_key(&leave.host) && gates.len() >= MAX_TROUBLED_HOSTS {
-            return;
+            return of_host;
         }
         let gate = gates.entry(leave.host.clone()).or_default();
         let turn = gate.fault(leave.ticket, &feed.to_string(), fault, self.clock.moment(), pace);
@@ -89,6 +91,7 @@ impl Hosts {
         let incident =
             until.map(|(rule, until)| Incident::of(fault, rule, Some(until.since(self.clock.now()))));
         self.tell(&leave.host, turn, incident);
+        of_host
     }
 
     fn tell(&self, host: &HostName, turn: Turn, incident: Option<Incident<'_>>) {

@@ -40,4 +40,6 @@ mod history_tests;
 #[cfg(test)]
 mod peer_tests;
 #[cfg(test)]
+mod runner_tests;
+#[cfg(test)]
 mod simulation;

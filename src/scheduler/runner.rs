@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::FutureExt as _;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
@@ -40,13 +41,15 @@ pub enum Ended {
 /// The wires between a runner and the daemon.
 pub struct RunnerWires {
     pub live: watch::Sender<FeedLive>,
-    /// Bumped by a reload: whoever is halted looks again.
-    pub wake: watch::Receiver<u64>,
+    /// Rung by a reload or an operator: who is held looks again. What is wished during a look is one more look.
+    pub wake: Arc<Notify>,
     pub stop: CancellationToken,
     /// Where files are read, over all feeds.
     pub places: Arc<Places>,
     /// End when caught up.
     pub once: bool,
+    /// Tells the tenant's configuration from others.
+    pub config: u64,
 }
 
 /// Collects one feed of one tenant.
@@ -61,7 +64,7 @@ pub struct Runner {
     /// The stored state tells of trouble, so that the end of trouble has to be stored too.
     trouble_stored: bool,
     halted_since: Option<Time>,
-    /// The host whose being back is worth another look at once.
+    /// The host whose being back ends the present wait.
     awaited: Option<HostName>,
 }
 
@@ -85,6 +88,7 @@ impl Runner {
             Some(State::restore(&saved.text)?.set_back(saved.ahead_of(clock.now())))
         };
         let state = kept.and_then(restored).unwrap_or_default();
+        let state = state.under(wires.config);
         let state = if wires.once { state.due_now() } else { state };
         wires.live.send_modify(|live| live.last_success = row.last_success);
         let hand = Hand::new(
@@ -115,7 +119,10 @@ impl Runner {
         let mut outcome = Outcome::Ready;
         loop {
             let (step, rule) = self.next_step(outcome);
-            Box::pin(self.keep(rule)).await; // kilobytes of a transaction, needed only in trouble
+            // told to stop: what is written down already, waits and halts with it, is what the next start has to know
+            if step != Step::Stop || rule.is_some() {
+                Box::pin(self.keep(rule)).await; // kilobytes of a transaction, needed only in trouble
+            }
             outcome = match step {
                 Step::Stop => return self.stopped(rule),
                 Step::Wait { .. } | Step::Hold { .. } | Step::AwaitGate => match self.wait(step).await {
@@ -144,6 +151,7 @@ impl Runner {
         }
         pulse::beat();
         self.awaited = None;
+        let _ = self.wires.wake.notified().now_or_never(); // this step is the look that was wished so far
         let leave = match self.hand.host_of(step).map(|host| (self.account.hosts().leave(&host), host)) {
             Some((Err(until), host)) => {
                 self.awaited = Some(host);
@@ -182,12 +190,21 @@ impl Runner {
     /// Tells what came of a step about the host it was sent to.
     fn report(&mut self, leave: &Leave, done: &Result<Outcome, Fault>) {
         let hosts = self.account.hosts();
-        match done {
-            Err(fault) => hosts.fault(leave, self.hand.key(), fault, &self.pace),
-            Ok(Outcome::Shut { .. } | Outcome::Nothing) => hosts.not_sent(leave),
-            Ok(_) => hosts.answered(leave),
-        }
-        self.awaited = hosts.held(&leave.host).map(|_| leave.host.clone());
+        let waits = match done {
+            // a wait that the other side named is its own, whatever becomes of the host
+            Err(fault) => {
+                hosts.fault(leave, self.hand.key(), fault, &self.pace) && fault.retry_after.is_none()
+            }
+            Ok(Outcome::Shut { .. } | Outcome::Nothing) => {
+                hosts.not_sent(leave);
+                matches!(done, Ok(Outcome::Shut { by: By::Gate | By::Host, .. }))
+            }
+            Ok(_) => {
+                hosts.answered(leave);
+                false
+            }
+        };
+        self.awaited = Some(&leave.host).filter(|host| waits && hosts.held(host).is_some()).cloned();
     }
 
     /// Completes when the host that is waited for is back. Not everybody at once, then.
@@ -197,6 +214,12 @@ impl Runner {
             None => std::future::pending().await,
         }
         tokio::time::sleep(self.clock.moment().between(Duration::ZERO, self.pace.spread)).await;
+    }
+
+    /// Once: the waits that follow are not the host's.
+    fn host_is_back(&mut self) -> Outcome {
+        self.awaited = None;
+        Outcome::Ready
     }
 
     fn stopped(&self, rule: Option<&'static Rule>) -> Ended {
@@ -233,14 +256,12 @@ impl Runner {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = tokio::time::sleep(wait) => Outcome::Ready,
-            () = self.host_back() => Outcome::Ready,
+            () = self.host_back() => self.host_is_back(),
         }
     }
 
     async fn held(&mut self, probe: Option<Time>) -> Outcome {
         self.hand.new_cycle();
-        let mut wake = self.wires.wake.clone();
-        wake.mark_unchanged();
         match probe {
             Some(at) => pulse::promise(at.since(self.clock.now())),
             None => pulse::rest(),
@@ -261,8 +282,8 @@ impl Runner {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = probing => Outcome::Ready,
-            () = back => Outcome::Ready,
-            changed = wake.changed() => if changed.is_ok() { Outcome::Woken } else { Outcome::Stopping },
+            () = back => self.host_is_back(),
+            () = self.wires.wake.notified() => Outcome::Woken,
         }
     }
 
@@ -273,16 +294,14 @@ impl Runner {
         let wait = self.state.next().map_or(look, |until| until.since(now).min(look));
         pulse::promise(wait);
         let mut changes = self.account.changes();
-        let mut wake = self.wires.wake.clone();
         changes.mark_unchanged();
-        wake.mark_unchanged();
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = tokio::time::sleep(wait) => Outcome::Ready,
-            () = self.host_back() => Outcome::Ready,
+            () = self.host_back() => self.host_is_back(),
             _ = changes.changed() => Outcome::Ready,
-            _ = wake.changed() => Outcome::Ready,
+            () = self.wires.wake.notified() => Outcome::Ready,
         }
     }
 

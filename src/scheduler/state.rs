@@ -148,6 +148,9 @@ pub struct State {
     /// Side requests of this cycle; from the first one on, the main position has nothing more to read.
     #[serde(default)]
     pub(super) aside: u8,
+    /// Tells the configuration from others under which it was written.
+    #[serde(default)]
+    pub(super) config: u64,
 }
 
 /// What the runner is busy with, or was when it had to wait.
@@ -210,6 +213,7 @@ impl Default for State {
             stumbling: None,
             caught_up: false,
             aside: 0,
+            config: 0,
         }
     }
 }
@@ -245,6 +249,14 @@ impl State {
         match self.rest {
             Rest::Wait { why: Why::Poll | Why::Spread, .. } => State { rest: Rest::None, ..self },
             _ => self,
+        }
+    }
+    /// The state under that configuration: another one may have removed what a feed was halted for.
+    #[must_use]
+    pub fn under(self, config: u64) -> Self {
+        match self.rest {
+            Rest::Held { .. } if self.config != config => State { rest: Rest::None, config, ..self },
+            _ => State { config, ..self },
         }
     }
     fn restarted(self) -> Self {

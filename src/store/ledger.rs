@@ -61,16 +61,6 @@ impl Store {
         let rows = sqlx::query(sql).bind(after).bind(bounded(limit)).fetch_all(&mut *conn).await?;
         rows.iter().map(gap_row).collect()
     }
-
-    /// Notes that a gap was filled or acknowledged; false when it was closed before or does not exist.
-    pub async fn close_gap(&self, id: i64) -> Result<bool, Fault> {
-        let now = self.inner.options.clock.now();
-        let mut tx = self.begin("close a gap").await?;
-        let update =
-            sqlx::query("UPDATE gap SET closed = ?2 WHERE id = ?1 AND closed IS NULL").bind(id).bind(now.0);
-        let done = update.execute(tx.conn()).await;
-        tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
-    }
 }
 
 pub(super) fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {

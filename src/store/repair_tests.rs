@@ -297,7 +297,7 @@ async fn many_are_changed_in_pieces_and_others_are_seen_to_meanwhile() {
     };
     assert_eq!(dropped, all);
     assert!(seen.iter().any(|left| (1..all).contains(left)), "never in between: {seen:?}");
-    let whole = |left: &u64| *left == 0 || (all - left) % u64::from(REPAIRED_AT_ONCE) == 0;
+    let whole = |left: &u64| *left == 0 || (all - left).is_multiple_of(u64::from(REPAIRED_AT_ONCE));
     assert!(seen.iter().all(whole), "{seen:?}");
     let account = books(&store).await;
     assert_eq!(account.sinks[0].in_letters, (0, all));

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Pace;
-use super::rule::{Rule, Scope, Verdict};
+use super::rule::{Rule, Verdict};
 use crate::clock::{Moment, Time};
-use crate::fault::{Fault, Kind, Origin};
+use crate::fault::Fault;
 use crate::limits::{HOST_WITNESS_MEMORY, HOST_WITNESSES, MIN_POLL_INTERVAL, REQUEST_LEASE};
 
 /// The state of one host. A host that nobody has trouble with needs none.
@@ -69,34 +69,17 @@ pub enum Turn {
     Opened(Held),
 }
 
-/// What a fault says about the host.
+/// What the faults of a row show of the host: a column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Evidence {
-    /// Nobody can get through.
-    Certain,
-    /// It may be the host's, if others find the same.
-    Perhaps,
-    /// The host works: it has answered in its own words.
-    Against,
+pub enum Shows {
     /// Nothing.
-    None,
-}
-
-fn evidence(fault: &Fault, rule: &Rule) -> Evidence {
-    match (fault.origin, fault.kind) {
-        (Origin::Local | Origin::Sink, _) => Evidence::None,
-        (_, Kind::Dns | Kind::Connect | Kind::PrivateAddress | Kind::TlsVerify | Kind::TlsHandshake) => {
-            Evidence::Certain
-        }
-        (_, Kind::Timeout | Kind::Interrupted) => Evidence::Perhaps,
-        _ if rule.scope == Scope::Host => Evidence::Perhaps,
-        (_, Kind::Status(500..=599)) if !fault.attributed => Evidence::Perhaps,
-        (_, Kind::Status(_)) if fault.attributed || fault.origin == Origin::Download => Evidence::Against,
-        (_, Kind::GzipCorrupt | Kind::Bomb | Kind::TooLarge | Kind::NoProgress | Kind::EmptyPages) => {
-            Evidence::Against
-        }
-        _ => Evidence::None,
-    }
+    Nothing,
+    /// It works: it has answered.
+    Works,
+    /// It may be away, if others find the same.
+    MayBeAway,
+    /// Nobody can get through.
+    Away,
 }
 
 impl HostGate {
@@ -142,27 +125,28 @@ impl HostGate {
     /// A request of `who` failed.
     pub fn fault(&mut self, ticket: Ticket, who: &str, fault: &Fault, at: Moment, pace: &Pace) -> Turn {
         let rule = pace.judge(fault);
-        let evidence = evidence(fault, rule);
-        match evidence {
-            Evidence::Against => return self.answered(ticket, at.now),
-            Evidence::None => {
+        let shows = rule.shows(fault);
+        match shows {
+            Shows::Works => return self.answered(ticket, at.now),
+            Shows::Nothing => {
                 self.not_sent(ticket);
                 return Turn::Nothing;
             }
-            Evidence::Certain | Evidence::Perhaps => {}
+            Shows::Away | Shows::MayBeAway => {}
         }
         if ticket.epoch != self.epoch {
             return Turn::Nothing; // the same trouble, counted already
         }
         self.met.retain(|(known, met)| known != who && met.plus(HOST_WITNESS_MEMORY) > at.now);
         self.met.push((who.to_owned(), at.now));
-        if self.held.is_none() && evidence == Evidence::Perhaps && self.met.len() < HOST_WITNESSES {
+        if self.held.is_none() && shows == Shows::MayBeAway && self.met.len() < HOST_WITNESSES {
             return Turn::Nothing;
         }
         let first = self.held.is_none();
-        let before = self.held.take().filter(|held| held.rule.id == rule.id);
+        // a host that fails now in this way and now in that is away all the same
+        let before = self.held.take();
         let failures = before.as_ref().map_or(0, |held| held.failures).saturating_add(1);
-        let until = at.now.plus(wait(rule, fault, failures, evidence, at, pace));
+        let until = at.now.plus(wait(rule, fault, failures, shows, at, pace));
         let since = before.map_or(at.now, |held| held.since);
         self.held = Some(Held { rule, words: fault.to_string().into(), since, until, failures });
         self.probe = None;
@@ -192,7 +176,7 @@ impl HostGate {
 }
 
 /// How long until the next look, after so many that failed.
-fn wait(rule: &Rule, fault: &Fault, failures: u8, evidence: Evidence, at: Moment, pace: &Pace) -> Duration {
+fn wait(rule: &Rule, fault: &Fault, failures: u8, shows: Shows, at: Moment, pace: &Pace) -> Duration {
     let cycle = pace.scaled(MIN_POLL_INTERVAL);
     let usual = match rule.verdict {
         Verdict::Halt { probe } => pace.probe(fault, probe).unwrap_or(cycle),
@@ -203,7 +187,7 @@ fn wait(rule: &Rule, fault: &Fault, failures: u8, evidence: Evidence, at: Moment
         }
         _ => cycle,
     };
-    if evidence == Evidence::Certain { usual } else { usual.min(cycle) }
+    if shows == Shows::Away { usual } else { usual.min(cycle) }
 }
 
 #[cfg(test)]

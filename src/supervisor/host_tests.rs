@@ -1,5 +1,5 @@
 use super::*;
-use crate::fault::Code;
+use crate::fault::{Code, Kind, Origin};
 
 const START: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
 const MINUTE: Duration = Duration::from_secs(60);
@@ -127,6 +127,43 @@ fn what_may_be_held_too_widely_is_held_for_a_cycle_at_most() {
         let until = gate.held().expect("three found it away").until;
         assert!(until.since(now) <= MIN_POLL_INTERVAL, "round {round}");
         now = until;
+    }
+}
+
+/// Behind a resolver that fails now and then the same outage looks now like one fault and now like another.
+#[test]
+fn a_host_that_fails_in_two_ways_by_turns_is_one_outage() {
+    let (mut gate, pace) = (HostGate::default(), Pace::default());
+    let (mut now, mut looks) = (START, 0_u32);
+    while now < START.plus(HALF_AN_HOUR * 2) {
+        let kind = if looks % 2 == 0 { Kind::Dns } else { Kind::Connect };
+        let ticket = go(&mut gate, now);
+        gate.fault(ticket, "acme/audit", &fault(kind), at(now), &pace);
+        looks += 1;
+        let held = gate.held().unwrap();
+        assert_eq!((held.since, u32::from(held.failures)), (START, looks));
+        now = held.until;
+    }
+    assert!(looks <= 15, "{looks} looks in an hour");
+}
+
+#[test]
+fn that_a_host_is_back_is_noticed_within_a_cycle() {
+    for kind in [Kind::Dns, Kind::Connect] {
+        let (mut gate, pace, mut now) = (HostGate::default(), Pace::default(), START);
+        for _ in 0..300 {
+            let ticket = go(&mut gate, now);
+            gate.fault(ticket, "acme/audit", &fault(kind), at(now), &pace);
+            let until = gate.held().unwrap().until;
+            assert!(until.since(now) <= MIN_POLL_INTERVAL, "{kind:?}: {:?}", until.since(now));
+            let rule = pace.judge(&fault(kind));
+            let Verdict::Backoff { wait, .. } = rule.verdict else { panic!("{rule:?}") };
+            assert!(
+                pace.after(wait, 200, at(now)) <= MIN_POLL_INTERVAL,
+                "a feed that is alone with its host"
+            );
+            now = until;
+        }
     }
 }
 

@@ -208,12 +208,15 @@ fn a_wrong_client_secret_is_sent_twice_a_day_by_32_feeds() {
 #[test]
 fn what_is_never_answered_does_not_become_a_flood() {
     for signs in [true, false] {
-        exhaust(Secret { signs, status: 401, code: "0003" }, |looks| {
+        let unheard = std::cell::Cell::new(0);
+        let points = exhaust(Secret { signs, status: 401, code: "0003" }, |looks| {
+            unheard.set(unheard.get().max(looks.iter().filter(|look| !look.1).count()));
             let hour =
                 |from: i64| looks.iter().filter(|(at, _)| (from..from + 60 * MINUTE).contains(at)).count();
             let most = looks.iter().map(|(at, _)| hour(*at)).max().unwrap_or(0);
             assert!(most <= 2, "signs {signs}: {looks:?}");
         });
+        assert!(points > 1_000 && unheard.get() > 1, "{points} points, {} unheard at most", unheard.get());
     }
 }
 

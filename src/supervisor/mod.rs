@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod gate;
 pub mod host;
 mod lasting;
+mod on;
 pub mod overrides;
 pub mod policy;
 pub mod rule;

@@ -4,7 +4,7 @@ use super::rule::Clears::{Config, Probe, Secret, Success};
 use super::rule::Severity::{Critical, Error, Info, Warn};
 use super::rule::{
     CONFIRM, CONFIRM_ONCE, CYCLES, Confirm, HALT, HOUR, HOUR_THEN_DAY, LATER, LOCKOUT, ONCE_MORE, On,
-    Refused, Rule, STEADY, Scope, THREE_CYCLES, TWICE_MORE, Verdict, renew, tries_then_halt,
+    Refused, Rule, STEADY, Scope, Shows, THREE_CYCLES, TWICE_MORE, Verdict, renew, tries_then_halt,
 };
 use crate::fault::{Kind, Origin};
 
@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X09",
         surfaces: BOTH,
-        on: On::status(&[(401, 401), (403, 403)]).unattributed(),
+        on: On::status(&[(401, 401), (403, 403)]).unattributed().showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: LATER,
         harmful: false,

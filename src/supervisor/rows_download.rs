@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::rule::Clears::{Config, Probe, Restart, Review, Success};
 use super::rule::Severity::{Critical, Error, Warn};
 use super::rule::{
-    AN_HOUR, CYCLES, DAY, HALT, HOUR, LATER, Ladder, On, Patience, RELIST, Rule, STEADY, Scope, THREE_CYCLES,
-    Verdict, halt_probing, soon, tries_then_halt,
+    AN_HOUR, CYCLES, DAY, HALT, HOUR, LATER, Ladder, On, Patience, RELIST, Rule, STEADY, Scope, Shows,
+    THREE_CYCLES, Verdict, halt_probing, soon, tries_then_halt,
 };
 use crate::fault::{Kind, Origin};
 use crate::limits::MIN_POLL_INTERVAL;
@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X20",
         surfaces: DOWNLOAD,
-        on: On::status(&[(400, 400)]).code(&["OnlyOneAuthMechanism"]),
+        on: On::status(&[(400, 400)]).code(&["OnlyOneAuthMechanism"]).showing(Shows::Works),
         scope: Scope::Process,
         verdict: HALT,
         harmful: true,
@@ -36,7 +36,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X19",
         surfaces: DOWNLOAD,
-        on: On::status(&[(400, 403)]).code(&["SignatureDoesNotMatch", "RequestTimeTooSkewed"]),
+        on: On::status(&[(400, 403)])
+            .code(&["SignatureDoesNotMatch", "RequestTimeTooSkewed"])
+            .showing(Shows::Works),
         scope: Scope::File,
         verdict: Verdict::Relist {
             at_once: 0,
@@ -55,7 +57,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X17",
         surfaces: DOWNLOAD,
-        on: On::status(&[(400, 400)]).code(&["ExpiredToken", "RequestExpired", "AccessDenied"]),
+        on: On::status(&[(400, 400)])
+            .code(&["ExpiredToken", "RequestExpired", "AccessDenied"])
+            .showing(Shows::Works),
         scope: Scope::File,
         verdict: RELIST,
         harmful: false,
@@ -72,7 +76,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X17",
         surfaces: DOWNLOAD,
-        on: On::status(&[(401, 401), (403, 403)]),
+        on: On::status(&[(401, 401), (403, 403)]).showing(Shows::Works),
         scope: Scope::File,
         verdict: RELIST,
         harmful: false,
@@ -89,7 +93,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X18",
         surfaces: DOWNLOAD,
-        on: On::status(&[(404, 404), (410, 410)]),
+        on: On::status(&[(404, 404), (410, 410)]).showing(Shows::Works),
         scope: Scope::File,
         verdict: Verdict::Insist { quick: 0, tries: 4, over: HALF_HOUR, wait: TEN_MINUTES },
         harmful: false,
@@ -104,7 +108,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H02",
         surfaces: DOWNLOAD,
-        on: On::status(&[(300, 303), (305, 308)]),
+        on: On::status(&[(300, 303), (305, 308)]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: halt_probing(HOUR),
         harmful: true,
@@ -120,7 +124,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X21",
         surfaces: DOWNLOAD,
-        on: On::status(&[(429, 429)]),
+        on: On::status(&[(429, 429)]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: Verdict::PauseFor(CYCLES),
         harmful: true,
@@ -135,7 +139,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X21",
         surfaces: DOWNLOAD,
-        on: On::status(&[(408, 408), (425, 425), (500, 599)]),
+        on: On::status(&[(408, 408), (425, 425), (500, 599)]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: soon(2),
         harmful: false,
@@ -150,7 +154,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H08",
         surfaces: DOWNLOAD,
-        on: On::status(&[(400, 499)]),
+        on: On::status(&[(400, 499)]).showing(Shows::Works),
         scope: Scope::Feed,
         verdict: tries_then_halt(3, Some(Duration::from_secs(6 * 3_600))),
         harmful: false,
@@ -165,7 +169,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X07",
         surfaces: DOWNLOAD,
-        on: On::kinds(&[Kind::GzipCorrupt, Kind::Malformed]),
+        on: On::kinds(&[Kind::GzipCorrupt, Kind::Malformed]).showing(Shows::Works),
         scope: Scope::File,
         verdict: Verdict::Insist { quick: 2, tries: 3, over: HALF_HOUR, wait: CYCLES },
         harmful: false,
@@ -181,7 +185,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X14",
         surfaces: DOWNLOAD,
-        on: On::kinds(&[Kind::Bomb, Kind::TooLarge]),
+        on: On::kinds(&[Kind::Bomb, Kind::TooLarge]).showing(Shows::Works),
         scope: Scope::File,
         verdict: Verdict::Quarantine,
         harmful: true,
@@ -211,7 +215,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H03",
         surfaces: DOWNLOAD,
-        on: On::ANYTHING,
+        on: On::ANYTHING.showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: LATER,
         harmful: false,

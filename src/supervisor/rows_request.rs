@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::rule::Clears::{Config, Probe, Success};
 use super::rule::Severity::{Error, Warn};
-use super::rule::{AN_HOUR, CYCLES, DAY, FieldClass, HALT, On, Rule, STEADY, Scope, Verdict, halt_probing};
+use super::rule::{
+    AN_HOUR, CYCLES, DAY, FieldClass, HALT, On, Rule, STEADY, Scope, Shows, Verdict, halt_probing,
+};
 use crate::fault::{Kind, Origin};
 
 const BOTH: &[Origin] = &[Origin::Token, Origin::Api];
@@ -204,7 +206,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H07",
         surfaces: API,
-        on: On::kinds(&[Kind::TooLarge]),
+        on: On::kinds(&[Kind::TooLarge]).showing(Shows::Works),
         scope: Scope::Feed,
         verdict: Verdict::Shrink { wait: CYCLES },
         harmful: false,

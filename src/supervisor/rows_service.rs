@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::rule::Clears::{Config, Itself, Probe, Success};
 use super::rule::Severity::{Critical, Error, Info, Warn};
 use super::rule::{
-    AN_HOUR, CYCLES, End, HALT, HOUR, HOUR_THEN_DAY, LATER, Ladder, Last, On, Rule, STEADY, Scope, Verdict,
-    halt_probing, soon, tries_then_halt,
+    AN_HOUR, CYCLES, End, HALT, HOUR, HOUR_THEN_DAY, LATER, Ladder, Last, On, Rule, STEADY, Scope, Shows,
+    Verdict, halt_probing, soon, tries_then_halt,
 };
 use crate::fault::Origin;
 
@@ -160,7 +160,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H01",
         surfaces: BOTH,
-        on: On::status(&[(300, 303), (305, 308)]),
+        on: On::status(&[(300, 303), (305, 308)]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: halt_probing(HOUR),
         harmful: true,
@@ -269,7 +269,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H09",
         surfaces: BOTH,
-        on: On::status(&[(511, 511)]),
+        on: On::status(&[(511, 511)]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: halt_probing(HOUR),
         harmful: false,
@@ -284,7 +284,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H09",
         surfaces: BOTH,
-        on: On::status(&[(501, 501), (505, 505)]),
+        on: On::status(&[(501, 501), (505, 505)]).showing(Shows::MayBeAway),
         scope: Scope::Feed,
         verdict: halt_probing(SIX_HOURS),
         harmful: false,
@@ -299,7 +299,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "M29",
         surfaces: BOTH,
-        on: On::status(&[(500, 500)]),
+        on: On::status(&[(500, 500)]).showing(Shows::MayBeAway),
         scope: Scope::Feed,
         verdict: LATER_SMALLER,
         harmful: false,
@@ -314,7 +314,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H09",
         surfaces: BOTH,
-        on: On::status(&[(501, 599)]),
+        on: On::status(&[(501, 599)]).showing(Shows::MayBeAway),
         scope: Scope::Feed,
         verdict: LATER,
         harmful: false,

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::rule::Clears::{Itself, Probe, Review, Success};
 use super::rule::Severity::{self, Critical, Error, Info, Warn};
-use super::rule::{AN_HOUR, HOUR, LATER, On, Rule, STEADY, Scope, THREE_CYCLES, Verdict, halt_probing, soon};
+use super::rule::{
+    AN_HOUR, HOUR, LATER, On, Rule, STEADY, Scope, Shows, THREE_CYCLES, Verdict, halt_probing, soon,
+    soon_and_each_cycle,
+};
 use crate::fault::{Kind, Origin};
 use crate::limits::MIN_POLL_INTERVAL;
 
@@ -66,9 +69,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X01",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::Dns]),
+        on: On::kinds(&[Kind::Dns]).showing(Shows::Away),
         scope: Scope::Host,
-        verdict: soon(1),
+        verdict: soon_and_each_cycle(1),
         harmful: false,
         severity: Warn,
         alert: false,
@@ -81,7 +84,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X02",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::PrivateAddress]),
+        on: On::kinds(&[Kind::PrivateAddress]).showing(Shows::Away),
         scope: Scope::Host,
         verdict: halt_probing(MIN_POLL_INTERVAL),
         harmful: true,
@@ -96,9 +99,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X03",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::Connect]),
+        on: On::kinds(&[Kind::Connect]).showing(Shows::Away),
         scope: Scope::Host,
-        verdict: soon(2),
+        verdict: soon_and_each_cycle(2),
         harmful: false,
         severity: Warn,
         alert: false,
@@ -111,8 +114,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X04",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::TlsVerify]),
+        on: On::kinds(&[Kind::TlsVerify]).showing(Shows::Away),
         scope: Scope::Host,
+        // not in every cycle: a person has to act, and until then each look talks to whoever stands in between
         verdict: halt_probing(Duration::from_secs(15 * 60)),
         harmful: true,
         severity: Critical,
@@ -126,8 +130,9 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X05",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::TlsHandshake]),
+        on: On::kinds(&[Kind::TlsHandshake]).showing(Shows::Away),
         scope: Scope::Host,
+        // what is too old for TLS 1.2 is not back within minutes
         verdict: halt_probing(HOUR),
         harmful: false,
         severity: Error,
@@ -141,7 +146,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X06",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::Interrupted, Kind::Timeout]),
+        on: On::kinds(&[Kind::Interrupted, Kind::Timeout]).showing(Shows::MayBeAway),
         scope: Scope::Feed,
         verdict: soon(2),
         harmful: false,
@@ -156,7 +161,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X08",
         surfaces: WIRE,
-        on: On::kinds(&[Kind::Html]),
+        on: On::kinds(&[Kind::Html]).showing(Shows::MayBeAway),
         scope: Scope::Host,
         verdict: LATER,
         harmful: false,
@@ -186,7 +191,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X11",
         surfaces: API,
-        on: On::kinds(&[Kind::NoProgress]),
+        on: On::kinds(&[Kind::NoProgress]).showing(Shows::Works),
         scope: Scope::Feed,
         verdict: Verdict::StopPaging,
         harmful: true,
@@ -201,7 +206,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "X12",
         surfaces: API,
-        on: On::kinds(&[Kind::EmptyPages]),
+        on: On::kinds(&[Kind::EmptyPages]).showing(Shows::Works),
         scope: Scope::Feed,
         verdict: Verdict::StopPaging,
         harmful: true,

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
-use crate::rig::{Arrived, Daemon, Receiver, Simulator, Site, assert_complete, eventually, http, text};
+use crate::main_job::{ALL_FEEDS, FEEDS, file_sink};
+use crate::rig::{Arrived, Daemon, Simulator, Site, assert_complete, eventually, http, text};
 
 fn site(simulator: &Simulator, tenant: &str) -> (Site, std::path::PathBuf) {
     let site = Site::new(&simulator.url, tenant, "");
@@ -187,53 +187,4 @@ fn a_clock_that_is_ten_minutes_off_either_way_skips_nothing() {
         assert_eq!(text(&gaps.stdout).trim(), "[]", "{offset}");
         site.reconcile();
     }
-}
-
-/// A disk that rots: the damage is found at the start after a kill, before anything is asked or written; with the file
-/// moved aside collecting begins before the oldest event that was not delivered, so nothing is lost.
-#[test]
-fn a_damaged_store_is_refused_and_costs_nothing_when_it_is_moved_aside() {
-    let simulator = Simulator::start(&["--events", "2000", "--seed", "97", "--scenario", "no_quota"]);
-    let (site, _) = site(&simulator, ALL_FEEDS);
-    let address = Receiver::nobody();
-    site.write(&simulator.url, ALL_FEEDS, &tcp_sink(address));
-    let out = site.output(&["run", "--once"]);
-    assert_eq!(out.status.code(), Some(69), "the sink is down: {}", text(&out.stderr));
-    let daemon = site.spawn();
-    simulator.post("/_sim/publish?feed=*&count=400&age=2m");
-    let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
-    eventually("all to be stored", || {
-        (site.status()["sinks"][0]["waiting_events"].as_u64() == Some(published)).then_some(())
-    });
-    drop(daemon); // SIGKILL
-
-    let store = site.path("state/store.db");
-    spoil(&store);
-    let (damaged, tokens) = (std::fs::read(&store).expect("the store"), simulator.counted("token_requests"));
-    let out = site.output(&["run"]);
-    let words = text(&out.stderr);
-    assert_eq!(out.status.code(), Some(1), "{words}");
-    for told in ["store.db is damaged", "move it aside", "never delete it", "cursors.shadow"] {
-        assert!(words.contains(told), "{told}: {words}");
-    }
-    assert!(std::fs::read(&store).expect("the store") == damaged, "nothing was changed");
-    assert_eq!(simulator.counted("token_requests"), tokens, "nothing was asked");
-
-    for name in ["store.db", "store.db-wal", "store.db-shm"] {
-        let _ = std::fs::rename(site.path("state").join(name), site.path(name)); // the log may have been empty
-    }
-    let receiver = Receiver::on(address);
-    site.run_once();
-    receiver.wait_for(published);
-    assert_complete(&simulator, &receiver.arrived(), FEEDS);
-    site.reconcile();
-}
-
-/// Overwrites every page but the first ones, as a failing disk would.
-fn spoil(store: &Path) {
-    let mut bytes = std::fs::read(store).expect("the store");
-    for page in bytes.chunks_mut(16_384).skip(2) {
-        page[..4_096].fill(0xA5);
-    }
-    std::fs::write(store, bytes).expect("written");
 }

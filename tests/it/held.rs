@@ -70,8 +70,11 @@ fn see(trouble: &Trouble) {
             .then(|| (held.clone(), alert.clone()))
     });
     let name = trouble.scenario;
-    let scope =
-        trouble.feed.filter(|_| trouble.alone).map_or("acme".to_owned(), |feed| format!("acme/{feed}"));
+    let scope = match trouble.feed.filter(|_| trouble.alone) {
+        Some(feed) => format!("acme/{feed}"),
+        None if trouble.rule == "M20" => "machine".to_owned(), // whichever tenant it was said to
+        None => "acme".to_owned(),
+    };
     assert_eq!((&alert["scope"], &alert["title"]), (&scope.into(), &trouble.title.into()), "{name}: {alert}");
     assert_eq!(alert["active"], trouble.at_once, "{name}: {alert}");
     let alerts = status(&daemon).expect("a status")["alerts"].clone();
@@ -191,4 +194,45 @@ fn a_token_endpoint_that_hangs_is_asked_once_and_holds_nobody_up_at_the_end() {
     let (_, took) = daemon.stop();
     assert!(took < std::time::Duration::from_secs(15), "the stop took {took:?}");
     assert!(simulator.counted("token_requests") <= 1, "{}", simulator.ledger());
+}
+
+/// Mending dead letters or gaps says nothing of what a feed is halted for: a look at it would be one more refusal.
+#[test]
+fn only_a_wish_for_the_feed_itself_is_a_look_at_what_halted_it() {
+    let scenario = "no_quota,forbidden-feed=audit";
+    let simulator = Simulator::start(&["--events", "300", "--seed", "84", "--scenario", scenario]);
+    let site = Site::new(&simulator.url, "", "");
+    let feeds = "feeds = [\"audit\", \"ttp.url\"]\npoll_interval = \"60s\"";
+    site.write(&simulator.url, feeds, &file_sink(&site.path("events.ndjson")));
+    let daemon = site.spawn();
+    let looks = || -> u64 {
+        let (_, metrics) = http("GET", &format!("{}/metrics", daemon.admin()), "");
+        let of_audit = |line: &&str| {
+            line.starts_with("mimecollectd_api_requests_total") && line.contains("feed=\"audit\"")
+        };
+        let number = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok());
+        metrics.lines().filter(of_audit).filter_map(number).sum()
+    };
+    let halted = || {
+        let feeds = status(&daemon)?["tenants"][0]["feeds"].clone();
+        let audit = feeds.as_array()?.iter().find(|feed| feed["name"] == "audit")?.clone();
+        (audit["state"] == "halted").then_some(())
+    };
+    eventually("the feed to halt", halted);
+    assert_eq!(looks(), 1);
+    let errands: [&[&str]; 4] = [
+        &["gaps", "backfill"],
+        &["dead-letters", "drop", "--all", "--yes"],
+        &["cursor", "set", "acme/ttp.url", "--since", "1h"],
+        &["resume", "acme/ttp.url"],
+    ];
+    for errand in errands {
+        let out = site.output(errand);
+        assert_ne!(out.status.code(), Some(2), "{errand:?}: {}", text(&out.stderr));
+    }
+    assert_eq!(looks(), 1);
+    assert!(site.output(&["resume", "acme/audit"]).status.success());
+    eventually("one more look", || (looks() > 1).then_some(()));
+    eventually("the feed to halt again", halted);
+    assert_eq!(looks(), 2);
 }

@@ -156,6 +156,7 @@ fn destinations_with_keys_of_their_own_are_written_whole() {
 #[test]
 fn a_mistake_is_told_with_its_flag_and_leaves_nothing() {
     const GOOD: [&str; 6] = ["--tenant", "acme", "--client-id", "x", "--secret-file", "env:X"];
+    const UNREADABLE: &str = "--secret-file: failed to read the secret file /nowhere: ";
     for (args, said) in [
         (&["--tenant", "a b", "--client-id", "x", "--sink", "stdout"][..], "--tenant cannot be \"a b\""),
         (&["--tenant", "acme", "--sink", "stdout"], "--client-id is missing"),
@@ -172,14 +173,15 @@ fn a_mistake_is_told_with_its_flag_and_leaves_nothing() {
         (&[&GOOD[..], &["--sink", "stdout", "--format", "yaml"]].concat(), "--format cannot be \"yaml\""),
         (&GOOD, "--sink is missing"),
         (&["--sink", "stdout"], "--tenant is missing"),
-        (&["--client-id", "x"], "--tenant"),
-        (&[&GOOD[..4], &["--secret-file", "/nowhere", "--sink", "stdout"]].concat(), "/nowhere"),
+        (&["--client-id", "x"], "were not provided:\n  --tenant <NAME>"),
+        (&[&GOOD[..4], &["--secret-file", "/nowhere", "--sink", "stdout"]].concat(), UNREADABLE),
         (&[], "the answers ended before"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         let out = init(&dir.path().join("m.toml"), args, "");
         let told = text(&out.stderr);
-        assert!(matches!(out.status.code(), Some(2 | 78)), "{args:?}: {} {told}", out.status);
+        let wanted = if said == UNREADABLE { 78 } else { 2 };
+        assert_eq!(out.status.code(), Some(wanted), "{args:?}: {told}");
         assert!(told.contains(said), "{args:?}: {told}");
         assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "{args:?} left something");
     }
@@ -294,10 +296,18 @@ fn at_a_terminal_it_asks_corrects_and_tries() {
     assert!(screen.contains("nothing was written"), "{screen}");
     assert!(!dir.path().join("conf.d").exists());
 
-    let args = format!(" --tenant gamma --client-id demo --base-url {} --feeds audit --check", simulator.url);
-    let mut tried = Terminal::start(&format!("{command}{args}"));
+    // in a place of its own, so that `check` asks the simulator alone
+    let (own, out) = (dir.path().join("own/m.toml"), dir.path().join("own-events"));
+    let args = format!(
+        "{PROGRAM} init --config {} --tenant gamma --client-id demo --base-url {} --feeds audit --sink file://{} --check",
+        own.display(),
+        simulator.url,
+        out.display()
+    );
+    let mut tried = Terminal::start(&args);
     tried.answer("client secret: ", "demo");
     tried.expect("gamma/audit");
-    let (_, screen) = tried.end();
-    assert!(screen.contains("conf.d/gamma.toml"), "{screen}");
+    let (exit, screen) = tried.end();
+    assert_eq!(exit, Some(0), "{screen}");
+    assert!(screen.contains("own/m.toml"), "{screen}");
 }

@@ -147,6 +147,12 @@ fn every_panel_of_the_dashboard_has_data() {
     let expressions = expressions();
     assert!(expressions.len() > 30, "{} expressions", expressions.len());
     for (title, query) in expressions {
+        for name in query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let promised = |name: &str| METRICS.contains(&format!("| `{name}` |"));
+            let ours = name.starts_with("mimecollectd_");
+            assert!(!ours || promised(name) || base.is_some_and(promised), "{title}: there is no {name}");
+        }
         let series = prometheus.series(&query); // each is one it understands
         if series == 0 && !EMPTY_WITHOUT_TROUBLE.contains(&title.as_str()) {
             eventually(&format!("data for {title}: {query}"), || {

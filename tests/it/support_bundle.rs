@@ -30,7 +30,7 @@ fn unpack(archive: &Path) -> BTreeMap<String, String> {
     found
 }
 
-fn bundle(site: &Site, name: &str) -> (String, BTreeMap<String, String>) {
+pub fn bundle(site: &Site, name: &str) -> (String, BTreeMap<String, String>) {
     let path = site.path(name);
     let out = site.output(&["support-bundle", "--output", &path.display().to_string()]);
     assert!(out.status.success(), "{}", text(&out.stderr));
@@ -98,9 +98,10 @@ fn it_tells_everything_but_what_is_nobody_elses_business() {
         .iter()
         .filter_map(|row| {
             let cursor: serde_json::Value = serde_json::from_str(row["cursor"].as_str()?).ok()?;
-            Some(cursor["token"].as_str()?.chars().take(8).collect())
+            Some(cursor["batch"]["token"].as_str()?.chars().take(8).collect())
         })
         .collect();
+    assert!(!tokens.is_empty() && tokens.iter().all(|token| token.len() == 8), "page tokens: {cursors}");
     let mut canaries = vec!["canary-", id, "\"client_id\": \"demo\"", "client_id = \"demo\""];
     canaries.extend(tokens.iter().map(String::as_str));
     has_no_canary(&files, &canaries);

@@ -98,7 +98,7 @@ fn a_wrong_secret_is_tried_once_not_once_per_feed() {
     // a pace at which the one attempt to confirm lies beyond this test
     site.write(
         &simulator.url,
-        "feeds = [\"*\"]\npoll_interval = \"60s\"",
+        "feeds = [\"*\"]\npoll_interval = \"300s\"",
         &file_sink(&site.path("events.ndjson")),
     );
     std::fs::write(site.path("secret"), "wrong").expect("written");

@@ -91,7 +91,8 @@ fn read(reader: &mut BufReader<TcpStream>, compressed: &AtomicU32) -> Option<Req
     }
     let line = lines.remove(0).rsplit_once(' ')?.0.to_owned();
     let headers: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
-    let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+    let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(Ok(0), str::parse).ok()?; // a request without a body may be silent about it
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     if headers.iter().any(|line| line == "content-encoding: gzip") {

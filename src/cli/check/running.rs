@@ -4,6 +4,7 @@ use super::{Outcome, Row};
 use crate::admin::status::{Feed, Status, Tenant};
 use crate::cli::status;
 use crate::config::Settings;
+use crate::daemon::exit_of;
 use crate::mimecast::catalogue;
 use crate::setup_error::ExitCode;
 use crate::telemetry::label::{CredentialState, FeedState};
@@ -38,11 +39,7 @@ fn of_tenant(tenant: &Tenant, status: &Status, rows: &mut Vec<Row>) {
     rows.push(match credential.state {
         CredentialState::Ok | CredentialState::Refreshing => Row::works(&tenant.name, "credential", "works"),
         state => {
-            let exit = if state == CredentialState::Suspended {
-                ExitCode::Unreachable
-            } else {
-                ExitCode::Permission
-            };
+            let exit = exit_of(credential).unwrap_or(ExitCode::Permission);
             let row = Row::new(
                 &tenant.name,
                 "credential",

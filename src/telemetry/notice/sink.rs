@@ -15,10 +15,8 @@ use crate::telemetry::metrics;
 pub enum Sink<'a> {
     /// What an acknowledgement of this sink proves (contract §8), known at start or after a probe.
     AckLevel { level: u8, words: &'a str },
-    /// The sink acknowledged a batch; the store knows.
-    BatchConfirmed { events: u64, bytes: u64, took: Duration },
-    /// The sink took part of a batch; `refused` events are looked at one by one.
-    BatchPartial { events: u64, refused: u64, took: Duration },
+    /// The sink acknowledged `events` of a batch and refused the others for good; the store knows.
+    BatchConfirmed { events: u64, refused: u64, bytes: u64, took: Duration },
     /// First failed attempt after success: the sink counts as down.
     Down { incident: Incident<'a>, attempt: Attempt, waiting: u64 },
     /// A further failed attempt while the sink is down.
@@ -29,8 +27,6 @@ pub enum Sink<'a> {
     Halted { incident: Incident<'a>, attempt: Attempt, waiting: u64, clears: &'a str },
     /// Events the sink refused for good; kept, one notice for all of a batch.
     DeadLettered { events: u64, first: EventId, words: &'a str },
-    /// The batch is cut in halves to find the record the sink refuses.
-    Bisecting { events: u64, words: &'a str },
     /// Events longer than the sink takes were shortened; one notice for all of a batch.
     Truncated { events: u64 },
     /// Stored events are sent again by order of an operator.
@@ -44,14 +40,14 @@ pub enum Sink<'a> {
 impl Sink<'_> {
     pub(super) fn count(&self, sink: &str) {
         match self {
-            Sink::BatchConfirmed { events, took, .. } => {
-                metrics::delivery_attempt(sink, Attempt::Acknowledged);
+            Sink::BatchConfirmed { events, refused, took, .. } => {
+                let attempt = match (*events, *refused) {
+                    (_, 0) => Attempt::Acknowledged,
+                    (0, _) => Attempt::Refused,
+                    _ => Attempt::Partial,
+                };
+                metrics::delivery_attempt(sink, attempt);
                 metrics::events_delivered(sink, *events);
-                metrics::sink_send_duration(sink, *took);
-            }
-            Sink::BatchPartial { events, refused, took } => {
-                metrics::delivery_attempt(sink, Attempt::Partial);
-                metrics::events_delivered(sink, events.saturating_sub(*refused));
                 metrics::sink_send_duration(sink, *took);
             }
             Sink::Down { incident, attempt, .. }
@@ -62,7 +58,6 @@ impl Sink<'_> {
                 metrics::delivery_attempt(sink, *attempt);
                 incident.count("");
             }
-            Sink::Bisecting { .. } => metrics::delivery_attempt(sink, Attempt::Refused),
             Sink::DeadLettered { events, .. } => metrics::events_dead_lettered(sink, *events),
             Sink::Truncated { events } => metrics::events_truncated(sink, *events),
             Sink::AckLevel { .. } | Sink::Up { .. } | Sink::Replaying { .. } => {}
@@ -75,13 +70,9 @@ impl Sink<'_> {
                 info!(target: "mimecollectd::sink", sink, level,
                     "sink {sink}: an acknowledgement means level {level}, {}", clean(words));
             }
-            Sink::BatchConfirmed { events, bytes, took } => {
-                debug!(target: "mimecollectd::sink", sink, events, bytes, took_ms = took.as_millis() as u64,
+            Sink::BatchConfirmed { events, refused, bytes, took } => {
+                debug!(target: "mimecollectd::sink", sink, events, refused, bytes, took_ms = took.as_millis() as u64,
                     "batch acknowledged");
-            }
-            Sink::BatchPartial { events, refused, .. } => {
-                warn!(target: "mimecollectd::sink", sink, events, refused,
-                    "sink {sink} refused {refused} of {events} events");
             }
             Sink::Up { down_for, waiting } => {
                 info!(target: "mimecollectd::sink", sink, waiting, down_for_ms = down_for.as_millis() as u64,
@@ -95,10 +86,6 @@ impl Sink<'_> {
             Sink::Truncated { events } => {
                 debug!(target: "mimecollectd::sink", sink, events,
                     "sink {sink}: {events} events were longer than its max_message_size and were shortened");
-            }
-            Sink::Bisecting { events, words } => {
-                debug!(target: "mimecollectd::sink", sink, events,
-                    "sink {sink} refused a batch, which is cut in halves: {}", clean(words));
             }
             Sink::Replaying { events, words } => {
                 info!(target: "mimecollectd::sink", sink, events,

@@ -1,0 +1,194 @@
+//! What ends a feed's wait and what does not, with the runner itself, a small server and a real store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::account::Account;
+use super::account_tests::{EMPTY, MINUTE, World};
+use super::live::FeedLive;
+use super::places::Places;
+use super::runner::{Ended, Runner, RunnerWires};
+use crate::cursor::FeedKey;
+use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::catalogue::find;
+use crate::mimecast::feed::Endpoint;
+use crate::supervisor::backoff::{Overrides, Pace};
+use crate::telemetry::label::FeedState;
+
+const FORBIDDEN: &str = r#"{"meta":{"status":403},"data":[],"fail":[{"errors":[{"code":"app_forbidden","message":"Forbidden","retryable":false}]}]}"#;
+
+fn forbidden(_: &HeaderMap, _: usize) -> Response {
+    (StatusCode::FORBIDDEN, FORBIDDEN).into_response()
+}
+
+struct Running {
+    account: Arc<Account>,
+    live: watch::Receiver<FeedLive>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    runner: JoinHandle<Ended>,
+}
+
+fn pace() -> Pace {
+    Pace { spread: Duration::ZERO, ..Pace::new(MINUTE * 5, false, Overrides::default()) }
+}
+
+impl Running {
+    /// The daemon starts with what the store holds.
+    async fn start(world: &World) -> Running {
+        Self::start_under(world, 1).await
+    }
+
+    async fn start_under(world: &World, config: u64) -> Running {
+        let (account, store) = world.account_and_store("ZGVtbw==").await;
+        let key = FeedKey { tenant: "acme".into(), feed: "audit" };
+        let begun = store.begin_feeds(&[key]).await.unwrap().remove(0);
+        let (live, wake, stop) =
+            (watch::Sender::new(FeedLive::default()), Arc::new(Notify::new()), CancellationToken::new());
+        let seen = live.subscribe();
+        let wires = RunnerWires {
+            live,
+            wake: wake.clone(),
+            stop: stop.clone(),
+            places: Places::new(),
+            once: false,
+            config,
+        };
+        let window = (MINUTE, MINUTE, Endpoint::Batch);
+        let clock = (world.clock.clone(), pace());
+        let runner =
+            Runner::new(find("audit").unwrap(), window, account.clone(), (store, begun), clock, wires);
+        Running { account, live: seen, wake, stop, runner: tokio::spawn(Box::new(runner).run()) }
+    }
+
+    async fn becomes(&mut self, state: FeedState) {
+        let becomes = self.live.wait_for(|live| live.state == state);
+        tokio::time::timeout(MINUTE, becomes).await.expect("it does not come to it").unwrap();
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        assert_eq!(self.runner.await.unwrap(), Ended::Stopped);
+    }
+}
+
+async fn called(world: &World, times: usize) {
+    while world.calls() < times {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Long enough for a call that must not come.
+async fn nothing_happens(world: &World, calls: usize) {
+    let more = tokio::time::timeout(Duration::from_millis(200), called(world, calls + 1)).await;
+    assert!(more.is_err(), "{} calls", world.calls());
+}
+
+#[tokio::test]
+async fn a_restart_does_not_knock_at_a_halted_feed_and_a_wish_is_one_look() {
+    let world = World::new(forbidden).await;
+    let mut feed = Running::start(&world).await;
+    feed.becomes(FeedState::Halted).await;
+    feed.stop().await;
+    let mut feed = Running::start(&world).await;
+    feed.becomes(FeedState::Halted).await;
+    nothing_happens(&world, 1).await;
+    feed.wake.notify_one();
+    called(&world, 2).await;
+    feed.becomes(FeedState::Halted).await;
+    nothing_happens(&world, 2).await;
+    feed.stop().await;
+    let mut feed = Running::start_under(&world, 2).await;
+    called(&world, 3).await;
+    feed.becomes(FeedState::Halted).await;
+    feed.stop().await;
+}
+
+/// What the operator mended while the look was under way may not have been mended when it began.
+#[tokio::test]
+async fn a_wish_during_a_look_is_one_more_look() {
+    static ANSWER: Notify = Notify::const_new();
+    let world = World::new(|_, number| {
+        let wait = async move {
+            if number == 2 {
+                ANSWER.notified().await;
+            }
+            Ok::<_, std::io::Error>(FORBIDDEN)
+        };
+        (StatusCode::FORBIDDEN, Body::from_stream(futures_util::stream::once(wait))).into_response()
+    })
+    .await;
+    let mut feed = Running::start(&world).await;
+    feed.becomes(FeedState::Halted).await;
+    feed.wake.notify_one();
+    called(&world, 2).await;
+    feed.wake.notify_one();
+    ANSWER.notify_one();
+    called(&world, 3).await;
+    nothing_happens(&world, 3).await;
+    feed.stop().await;
+}
+
+/// A host that others found away meanwhile is back: who was asked to wait waits all the same.
+#[tokio::test]
+async fn a_hosts_return_ends_no_wait_that_is_not_its_own() {
+    static ANSWER: Notify = Notify::const_new();
+    let world = World::new(|_, number| {
+        let wait = async move {
+            if number == 1 {
+                ANSWER.notified().await;
+            }
+            Ok::<_, std::io::Error>(EMPTY)
+        };
+        let head = (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "900")]);
+        (head.0, head.1, Body::from_stream(futures_util::stream::once(wait))).into_response()
+    })
+    .await;
+    let mut feed = Running::start(&world).await;
+    called(&world, 1).await;
+    let account = feed.account.clone();
+    let (hosts, host) = (account.hosts(), account.host());
+    let other = FeedKey { tenant: "bolt".into(), feed: "audit" };
+    let leave = hosts.leave(host).unwrap();
+    assert!(hosts.fault(&leave, &other, &Fault::new(Origin::Api, Kind::Connect, ""), &pace()));
+    ANSWER.notify_one();
+    feed.becomes(FeedState::Throttled).await;
+    world.clock.advance(MINUTE);
+    let look = hosts.leave(host).expect("it is time for a look");
+    hosts.answered(&look);
+    assert!(hosts.held(host).is_none());
+    nothing_happens(&world, 1).await;
+    feed.stop().await;
+}
+
+/// The one that found the host away goes on when another one finds it back.
+#[tokio::test]
+async fn a_hosts_return_ends_the_waits_that_are_its_own() {
+    let world = World::new(|_, number| match number {
+        1 => (StatusCode::FOUND, [("location", "http://portal.example/")]).into_response(),
+        _ => EMPTY.into_response(),
+    })
+    .await;
+    let mut feed = Running::start(&world).await;
+    let account = feed.account.clone();
+    let (hosts, host) = (account.hosts(), account.host());
+    for witness in ["a", "b"] {
+        let leave = hosts.leave(host).unwrap();
+        let who = FeedKey { tenant: witness.into(), feed: "audit" };
+        assert!(hosts.fault(&leave, &who, &Fault::new(Origin::Api, Kind::Status(302), ""), &pace()));
+    }
+    feed.live.wait_for(|live| live.host.is_some()).await.unwrap();
+    world.clock.advance(MINUTE * 6);
+    let look = hosts.leave(host).expect("it is time for a look");
+    hosts.answered(&look);
+    feed.becomes(FeedState::CaughtUp).await;
+    assert_eq!(world.calls(), 2);
+    feed.stop().await;
+}
