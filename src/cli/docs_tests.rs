@@ -191,7 +191,8 @@ fn every_command_is_one() {
             for call in calls(line) {
                 // not `mimecollectd …`, and not the user's name before `-m 0750` or a path
                 let verb = |word: &String| {
-                    word.starts_with("--") || word.starts_with(|c: char| c.is_ascii_lowercase())
+                    let letter = word.starts_with(|c: char| c.is_ascii_lowercase());
+                    word.starts_with("--") || letter && !word.contains('/')
                 };
                 if call.get(1).is_some_and(verb) {
                     seen += 1;
