@@ -16,7 +16,11 @@ pub fn resume(scope: &str, common: &Common) -> Printed {
     if let Some(why) = scopes::no_part(&settings, scope) {
         return Err(SetupError::new(ExitCode::Usage, why));
     }
-    Store::is_there(&settings.state_dir)?;
+    if let Err(why) = Store::is_there(&settings.state_dir)
+        && why.exit == ExitCode::Permission
+    {
+        return Err(why);
+    }
     let (request, name) = (Request::Resume { scope: scope.to_owned() }, name());
     let asking = requests::ask(&settings.state_dir, &request, &name);
     let Some(answer) = block_on(Progress::begin("asking the daemon").watch(asking))?? else {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::errands::Errands;
 use super::reader::{Accounts, Filter, Load, Reader, add_tally};
-use super::refusal::Delivery;
+use super::refusal::{Delivery, about_contents};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
@@ -176,7 +176,12 @@ impl Courier {
         if now < self.probe_at {
             return Ok(());
         }
-        let level = self.sink.probe().await?;
+        let level = match self.sink.probe().await {
+            Ok(level) => level,
+            // an answer about the contents of a batch without events says nothing about events, whose answer is heard next
+            Err(fault) if about_contents(&fault) => self.sink.ack_level(),
+            Err(fault) => return Err(fault),
+        };
         self.probe_at = now.plus(ACK_PROBE_EVERY);
         let known = self.wires.state.borrow().ack_level;
         if known != Some(level) {

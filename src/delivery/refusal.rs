@@ -149,7 +149,7 @@ impl Delivery {
             self.taken();
         }
         if let Err(fault) = &first
-            && matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter)
+            && about_contents(fault)
         {
             self.undecided.extend(self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1)));
         }
@@ -217,9 +217,14 @@ impl Delivery {
     }
 }
 
+/// Whether a fault is about what was sent, not about the destination.
+pub(super) fn about_contents(fault: &Fault) -> bool {
+    matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter)
+}
+
 /// Whether a fault is about single events: those are judged one by one.
 fn concerns_events(fault: &Fault) -> bool {
-    matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter | Verdict::Insist { .. })
+    about_contents(fault) || matches!(judge(fault).verdict, Verdict::Insist { .. })
 }
 
 /// Places of a load, ascending.
