@@ -153,3 +153,17 @@ fn a_long_run_is_kept_only_as_words_with_something_between_them() {
     assert_eq!(redacted(&run), "[removed]");
     assert_eq!(redacted(&run.replace('j', "_")), run.replace('j', "_"));
 }
+
+/// Whether or not it has names and values, what follows a link's path may be a secret.
+#[test]
+fn a_link_loses_what_follows_its_path() {
+    for (text, shown) in [
+        ("see https://host.example/a?s3cr3t now", "see https://host.example/a?… now"),
+        ("see https://host.example/a#s3cr3t now", "see https://host.example/a?… now"),
+        ("https://user:pass@host.example/a?s3cr3t", "https://host.example/a?…"),
+        ("see /a?s3cr3t now", "see /a?s3cr3t now"),
+        ("item #5 of a#b", "item #5 of a#b"),
+    ] {
+        assert_eq!(redacted(text), shown, "{text}");
+    }
+}

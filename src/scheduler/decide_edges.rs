@@ -234,3 +234,17 @@ fn an_answer_that_is_its_own_file_is_given_up() {
     let step = feed.fails(Origin::Api, Kind::Bomb, "");
     assert!(matches!(step, Step::Wait { until, .. } if until >= Time(0).plus(wait)), "{step:?}");
 }
+
+/// The gate says when it opens; that only a person opens it is known at once.
+#[test]
+fn a_feed_behind_a_gate_knows_whether_it_opens_by_itself() {
+    let now = Time::from_secs(100);
+    for (status, code, next) in
+        [(401, "0010", Some(now)), (403, "0016", Some(now)), (401, "0003", Some(now)), (401, "0011", None)]
+    {
+        let mut feed = Feed::asking();
+        feed.now = now;
+        assert_eq!(feed.fails(Origin::Api, Kind::Status(status), code), Step::AwaitGate, "{code}");
+        assert_eq!(feed.state.next(), next, "{code}");
+    }
+}

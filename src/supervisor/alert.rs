@@ -301,5 +301,8 @@ impl Book {
 }
 
 #[cfg(test)]
+#[path = "alert_edges.rs"]
+mod edges;
+#[cfg(test)]
 #[path = "alert_tests.rs"]
 mod tests;

@@ -191,5 +191,8 @@ fn wait(rule: &Rule, fault: &Fault, failures: u8, shows: Shows, at: Moment, pace
 }
 
 #[cfg(test)]
+#[path = "host_edges.rs"]
+mod edges;
+#[cfg(test)]
 #[path = "host_tests.rs"]
 mod tests;

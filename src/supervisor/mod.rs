@@ -24,6 +24,8 @@ mod rows_sink;
 mod rows_wire;
 
 #[cfg(test)]
+mod gate_edges;
+#[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
 mod interleaving_tests;
@@ -33,5 +35,7 @@ mod knock_tests;
 mod overrides_tests;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod table_edges;
 #[cfg(test)]
 mod truth_tests;

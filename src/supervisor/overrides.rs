@@ -235,3 +235,7 @@ const fn configured(id: &'static str, scope: Scope, verdict: Verdict, title: &'s
         remedy: "Remove the cause, or change the table in the configuration.",
     }
 }
+
+#[cfg(test)]
+#[path = "overrides_edges.rs"]
+mod edges;

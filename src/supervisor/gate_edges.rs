@@ -1,0 +1,334 @@
+//! The edges of a credential's gate: what each change keeps, and the last moment of each of its waits.
+
+use std::time::Duration;
+
+use super::backoff::{Override, Overrides, Pace};
+use super::gate::{CredentialState, Gate, Permit};
+use crate::clock::{Moment, Time};
+use crate::fault::{Code, Fault, Kind, Origin};
+use crate::limits::REQUEST_LEASE;
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const LIFE: Duration = Duration::from_secs(1_800);
+const LEASE: i64 = REQUEST_LEASE.as_millis() as i64;
+
+fn at(ms: i64) -> Moment {
+    Moment { now: Time(ms), dice: 0 }
+}
+fn said(origin: Origin, status: u16, code: &str) -> Fault {
+    let mut fault = Fault::new(origin, Kind::Status(status), "");
+    (fault.code, fault.attributed) = (Code::new(code), true);
+    fault
+}
+fn token(status: u16, code: &str) -> Fault {
+    said(Origin::Token, status, code)
+}
+fn met(kind: Kind) -> Fault {
+    Fault::new(Origin::Token, kind, "")
+}
+fn login(gate: &mut Gate, ms: i64) -> bool {
+    gate.begin_login(at(ms), "f", &Pace::default()).is_ok()
+}
+fn fails(gate: &mut Gate, ms: i64, fault: &Fault) {
+    assert!(login(gate, ms), "at {ms}");
+    gate.login_fault(fault, at(ms), &Pace::default());
+}
+/// Logs in at `ms`; the token's generation.
+fn works(gate: &mut Gate, ms: i64) -> u64 {
+    assert!(login(gate, ms), "at {ms}");
+    gate.login_ok(Time(ms), LIFE)
+}
+fn working() -> Gate {
+    let mut gate = Gate::new("f");
+    works(&mut gate, 0);
+    gate
+}
+fn goes(gate: &mut Gate, ms: i64) -> bool {
+    matches!(gate.permit(Time(ms)), Permit::Go { .. })
+}
+/// The process died at `ms` and began anew.
+fn restarted(gate: &Gate, ms: i64) -> Gate {
+    Gate::restore(&gate.to_text(), at(ms), &Pace::default()).expect("a gate")
+}
+/// The row that holds the gate, and until when.
+fn held(gate: &Gate) -> Option<(&'static str, Option<i64>)> {
+    let closed = gate.holding()?;
+    Some((closed.rule.map_or("", |rule| rule.id), closed.until.map(|until| until.0)))
+}
+/// How many logins count against the hour, as it is written down.
+fn counted(gate: &Gate) -> usize {
+    let text: serde_json::Value = serde_json::from_str(&gate.to_text()).unwrap();
+    text["recent"].as_array().unwrap().len()
+}
+
+#[test]
+fn each_state_has_its_word() {
+    let words = ["ok", "refreshing", "suspended", "locked_out", "expired", "revoked", "denied"];
+    assert_eq!(CredentialState::ALL.map(CredentialState::as_str), words);
+}
+
+#[test]
+fn a_clock_that_was_ahead_takes_every_time_back_with_it() {
+    let by = Duration::from_secs(3_600);
+    for (fault, until) in [(token(401, "0010"), HOUR + 31 * MINUTE), (token(403, "0016"), 2 * HOUR)] {
+        let mut gate = Gate::new("f");
+        fails(&mut gate, HOUR, &fault);
+        assert_eq!(held(&gate).unwrap().1, Some(until), "{fault}");
+        gate.set_back(by);
+        assert_eq!(held(&gate).unwrap().1, Some(until - HOUR), "{fault}");
+    }
+    let mut gate = Gate::new("f");
+    assert!(login(&mut gate, HOUR) && !login(&mut gate, LEASE));
+    gate.set_back(by);
+    assert!(!login(&mut gate, LEASE - 1), "the login under way");
+    assert!(login(&mut gate, LEASE));
+    let mut gate = working();
+    for ms in [HOUR, HOUR + LEASE] {
+        assert!(login(&mut gate, ms));
+    }
+    gate.set_back(by);
+    assert!(!login(&mut gate, HOUR - 1) && login(&mut gate, HOUR), "the logins of the hour");
+}
+
+#[test]
+fn another_secret_keeps_the_count_of_tokens_and_the_way_of_signing() {
+    for signs in [false, true] {
+        let mut gate = working().signing(signs);
+        assert!(gate.offer("another secret") && !gate.offer("another secret"));
+        assert_eq!(gate.can_be_renewed(&met(Kind::Timeout)), !signs);
+        gate.begin_login(at(1), "another secret", &Pace::default()).unwrap();
+        assert_eq!(gate.login_ok(Time(1), LIFE), 2, "an answer to the old token is old news");
+    }
+}
+
+#[test]
+fn resume_forgets_what_went_wrong_and_nothing_else() {
+    for signs in [false, true] {
+        let mut gate = working().signing(signs);
+        let before = gate.clone();
+        gate.resume();
+        assert_eq!(gate, before, "nothing went wrong");
+        gate.call_fault(&said(Origin::Api, 403, "0016"), 1, at(1), &Pace::default());
+        assert!(held(&gate).is_some());
+        gate.resume();
+        assert!(held(&gate).is_none() && login(&mut gate, 2));
+        gate.resume();
+        assert!(!login(&mut gate, 3), "one login is under way");
+        assert!(!gate.offer("f"), "the same secret");
+        assert_eq!(gate.can_be_renewed(&met(Kind::Timeout)), !signs);
+        assert_eq!(gate.login_ok(Time(4), LIFE), 2);
+    }
+}
+
+#[test]
+fn a_login_blocks_others_for_its_lease_and_no_longer() {
+    let mut gate = working();
+    assert!(login(&mut gate, HOUR));
+    assert_eq!(gate.state(Time(HOUR + LEASE - 1)), CredentialState::Refreshing);
+    assert_eq!(gate.state(Time(HOUR + LEASE)), CredentialState::Ok);
+    assert!(!login(&mut gate, HOUR + LEASE - 1));
+    assert!(login(&mut gate, HOUR + LEASE));
+}
+
+/// Whether the secret was looked at decides whether a login counts against the two of an hour.
+#[test]
+fn only_logins_that_may_have_been_judged_count() {
+    for (fault, proven, count) in [
+        (token(401, "0010"), false, 1),
+        (token(401, "0010"), true, 1),
+        (token(401, "invalid_client"), false, 1),
+        (met(Kind::Timeout), false, 1),
+        (met(Kind::Interrupted), true, 1),
+        (met(Kind::Connect), false, 0),
+        (token(503, ""), true, 0),
+    ] {
+        let mut gate = if proven { working() } else { Gate::new("f") };
+        fails(&mut gate, HOUR, &fault);
+        assert_eq!(counted(&gate), count, "{fault}, proven: {proven}");
+    }
+}
+
+/// Of a key that signs a call whose answer never came counts only where the key never worked yet.
+#[test]
+fn only_first_calls_that_may_have_been_refused_count() {
+    let api = |kind| Fault::new(Origin::Api, kind, "");
+    for (fault, proven, count) in [
+        (said(Origin::Api, 401, "0010"), false, 1),
+        (said(Origin::Api, 401, "0010"), true, 1),
+        (api(Kind::Timeout), false, 1),
+        (api(Kind::Interrupted), true, 0),
+        (api(Kind::Connect), false, 0),
+        (api(Kind::Connect), true, 0),
+        (said(Origin::Api, 500, ""), false, 0),
+    ] {
+        let mut gate = if proven { working() } else { Gate::new("f") }.signing(true);
+        assert!(login(&mut gate, HOUR));
+        gate.knock_fault(&fault, LIFE, at(HOUR), &Pace::default());
+        assert_eq!(counted(&gate), count, "{fault}, proven: {proven}");
+    }
+}
+
+#[test]
+fn a_good_answer_counts_once_and_only_to_the_token_in_use() {
+    let mut gate = working();
+    let before = gate.clone();
+    assert!(!gate.call_ok(1), "nobody is on trial");
+    assert_eq!(gate, before);
+    let mut gate = Gate::new("f");
+    fails(&mut gate, 0, &token(401, "invalid_client"));
+    let generation = works(&mut gate, HOUR);
+    assert!(!gate.call_ok(generation - 1), "an answer to an older token");
+    assert!(goes(&mut gate, HOUR) && !goes(&mut gate, HOUR), "one is on trial, still");
+    assert!(gate.call_ok(generation) && !gate.call_ok(generation));
+}
+
+#[test]
+fn each_doubt_alone_lets_one_call_go_first() {
+    // refused, as far as anybody knows: it never worked, and no answer came
+    let mut unanswered = Gate::new("f");
+    assert!(login(&mut unanswered, 0));
+    let mut unanswered = restarted(&unanswered, 1);
+    assert!(held(&unanswered).is_none(), "once is no reason to wait");
+    works(&mut unanswered, 2);
+    assert!(goes(&mut unanswered, 2) && !goes(&mut unanswered, 2));
+    // the account was locked under another secret
+    let mut locked = Gate::new("old");
+    locked.begin_login(at(0), "old", &Pace::default()).unwrap();
+    locked.login_fault(&token(401, "0010"), at(0), &Pace::default());
+    assert!(locked.offer("f"));
+    works(&mut locked, HOUR);
+    assert!(goes(&mut locked, HOUR) && !goes(&mut locked, HOUR));
+}
+
+#[test]
+fn an_unanswered_login_counts_from_its_own_beginning() {
+    let mut gate = Gate::new("f");
+    fails(&mut gate, 0, &token(401, "0010"));
+    assert!(login(&mut gate, 31 * MINUTE));
+    let gate = restarted(&gate, 80 * MINUTE);
+    assert_eq!(held(&gate), Some(("M10", Some((31 + 61) * MINUTE))));
+    let mut gate = Gate::new("f");
+    for ms in [0, MINUTE] {
+        assert!(login(&mut gate, ms));
+        gate = restarted(&gate, 5 * MINUTE);
+    }
+    assert_eq!(held(&gate).map(|(id, _)| id), Some("M34"));
+    assert!(held(&gate).unwrap().1.is_some_and(|until| until < 25 * HOUR + MINUTE));
+}
+
+#[test]
+fn the_host_that_is_back_opens_only_what_was_closed_for_its_sake() {
+    let mut gate = working();
+    assert!(!gate.host_back(), "nothing is held");
+    for (fault, hosts) in [
+        (met(Kind::Html), true),
+        (met(Kind::Connect), true),
+        (token(429, ""), false),
+        (token(401, "0010"), false),
+        (token(401, "0011"), false),
+    ] {
+        let mut gate = Gate::new("f");
+        fails(&mut gate, 0, &fault);
+        let before = held(&gate);
+        assert_eq!(gate.host_back(), hosts, "{fault}");
+        assert_eq!(held(&gate), before.filter(|_| !hosts), "{fault}");
+    }
+}
+
+/// Whatever an older version wrote: a gate that waits for a key that has expired says so.
+#[test]
+fn a_key_that_has_expired_is_called_so_while_it_waits_too() {
+    let mut gate = Gate::new("f");
+    fails(&mut gate, 0, &token(401, "9999"));
+    assert_eq!(
+        (held(&gate).map(|(id, _)| id), gate.state(Time(1))),
+        (Some("H12"), CredentialState::Suspended)
+    );
+    for (row, state) in [
+        ("M26/key_expired", CredentialState::Expired),
+        ("M27/key_expired", CredentialState::Expired),
+        ("M36/unauthorized", CredentialState::Suspended),
+        ("M10/locked_out", CredentialState::LockedOut),
+    ] {
+        let text = gate.to_text().replace("H12/unknown_subcode", row);
+        assert_eq!(Gate::restore(&text, at(1), &Pace::default()).unwrap().state(Time(1)), state, "{row}");
+    }
+}
+
+/// What a token endpoint's failures cost, one after the other: seconds until the next login with these dice, and
+/// whether it ended in a halt that is probed.
+fn waits(fault: &Fault, dice: u64, times: usize) -> Vec<(i64, bool)> {
+    let (mut gate, mut now) = (working(), HOUR);
+    let mut waits = Vec::new();
+    for _ in 0..times {
+        let at = Moment { now: Time(now), dice };
+        gate.begin_login(at, "f", &Pace::default()).unwrap();
+        gate.login_fault(fault, at, &Pace::default());
+        let until = held(&gate).unwrap().1.unwrap();
+        let halted = gate.state(Time(until)) != CredentialState::Suspended;
+        waits.push(((until - now) / SECOND, halted));
+        now = until.max(now + HOUR); // the hour's limit is another story
+    }
+    waits
+}
+
+#[test]
+fn each_verdict_on_a_login_has_its_own_wait() {
+    for (fault, dice, expected) in [
+        // twice within seconds, then as in any cycle
+        (met(Kind::Timeout), 0, vec![(1, false), (10, false), (300, false), (300, false)]),
+        (met(Kind::Timeout), 1_500_000, vec![(4, false), (29, false), (599, false)]),
+        // three times, then once an hour
+        (met(Kind::TokenMissing), 0, vec![(300, false), (300, false), (300, false), (3_600, true)]),
+        (token(421, ""), 0, vec![(1, false), (300, false), (300, false), (21_600, true)]),
+        // a patient row's own ladder, but no login sooner than a poll
+        (token(429, "throttled"), 0, vec![(300, false)]),
+        (token(429, "throttled"), 300_000, vec![(300, false)]),
+        (token(429, ""), 300_000, vec![(600, false)]),
+    ] {
+        assert_eq!(waits(&fault, dice, expected.len()), expected, "{fault} with {dice}");
+    }
+}
+
+#[test]
+fn what_several_feeds_met_waits_as_its_row_says() {
+    for (fault, dice, seconds) in [
+        (said(Origin::Api, 429, "throttled"), 300_000, 300),
+        (said(Origin::Api, 429, ""), 300_000, 600),
+        (said(Origin::Api, 403, "0002"), 300_000, 3_600),
+    ] {
+        let mut gate = working();
+        gate.widen(&fault, Moment { now: Time(0), dice }, &Pace::default());
+        assert_eq!(held(&gate).unwrap().1, Some(seconds * SECOND), "{fault}");
+    }
+}
+
+/// The last rung is more than seven times the first: a chosen pause grows likewise.
+#[test]
+fn a_chosen_pause_of_a_locked_account_grows_as_the_rows_own() {
+    let change = Override {
+        status: 401,
+        code: Some("0010".to_owned()),
+        pause: Some(Duration::from_secs(45 * 60)),
+        action: None,
+        allow_harmful: false,
+    };
+    let chosen = Pace::new(Duration::from_secs(300), false, Overrides::new(vec![change]));
+    for (pace, dice, rungs) in [
+        (&chosen, 0, [45, 45, 7 * 45]),
+        (&Pace::default(), 0, [31, 61, 240]),
+        (&Pace::default(), 60_000, [32, 62, 241]), // up to a minute later
+    ] {
+        let (mut gate, mut now) = (Gate::new("f"), 0);
+        for rung in rungs {
+            let at = Moment { now: Time(now), dice };
+            gate.begin_login(at, "f", pace).unwrap();
+            gate.login_fault(&token(401, "0010"), at, pace);
+            let until = held(&gate).unwrap().1.unwrap();
+            assert_eq!((until - now) / MINUTE, rung, "with {dice}");
+            now = until;
+        }
+    }
+}
