@@ -27,8 +27,12 @@ fn none_dropped(what: &str, verb: &str, pick: &Pick) -> Answer {
     Answer { data: json!({ "dropped": 0 }), ..nothing(what, verb, pick) }
 }
 
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 fn dropped(what: &str, column: &str, n: u64) -> Answer {
-    let text = format!("{n} {what} dropped; the accounts keep counting them as {column}");
+    let text = format!("{} dropped; the accounts keep counting what was {column}", counted(n, what));
     answer(ExitCode::Done, text, json!({ "dropped": n }))
 }
 
@@ -37,7 +41,7 @@ fn dropped(what: &str, column: &str, n: u64) -> Answer {
 pub(super) async fn drop_letters(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
     Ok(match store.drop_dead_letters(pick).await? {
         0 => none_dropped("dead letter", "dead-letters", pick),
-        n => dropped("dead letters", "dead-lettered", n),
+        n => dropped("dead letter", "dead-lettered", n),
     })
 }
 
@@ -50,10 +54,11 @@ pub(super) async fn letters_again(store: &Store, now: Time, pick: &Pick) -> Resu
     let wanted: u64 = sinks.iter().map(|(_, letters)| letters).sum();
     let mut lines: Vec<String> = sinks
         .iter()
-        .map(|(sink, letters)| format!("{letters} dead letters go to sink {sink} once more"))
+        .map(|(sink, letters)| format!("sink {sink} gets {} once more", counted(*letters, "dead letter")))
         .collect();
     if wanted < all {
-        lines.push(format!("{} dead letters stay: their sink is not in the configuration", all - wanted));
+        let stay = counted(all - wanted, "dead letter");
+        lines.push(format!("not sent, because the sink is not in the configuration: {stay}"));
     }
     let exit = if wanted == 0 { ExitCode::Failed } else { ExitCode::Done };
     let names: Vec<&str> = sinks.iter().map(|(sink, _)| sink.as_str()).collect();
@@ -66,7 +71,7 @@ pub(super) async fn letters_again(store: &Store, now: Time, pick: &Pick) -> Resu
 pub(super) async fn drop_quarantined(store: &Store, pick: &Pick) -> Result<Answer, Fault> {
     Ok(match store.drop_quarantined(pick).await? {
         0 => none_dropped("quarantined item", "quarantine", pick),
-        n => dropped("quarantined items", "quarantined", n),
+        n => dropped("quarantined item", "quarantined", n),
     })
 }
 

@@ -72,7 +72,7 @@ fn a_dead_letter_is_shown_sent_once_more_and_counted_where_it_ends() {
     assert_eq!(arrived.repeats(), truth.len() as u64 - 1);
     site.reconcile();
     let (exit, words) = told(&site, &["dead-letters", "drop", "--sink", "web", "--yes"]);
-    assert!(exit == 0 && words.contains("1 dead letters dropped"), "{exit} {words}");
+    assert!(exit == 0 && words.contains("1 dead letter dropped;"), "{exit} {words}");
     site.reconcile();
     daemon.stop();
     site.reconcile();
@@ -169,7 +169,7 @@ fn the_quarantine_is_listed_shown_read_again_and_given_up() {
     assert!(daemon.log().contains("1 events of") && daemon.log().contains("read out of the quarantine"));
     let all = all - 1;
     let (exit, words) = told(&site, &["quarantine", "drop", "1"]);
-    assert!(exit == 0 && words.contains("1 quarantined items dropped"), "{exit} {words}");
+    assert!(exit == 0 && words.contains("1 quarantined item dropped;"), "{exit} {words}");
     assert_eq!(json(&site, &["quarantine", "list"])["all"], all - 1);
     site.reconcile();
     daemon.stop();
