@@ -1,9 +1,9 @@
 //! Time and chance as arguments. This is the only file that reads the wall clock or rolls dice; pure code
 //! receives a [`Moment`]. Timers elsewhere run on tokio's monotonic clock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,10 @@ impl Time {
     /// Earlier by whole milliseconds of `by`; stops at the start of the range instead of wrapping.
     pub fn minus(self, by: Duration) -> Self {
         Time(self.0.saturating_sub(millis(by)))
+    }
+    /// Later by so many milliseconds, or earlier; stops at either end of the range.
+    pub fn moved(self, millis: i64) -> Self {
+        Time(self.0.saturating_add(millis))
     }
     /// How long after `earlier`; zero when it is not after.
     pub fn since(self, earlier: Time) -> Duration {
@@ -116,18 +120,33 @@ impl Moment {
 #[derive(Clone, Debug)]
 pub enum Clock {
     System,
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<ByHand>),
+}
+
+/// A clock that only a test moves.
+#[derive(Debug, Default)]
+pub struct ByHand {
+    now: AtomicI64,
+    /// How much of that no time has passed for.
+    set: AtomicI64,
 }
 
 impl Clock {
     /// A clock that stands still until [`Clock::advance`] moves it.
     pub fn manual(start: Time) -> Self {
-        Clock::Manual(Arc::new(AtomicI64::new(start.0)))
+        Clock::Manual(Arc::new(ByHand { now: AtomicI64::new(start.0), ..ByHand::default() }))
     }
     /// Moves a manual clock; the system clock is left alone.
     pub fn advance(&self, by: Duration) {
-        if let Clock::Manual(now) = self {
-            now.fetch_add(millis(by), Ordering::SeqCst);
+        if let Clock::Manual(hand) = self {
+            hand.now.fetch_add(millis(by), Ordering::SeqCst);
+        }
+    }
+    /// Sets a manual clock to another time, without any time passing; the system clock is left alone.
+    pub fn set(&self, to: Time) {
+        if let Clock::Manual(hand) = self {
+            let was = hand.now.swap(to.0, Ordering::SeqCst);
+            hand.set.fetch_add(to.0.saturating_sub(was), Ordering::SeqCst);
         }
     }
     /// The wall clock, or where a manual clock was last put.
@@ -136,7 +155,14 @@ impl Clock {
         match self {
             // A clock before 1970 reads as 1970: every comparison still works and `check` reports the skew.
             Clock::System => Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)),
-            Clock::Manual(now) => Time(now.load(Ordering::SeqCst)),
+            Clock::Manual(hand) => Time(hand.now.load(Ordering::SeqCst)),
+        }
+    }
+    /// How long some moment in the past is ago, by a clock that nobody sets.
+    pub fn uptime(&self) -> Duration {
+        match self {
+            Clock::System => STARTED.elapsed(),
+            Clock::Manual(hand) => self.now().since(Time(hand.set.load(Ordering::SeqCst))),
         }
     }
     /// The present and one fresh roll of the dice, for one decision of pure code.
@@ -144,6 +170,9 @@ impl Clock {
         Moment { now: self.now(), dice: fastrand::u64(..) }
     }
 }
+
+#[expect(clippy::disallowed_methods, reason = "this is the file the ban points to")]
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 #[cfg(test)]
 mod tests {

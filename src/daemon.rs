@@ -3,6 +3,9 @@
 
 mod board;
 mod destination;
+#[cfg(test)]
+mod destination_tests;
+mod drain;
 mod findings;
 mod fleet;
 mod heartbeat;
@@ -123,6 +126,7 @@ impl Daemon {
             .await
             .map_err(|fault| SetupError::failed(format!("failed to take up the kept positions: {fault}")))?;
         let board = Board::new(store, clock.clone(), Some(started));
+        board.parts().passing = Some("the daemon is starting; tenants and sinks are shown when they run");
         let stop_upkeep = CancellationToken::new();
         let admin = serve_admin(&settings, &board, &exporter, &stop_upkeep).await?;
         let mut fleet = Fleet::new(board.clone(), host_name(), once);
@@ -135,7 +139,10 @@ impl Daemon {
         board.load_alerts().await.map_err(unread)?;
         tellers.apply(ready).await.map_err(unread)?;
         fleet.apply(&settings).await?;
-        board.parts().config_ok = true;
+        {
+            let mut parts = board.parts();
+            (parts.config_ok, parts.passing) = (true, None);
+        }
         let news = Process::Started {
             version: env!("CARGO_PKG_VERSION"),
             tenants: settings.tenants.len(),
@@ -313,18 +320,18 @@ impl Daemon {
     }
 
     async fn try_reload(&mut self) -> Result<String, SetupError> {
-        let new = config::load(&self.config, &known_feeds())?;
+        let mut new = config::load(&self.config, &known_feeds())?;
         let fixed = [
-            ("state_dir", new.state_dir != self.settings.state_dir),
-            ("[log]", new.log != self.settings.log),
-            ("[admin] listen", new.admin != self.settings.admin),
-            ("[store]", new.store != self.settings.store),
+            ("state_dir", keep(&self.settings.state_dir, &mut new.state_dir)),
+            ("[log]", keep(&self.settings.log, &mut new.log)),
+            ("[admin] listen", keep(&self.settings.admin, &mut new.admin)),
         ];
         let told = self.tellers.prepare(&new)?;
         let mut words = self.fleet.apply(&new).await?;
         let applied = self.tellers.apply(told).await;
         applied.map_err(|fault| SetupError::failed(format!("failed to prepare the store: {fault}")))?;
         self.heartbeat.send_replace(new.heartbeat);
+        self.board.store.limit(new.store.max_size, new.store.retention);
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
             words.push_str(&format!("; {key} takes effect at the next start"));
         }
@@ -334,6 +341,8 @@ impl Daemon {
 
     async fn stop(mut self, started: Time, sound: bool) {
         heard(service::stopping());
+        self.board.parts().passing =
+            Some("the daemon is stopping; tenants and sinks that have stopped are not shown");
         let begun = self.board.clock.now();
         self.jobs.stop(&self.settings.state_dir).await;
         self.fleet.drain(DRAIN_TIMEOUT).await;
@@ -355,6 +364,13 @@ impl Daemon {
         let took = self.board.clock.now().since(begun.max(started));
         Notice::Process(Process::Stopped { took, waiting }).emit();
     }
+}
+
+/// What a reload cannot change stays what it is in force. Returns whether the new file wants it otherwise.
+fn keep<T: Clone + PartialEq>(in_force: &T, wanted: &mut T) -> bool {
+    let differs = in_force != wanted;
+    wanted.clone_from(in_force);
+    differs
 }
 
 /// Binds the admin listener and serves it; `None` when it is off.

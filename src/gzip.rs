@@ -15,6 +15,9 @@ const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// The first flag, in the byte behind the magic, that no header has.
 const RESERVED_FLAGS: u8 = 0x20;
 
+/// The one that was used last: a new one costs more than inflating a small file.
+static DECOMPRESSOR: Mutex<Option<Decompressor>> = Mutex::new(None);
+
 /// The inflated bytes of a stream with exactly one member and nothing behind it, if they are at most `most`.
 ///
 /// The size in the footer is a promise of the other side: memory is taken for no more than `most`, and the
@@ -30,7 +33,11 @@ pub fn inflate_whole(packed: &[u8], most: usize) -> Option<Vec<u8>> {
     let [checksum, size] = footer.as_chunks::<4>().0 else { return None };
     let size = usize::try_from(u32::from_le_bytes(*size)).ok().filter(|size| *size <= most)?;
     let mut raw = spare(size);
-    let written = Decompressor::new().gzip_decompress(packed, &mut raw).ok()?;
+    let kept = DECOMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut decompressor = kept.unwrap_or_default();
+    let written = decompressor.gzip_decompress(packed, &mut raw).ok();
+    *DECOMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(decompressor);
+    let written = written?;
     // The inflater stops at the end of the first member; that its checksum stands at the end of the stream says
     // that nothing follows.
     let mut crc = Crc::new();
@@ -51,7 +58,10 @@ fn spare(size: usize) -> Vec<u8> {
     };
     if raw.capacity() < size {
         drop(std::mem::take(&mut raw)); // before new memory is taken
-        raw.reserve_exact(size.next_multiple_of(CHUNK_TARGET_BYTES)); // the next file may be a little larger
+        // the next file may be a little larger; the memory of a small one is not kept
+        let room =
+            if size < CHUNK_TARGET_BYTES / 4 { size } else { size.next_multiple_of(CHUNK_TARGET_BYTES) };
+        raw.reserve_exact(room);
     }
     raw.resize(size, 0); // what is there needs no clearing
     raw

@@ -152,6 +152,10 @@ pub const MAX_QUARANTINE_BYTES_PER_FILE: usize = 4 << 20;
 pub const MAX_JSON_DEPTH: usize = 32;
 /// Keys of one record, nested ones included (recovery row X13).
 pub const MAX_JSON_KEYS: usize = 4_096;
+/// Keys at the beginning of a record that are remembered to recognise those of the next; real records have about 30.
+pub const LAYOUT_KEYS: usize = 64;
+/// One of them with quotes, colon and blanks; the longest known has 32 bytes.
+pub const LAYOUT_KEY_BYTES: usize = 40;
 /// A record's own type; the longest known has 22 characters.
 pub const MAX_KIND_BYTES: usize = 64;
 /// Spare room made for the next piece of inflated bytes: 256 KiB is where inflating is fastest.
@@ -209,6 +213,9 @@ pub const MAX_RESET: Duration = Duration::from_secs(3_600);
 
 /// Raw bytes a chunk of our own making aims at.
 pub const CHUNK_TARGET_BYTES: usize = 1 << 20;
+/// Fewer bytes of records than these are kept uncompressed: a compressor would clear 128 KiB of tables for them, and
+/// save less than a row of the store takes besides.
+pub const UNCOMPRESSED_BELOW: u16 = 512;
 /// A file that expands to no more than this is stored as the gzip bytes Mimecast sent; bounds what a courier
 /// holds in memory. Files of 5,000 events are about 4 MiB.
 pub const CHUNK_MAX_BYTES: usize = 6 << 20;
@@ -236,6 +243,8 @@ pub const STORE_PAGE_CACHE_KIB: u32 = 2 << 10;
 pub const STORE_JOURNAL_BYTES: u32 = 64 << 20;
 /// Collection paused by the size limit resumes at this part of it (recovery row L01).
 pub const STORE_RESUME_PERCENT: u64 = 80;
+/// Small writes that share one transaction at most: some 50 µs each, for which a page waits.
+pub const NOTES_AT_ONCE: usize = 200;
 /// Chunks deleted in one transaction: about 10 MiB of pages, so commits of feeds wait milliseconds.
 pub const SWEEP_CHUNKS: usize = 16;
 /// Identities looked up, and rows of `seen` purged, in one statement.
@@ -273,6 +282,10 @@ pub const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 pub const FOLLOW_PATIENCE: u32 = 160;
 /// Feed names one process learns from a database; the catalogue has about thirty.
 pub const MAX_FEED_NAMES: usize = 256;
+/// How often equal records of one file are told apart when a damaged chunk is read: each costs a digest.
+pub const SALVAGE_TWINS: u32 = 8;
+/// How long a damaged chunk is kept as evidence once every sink has passed it: somebody has to find the disk's fault.
+pub const DAMAGED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long a read file is remembered: longer than Mimecast lists it, so that no listing shows a forgotten one.
 pub const FILES_KEPT: Duration = Duration::from_secs(9 * 86_400);
 /// Files remembered of one feed: 9 days of 100 files in each quarter of an hour, 5 MiB. Beyond it the oldest go,
@@ -363,6 +376,12 @@ pub const ADMIN_HEAD_BYTES: usize = 4 << 10;
 pub const ADMIN_CONNECTIONS: usize = 8;
 /// Life of one admin connection, from accept to the last byte of the answer.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A long answer of the admin listener is put together and sent in pieces of so many bytes.
+pub const ADMIN_PIECE_BYTES: usize = 32 << 10;
+/// Feeds whose series of one metric are written at a time: a histogram has 1.5 KiB a feed, so a piece has 100 KiB at most.
+pub const METRICS_FEEDS_A_PIECE: usize = 64;
+/// Tenants whose gauges of one kind are written at a time; one with ten feeds has up to 8 KiB.
+pub const METRICS_TENANTS_A_PIECE: usize = 12;
 /// Gathering the status for one answer; leaves time to send it within [`ADMIN_TIMEOUT`].
 pub const ADMIN_STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// One point of the history that the status page draws.

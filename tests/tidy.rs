@@ -22,7 +22,8 @@ pub const VOCABULARY: &[&str] =
 pub const ARROWS: &[(&str, &[&str])] = &[
     ("vocabulary", &[]),
     ("format", &[]),
-    ("sink", &["format"]),
+    // whether a 2xx carries a failure is read in one place, whoever answered; only a sink sees that a long send makes progress
+    ("sink", &["format", "dialect", "telemetry::pulse"]),
     ("dialect", &[]),
     ("mimecast", &["dialect"]),
     ("supervisor", &[]),

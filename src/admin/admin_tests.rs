@@ -455,7 +455,9 @@ fn what_is_not_known_has_no_gauge() {
     status.tenants[0].feeds[0].last_success = None;
     status.tenants[0].feeds[0].cursor_time = None;
     let (_, exporter) = exporter::build_recorder(Time(0)).unwrap();
-    let text = exporter.render(|| super::gauges::publish(&status));
+    let text: String = exporter
+        .pieces(super::gauges::parts(&status), |part| super::gauges::publish(&status, part))
+        .collect();
     assert!(!text.contains("feed_last_success_timestamp_seconds{tenant=\"acme\",feed=\"siem.receipt\"}"));
     assert!(
         text.contains("mimecollectd_alert_active{tenant=\"globex\",alert=\"M07\",severity=\"critical\"} 1")

@@ -4,10 +4,26 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::status::{Sink, Status, Tenant};
+use crate::limits::METRICS_TENANTS_A_PIECE;
 use crate::telemetry::metrics;
 
-/// Sets every gauge that applies. Meant for [`crate::telemetry::exporter::Exporter::render`].
-pub(super) fn publish(status: &Status) {
+/// So many parts the gauges come in.
+pub(super) fn parts(status: &Status) -> usize {
+    1 + status.tenants.len().div_ceil(METRICS_TENANTS_A_PIECE)
+}
+
+/// Sets every gauge that applies to a part of what there is: some tenants, or (0) all the rest. Meant for
+/// [`crate::telemetry::exporter::Exporter::pieces`].
+pub(super) fn publish(status: &Status, part: usize) {
+    match part.checked_sub(1) {
+        Some(part) => {
+            status.tenants.chunks(METRICS_TENANTS_A_PIECE).nth(part).into_iter().flatten().for_each(tenant)
+        }
+        None => whole(status),
+    }
+}
+
+fn whole(status: &Status) {
     metrics::build_info(&status.version);
     metrics::config_last_reload(status.config_ok);
     metrics::store_size(status.store.bytes, status.store.limit_bytes);
@@ -27,7 +43,6 @@ pub(super) fn publish(status: &Status) {
     for host in &status.hosts {
         metrics::host_held(&host.name, &host.rule, host.next_attempt);
     }
-    status.tenants.iter().for_each(tenant);
     status.sinks.iter().for_each(sink);
 }
 

@@ -1,19 +1,23 @@
 //! Which path answers what.
 
+use std::convert::Infallible;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::stream;
 use tokio::time::timeout;
 
 use super::status::Status;
 use super::view::View;
 use super::{Source, gauges, page};
-use crate::limits::ADMIN_STATUS_TIMEOUT;
+use crate::limits::{ADMIN_PIECE_BYTES, ADMIN_STATUS_TIMEOUT};
 use crate::telemetry::exporter::Exporter;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -63,11 +67,34 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Re
 }
 
 fn json(value: &impl serde::Serialize) -> Response {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
+    let mut pieces = Pieces::default();
+    let written = serde_json::to_writer_pretty(&mut pieces, value);
+    match written.map_err(io::Error::from).and_then(|()| pieces.write_all(b"\n")) {
+        Ok(()) => streamed(JSON, pieces.0.into_iter()),
         Err(error) => {
             answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("failed to write JSON: {error}\n"))
         }
+    }
+}
+
+/// A long text in pieces, none of which has to be copied when the text grows, and each of which goes when it is sent.
+#[derive(Default)]
+struct Pieces(Vec<Vec<u8>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.last_mut().filter(|last| last.len() + bytes.len() <= last.capacity()) {
+            Some(last) => last.extend_from_slice(bytes),
+            None => {
+                let mut next = Vec::with_capacity(ADMIN_PIECE_BYTES.max(bytes.len()));
+                next.extend_from_slice(bytes);
+                self.0.push(next);
+            }
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -100,13 +127,23 @@ async fn status(State(admin): State<Admin>) -> Result<Response, Response> {
 
 /// Without a status in time the counters still answer: a scrape must not go blind when the store is slow.
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let status = admin.status().await.ok();
-    let text = admin.exporter.render(|| {
+    let status = admin.status().await.ok().map(Arc::new);
+    let parts = status.as_deref().map_or(0, gauges::parts);
+    let gauges = move |part| {
         if let Some(status) = &status {
-            gauges::publish(status);
+            gauges::publish(status, part);
         }
-    });
-    answer(StatusCode::OK, METRICS, text)
+    };
+    streamed(METRICS, admin.exporter.pieces(parts, gauges))
+}
+
+/// An answer whose pieces are made when the reader takes them.
+fn streamed<T: Into<Bytes>>(
+    kind: &'static str,
+    pieces: impl Iterator<Item = T> + Send + 'static,
+) -> Response {
+    let body = Body::from_stream(stream::iter(pieces.map(|piece| Ok::<Bytes, Infallible>(piece.into()))));
+    (StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 async fn errors(State(admin): State<Admin>) -> Response {

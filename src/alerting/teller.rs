@@ -187,5 +187,5 @@ impl Teller {
 
 /// The receiver does not want this message, whenever it comes.
 fn is_refused(fault: &Fault) -> bool {
-    matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter)
+    matches!(judge(fault).verdict, Verdict::Bisect { .. } | Verdict::DeadLetter)
 }

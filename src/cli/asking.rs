@@ -29,6 +29,14 @@ impl Done {
         self
     }
 
+    /// Adds why its end is not waited for: members of the daemon's group may ask it, and not read its store.
+    pub fn unseen(mut self) -> Self {
+        self.answer.text.push_str(
+            "the daemon goes on by itself; only who may read its store can watch it, and `status` tells\n",
+        );
+        self
+    }
+
     /// A member of the answer's data; null where it has none.
     pub fn value(&self, key: &str) -> &Value {
         self.answer.data.get(key).unwrap_or(&Value::Null)

@@ -98,6 +98,8 @@ impl Row {
 fn exit_of(fault: &Fault, verdict: Verdict) -> ExitCode {
     match (fault.kind, verdict) {
         (Kind::SecretUnreadable, _) => ExitCode::Configuration,
+        // a file sink's disk halts it only by what this user may not do
+        (Kind::DiskIo, Verdict::Halt { .. }) => ExitCode::Permission,
         (
             Kind::Status(_),
             Verdict::Halt { .. }

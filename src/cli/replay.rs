@@ -82,7 +82,10 @@ fn order(replay: &Replay) -> Printed {
     let Some(id) = id.filter(|_| begun && !replay.no_wait && done.by_daemon) else {
         return done.and_later(begun, "it begins when the daemon runs").print(&replay.common);
     };
-    follow(&done.settings, &format!("replay {id}"), async |store: &Store| look(store, id).await)?;
+    match follow(&done.settings, &format!("replay {id}"), async |store: &Store| look(store, id).await) {
+        Err(refused) if refused.exit == ExitCode::Permission => return done.unseen().print(&replay.common),
+        followed => drop(followed?),
+    }
     let end = with_store(&replay.common, async |store| store.replay(id).await)?;
     let Some(end) = end else { return super::done(String::new()) };
     let complete = end.refused == 0 && end.gone() == 0 && end.words.is_empty();
@@ -137,7 +140,7 @@ fn words(row: &Row) -> String {
     };
     let why = match (row.words.as_str(), row.gone()) {
         ("", 0) => String::new(),
-        ("", gone) => format!("; {gone} were deleted before it came to them"),
+        ("", gone) => format!("; {gone} were deleted before it came to them, or could not be read back"),
         (words, _) => format!("; {words}"),
     };
     format!("{} events sent{refused}, ended {}{why}", row.sent, finished.rfc3339())

@@ -13,6 +13,7 @@ use crate::store::Store;
 /// no daemon took the request.
 pub fn resume(scope: &str, common: &Common) -> Printed {
     let settings = load(common)?;
+    let scope = scopes::meant(&settings, scope);
     if let Some(why) = scopes::no_part(&settings, scope) {
         return Err(SetupError::new(ExitCode::Usage, why));
     }

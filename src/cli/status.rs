@@ -16,7 +16,7 @@ use crate::cursor::FeedKey;
 use crate::daemon::{ADMIN_ADDRESS_FILE, Board, SinkView, TenantView};
 use crate::delivery::SinkState;
 use crate::limits::MAX_ANSWER_BYTES;
-use crate::scheduler::live::{CredentialLive, FeedLive};
+use crate::scheduler::live::{CredentialLive, FeedLive, FeedView};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::signals::Signals;
 use crate::store::Store;
@@ -147,7 +147,7 @@ async fn read(settings: &Settings) -> Result<Status, SetupError> {
     let store = Store::open_read_only(&settings.state_dir).await?;
     let board = Board::new(store, Clock::System, None);
     for tenant in &settings.tenants {
-        let feed = |name| (FeedKey { tenant: tenant.name.clone(), feed: name }, still(FeedLive::default()));
+        let feed = |feed| FeedView::new(FeedKey { tenant: tenant.name.clone(), feed }, FeedLive::default());
         let feeds = tenant.feeds.iter().map(|settings| feed(settings.name)).collect();
         let credential = still(CredentialLive::default());
         let host = "".into(); // nobody is asked, so nobody is away

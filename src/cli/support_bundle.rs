@@ -52,6 +52,12 @@ pub fn support_bundle(common: &Common, output: Option<&Path>) -> Printed {
     let stamp = stamp(now);
     let name = format!("mimecollectd-support-{stamp}");
     let path = output.map_or_else(|| PathBuf::from(format!("{name}.tar.gz")), Path::to_path_buf);
+    if path.as_os_str() == "-" {
+        return Err(SetupError::new(
+            ExitCode::Usage,
+            "the bundle is written to a file, not to standard output; name one",
+        ));
+    }
     if path.exists() {
         let text = format!("{} exists already; name another file with --output", path.display());
         return Err(SetupError::new(ExitCode::Usage, text));

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::diagnostic::{Book, Problem};
 use super::file::Roots;
+use super::pem_file::PemFile;
 use super::secret_ref::SecretRef;
 use super::settings::{AlertForm, AlertSeverity, AlertTarget, COLLECTOR_FEED, Settings};
 use super::sink::read_tenants;
@@ -65,7 +66,7 @@ fn read_target(value: &Value<'_>, tenants: &[&str]) -> Option<AlertTarget> {
     let at_least =
         table.get("min_severity").map_or(Some(AlertSeverity::Warn), |v| v.choice(&severities, &[]));
     let proxy = optional(table.get("proxy"), |v| read_proxy(v));
-    let ca_file = optional(table.get("ca_file"), |v| v.path());
+    let ca_file = optional(table.get("ca_file"), |v| v.path().map(PemFile::new));
     table.finish("an alert target");
     Some(AlertTarget {
         name: name?,

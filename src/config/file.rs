@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 use zeroize::Zeroizing;
@@ -104,7 +105,13 @@ pub fn files(main: &Path) -> Result<Vec<PathBuf>, SetupError> {
 fn parts(main: &Path) -> Result<Vec<PathBuf>, SetupError> {
     let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
     let failed = |error: std::io::Error| {
-        SetupError::config(format!("failed to read {}: {error}", directory.display()))
+        let (exit, advice) = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                (ExitCode::Permission, "; run as root or as the daemon's user, or correct its owner and mode")
+            }
+            _ => (ExitCode::Configuration, ""),
+        };
+        SetupError::new(exit, format!("failed to read {}: {error}{advice}", directory.display()))
     };
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
@@ -223,12 +230,13 @@ impl<'b> Roots<'b> {
         let book = self.book;
         self.tables.into_iter().for_each(|table| table.finish(TOP_LEVEL));
         let settings = Settings {
-            tenants: tenants.into_iter().collect::<Option<_>>()?,
+            tenants: tenants.into_iter().map(|tenant| tenant.map(Arc::new)).collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,
             alerts: alerts?,
             recovery,
             ..general?
         };
+        sink_file::refuse_taken(book, &settings, &values);
         general::warn_of_the_whole(book, &settings);
         Some(settings)
     }

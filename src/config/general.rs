@@ -194,7 +194,7 @@ pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
     alerts::warn_of_the_whole(book, settings);
     let mut others = settings.tenants.iter();
     while let Some(tenant) = others.next() {
-        let same = |other: &&super::Tenant| {
+        let same = |other: &&std::sync::Arc<super::Tenant>| {
             other.base_url == tenant.base_url && account(&other.credential) == account(&tenant.credential)
         };
         if let Some(other) = others.as_slice().iter().find(same) {

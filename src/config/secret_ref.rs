@@ -27,9 +27,11 @@ pub enum SecretRef {
 }
 
 impl SecretRef {
-    /// The secret as it is now; read it again after every refusal, it may have been replaced. One trailing line
-    /// break is dropped. Fails when there is none, when it is empty, larger than
-    /// [`MAX_SECRET_BYTES`](crate::limits::MAX_SECRET_BYTES), not UTF-8, or when a file may be read by group or
+    /// The secret as it is now; read it again after every refusal, it may have been replaced. A byte order mark and
+    /// one trailing line break are dropped. Fails when there is none, when it is empty, larger than
+    /// [`MAX_SECRET_BYTES`](crate::limits::MAX_SECRET_BYTES), not UTF-8, of several lines or with blanks around it
+    /// (each attempt with a wrong one counts towards a lockout, so what is plainly a mistake is not tried), or
+    /// when a file may be read by group or
     /// others (files of systemd excepted: it grants the read by an ACL, which shows as a group permission).
     pub fn read(&self) -> Result<Secret, SetupError> {
         self.read_with(&|name| std::env::var_os(name))
@@ -76,12 +78,12 @@ impl SecretRef {
                 trimmed(text)
             }
         };
-        if secret.is_empty() {
-            return Err(SetupError::config(format!(
-                "failed to read the secret from {self}: it is empty; put the secret there"
-            )));
+        match flaw(secret.expose()) {
+            None => Ok(secret),
+            Some(flaw) => Err(SetupError::config(format!(
+                "failed to read the secret from {self}: {flaw}; nothing was sent with it"
+            ))),
         }
-        Ok(secret)
     }
 }
 
@@ -135,8 +137,24 @@ fn read_file(path: &Path, owner_only: bool) -> Result<Secret, SetupError> {
     Ok(trimmed(text.to_owned()))
 }
 
-/// Without one line break at the end: editors and `echo` add it.
+/// What shows without asking anybody that it is not the secret.
+fn flaw(secret: &str) -> Option<&'static str> {
+    if secret.trim().is_empty() {
+        Some("it is empty; put the secret there")
+    } else if secret.contains(char::is_control) {
+        Some("it has a line break or another control character inside; leave only the secret, on one line")
+    } else if secret.trim() != secret {
+        Some("it begins or ends with a blank; remove it")
+    } else {
+        None
+    }
+}
+
+/// Without one line break at the end, which editors and `echo` add, and without the byte order mark of Windows' editors.
 fn trimmed(mut text: String) -> Secret {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -163,13 +181,36 @@ mod tests {
     }
 
     #[test]
-    fn one_line_break_is_dropped_and_nothing_else() {
+    fn one_line_break_and_a_byte_order_mark_are_dropped_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        for (text, expected) in
-            [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("s3cret\n\n", "s3cret\n"), (" s ", " s ")]
-        {
+        for (text, expected) in [
+            ("s3cret\n", "s3cret"),
+            ("s3cret\r\n", "s3cret"),
+            ("\u{feff}s3cret", "s3cret"),
+            ("s \u{e9}\n", "s \u{e9}"),
+        ] {
             let secret = SecretRef::File(file(&dir, text.as_bytes(), 0o600)).read().unwrap();
             assert_eq!(secret.expose(), expected);
+        }
+    }
+
+    /// Each would cost an attempt at the account.
+    #[test]
+    fn what_is_plainly_no_secret_is_not_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in [
+            "hunter2\n\n",
+            " hunter2",
+            "hunter2 \n",
+            "hunter2\nhunter2",
+            "hunter2\0",
+            "\thunter2",
+            " ",
+            "\u{feff}\n",
+        ] {
+            let error = SecretRef::File(file(&dir, text.as_bytes(), 0o600)).read().unwrap_err();
+            assert_eq!(error.exit, ExitCode::Configuration, "{text:?}");
+            assert!(!error.message.contains("hunter2"), "{error}");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -11,6 +12,7 @@ use url::Url;
 use super::glob::Glob;
 pub use super::http_settings::{Http, Preset};
 pub use super::kafka_settings::{Compression, Kafka, Mechanism, Sasl};
+use super::pem_file::PemFile;
 use super::secret_ref::SecretRef;
 pub use super::sink_file::FileSink;
 use crate::clock::Time;
@@ -42,7 +44,8 @@ pub struct Settings {
     /// `None`: no admin listener.
     pub admin: Option<SocketAddr>,
     pub store: StoreLimits,
-    pub tenants: Vec<Tenant>,
+    /// Each shared with everybody who runs it.
+    pub tenants: Vec<Arc<Tenant>>,
     pub sinks: Vec<Sink>,
     /// Changed durations of the recovery table; the supervisor checks them against its floors.
     pub recovery: Vec<Override>,
@@ -184,7 +187,7 @@ pub struct Tenant {
     pub siem_endpoint: Endpoint,
     /// May hold a user and password: print it only with [`shown`].
     pub proxy: Option<Url>,
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<PemFile>,
     /// Patterns (`files.example.net`, `*.example.net`; lower case) added to the allow-list for file links.
     pub download_hosts: Vec<String>,
 }
@@ -364,10 +367,10 @@ pub enum Framing {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Trust only what this file holds; `None`: what the system trusts.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<PemFile>,
     /// Client certificate; present exactly when `key_file` is.
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
+    pub cert_file: Option<PemFile>,
+    pub key_file: Option<PemFile>,
     /// Name the certificate has to carry; `None`: the host of the address.
     pub server_name: Option<String>,
 }
@@ -448,7 +451,7 @@ pub struct AlertTarget {
     pub at_least: AlertSeverity,
     /// May hold a user and password: print it only with [`shown`].
     pub proxy: Option<Url>,
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<PemFile>,
 }
 
 /// Shows no address and no header value.

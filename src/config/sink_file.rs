@@ -4,7 +4,8 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::{Book, Problem};
-use super::settings::{Sink, SinkKind};
+use super::secret_ref::SecretRef;
+use super::settings::{Settings, Sink, SinkKind};
 use super::table::Table;
 use super::value::Value;
 use crate::limits::{MAX_ROTATE_BYTES, MAX_ROTATED_FILES, MIN_ROTATE_BYTES};
@@ -25,6 +26,9 @@ pub struct FileSink {
     pub fsync: bool,
 }
 
+/// Names in the state directory that are the daemon's (docs/security.md).
+const OWN_FILES: [&str; 7] =
+    ["store.db", "store.db-wal", "store.db-shm", "store.lock", "cursors.shadow", "ballast", "admin.address"];
 const MODE: u32 = 0o640;
 const KEEP: u32 = 7;
 
@@ -82,6 +86,32 @@ pub(super) fn refuse_shared(book: &Book<'_>, sinks: &[Option<Sink>], values: &[V
             None => seen.push((path, value)),
         }
     }
+}
+
+/// A sink appends to its file and rotates it: the daemon's own files and those it reads are not for that.
+pub(super) fn refuse_taken(book: &Book<'_>, settings: &Settings, values: &[Value<'_>]) {
+    let own = OWN_FILES.iter().map(|name| (settings.state_dir.join(name), "the daemon's own state"));
+    let read = book.files().iter().map(|file| (file.path.clone(), "the configuration"));
+    let secrets = settings.secrets();
+    let secrets = secrets.iter().filter_map(|secret| match secret.place {
+        SecretRef::File(path) => Some((path.clone(), "a secret")),
+        _ => None,
+    });
+    let taken: Vec<(PathBuf, &str)> = own.chain(read).chain(secrets).collect();
+    for (sink, value) in settings.sinks.iter().zip(values) {
+        let SinkKind::File(file) = &sink.kind else { continue };
+        let mine = real(&file.path);
+        if let Some((path, what)) = taken.iter().find(|(path, _)| real(path) == mine) {
+            let problem = Problem::new(format!("sink {} would write into {}", sink.name, path.display()));
+            let problem = problem.at(value.key_place(), format!("that file is {what}"));
+            book.report(problem.help("give it a file of its own, such as /var/log/mimecast/events.ndjson"));
+        }
+    }
+}
+
+/// What a path leads to; as [`plain`] where nothing is yet.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| plain(path))
 }
 
 /// Without `.` and `..`, as far as that can be told without looking at the disk.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::diagnostic::Problem;
+use super::pem_file::PemFile;
 use super::settings::{FormatName, Http, Preset, TlsFiles};
 use super::sink_presets::{Kind, read_preset};
 use super::sink_syslog::read_tls;
@@ -60,7 +61,9 @@ pub(super) fn read_http(table: &Table<'_>) -> Option<Http> {
     let gzip =
         table.get("compression").map_or(Some(false), |v| v.choice(&[("none", false), ("gzip", true)], &[]));
     let batch = read_batch(table);
-    let concurrency = table.get("concurrency").map_or(Some(4), |v| count(&v, MAX_CONCURRENCY));
+    // Loki refuses lines that come too far behind newer ones of their stream: our own, if several requests overtake each other
+    let usual = if kind == Some(Kind::Loki) { 1 } else { 4 };
+    let concurrency = table.get("concurrency").map_or(Some(usual), |v| count(&v, MAX_CONCURRENCY));
     let timeout = table.get("timeout");
     let timeout =
         timeout.map_or(Some(Duration::from_secs(30)), |v| v.duration(MIN_SINK_TIMEOUT, MAX_SINK_TIMEOUT));
@@ -139,7 +142,7 @@ fn read_login(table: &Table<'_>, kind: Option<Kind>) -> Option<Login> {
 
 /// `ca_file`, or a table for more.
 fn read_trust(table: &Table<'_>) -> Option<TlsFiles> {
-    let ca_file = optional(table.get("ca_file"), |v| v.path());
+    let ca_file = optional(table.get("ca_file"), |v| v.path().map(PemFile::new));
     let tls_key = table.get("tls");
     let tls = optional(tls_key.clone(), read_tls)?.unwrap_or_default();
     let ca_file = ca_file?;

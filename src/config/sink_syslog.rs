@@ -3,6 +3,7 @@
 use rustls::pki_types::ServerName;
 
 use super::diagnostic::Problem;
+use super::pem_file::PemFile;
 use super::settings::{Framing, Oversize, Protocol, Syslog, TlsFiles, Transport};
 use super::table::Table;
 use super::tenant::optional;
@@ -146,9 +147,9 @@ fn read_facility(value: &Value<'_>) -> Option<u8> {
 
 pub(super) fn read_tls(value: &Value<'_>) -> Option<TlsFiles> {
     let table = value.table(format!("`{}`", value.name))?;
-    let ca_file = optional(table.get("ca_file"), |v| v.path());
-    let cert_file = optional(table.get("cert_file"), |v| v.path());
-    let key_file = optional(table.get("key_file"), |v| v.path());
+    let ca_file = optional(table.get("ca_file"), |v| v.path().map(PemFile::new));
+    let cert_file = optional(table.get("cert_file"), |v| v.path().map(PemFile::new));
+    let key_file = optional(table.get("key_file"), |v| v.path().map(PemFile::new));
     let server_name = optional(table.get("server_name"), |v| {
         let text = v.text()?;
         if ServerName::try_from(text).is_err() {

@@ -8,6 +8,7 @@ use super::access;
 use super::diagnostic::{Place, Problem};
 use super::glob::Glob;
 use super::nearest::nearest;
+use super::pem_file::PemFile;
 use super::settings::{Api, COLLECTOR_FEED, FeedSettings, KnownFeed, Tenant};
 use super::table::Table;
 use super::value::{Value, is_loopback, quoted};
@@ -63,7 +64,7 @@ pub(super) fn read(value: &Value<'_>, known: &[KnownFeed]) -> Option<Tenant> {
         _ => read_endpoint(&table),
     };
     let proxy = optional(table.get("proxy"), |v| read_proxy(v));
-    let ca_file = optional(table.get("ca_file"), |v| v.path());
+    let ca_file = optional(table.get("ca_file"), |v| v.path().map(PemFile::new));
     let download_hosts = match api {
         Some(Api::V1) => Some(Vec::new()), // written, it has been reported
         _ => table.get("download_hosts").map_or(Some(Vec::new()), |v| read_hosts(&v)),

@@ -22,7 +22,7 @@ use crate::fault::{Code, Fault};
 use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL};
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::{HostName, Hosts};
-use crate::scheduler::live::{CredentialLive, FeedLive};
+use crate::scheduler::live::{CredentialLive, FeedView};
 use crate::store::{Account, FeedRow, Replay, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
 use crate::supervisor::backoff::{Overrides, Pace};
@@ -34,11 +34,11 @@ use crate::telemetry::pulse::Watched;
 
 /// A tenant as it runs.
 pub struct TenantView {
-    pub settings: config::Tenant,
+    pub settings: Arc<config::Tenant>,
     /// Where its API is.
     pub host: HostName,
     pub credential: watch::Receiver<CredentialLive>,
-    pub feeds: Vec<(FeedKey, watch::Receiver<FeedLive>)>,
+    pub feeds: Vec<Arc<FeedView>>,
 }
 
 /// A sink as it runs.
@@ -68,6 +68,8 @@ pub struct Parts {
     /// At how many pulses it is worth looking for those that have ended.
     pub look_for_ended: usize,
     pub config_ok: bool,
+    /// Why not everything that is configured is shown: the daemon is on its way up or down.
+    pub passing: Option<&'static str>,
     /// Why the configuration on disk is not the one in force.
     pub refused: Option<String>,
 }
@@ -141,19 +143,11 @@ impl Board {
     }
 
     /// How long ago the feed that is furthest behind answered; one that never did counts from the daemon's start.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn longest_silence(&self, now: Time) -> Result<Duration, Fault> {
-        let rows = self.store.feeds().await?;
-        let stored: BTreeMap<&FeedKey, Time> =
-            rows.iter().filter_map(|row| Some((&row.key, row.last_success?))).collect();
+    pub fn longest_silence(&self, now: Time) -> Duration {
         let parts = self.parts();
         let feeds = parts.tenants.iter().flat_map(|tenant| &tenant.feeds);
-        let last = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
-            live.borrow().last_success.or(stored.get(key).copied()).or(self.started)
-        };
-        Ok(feeds.filter_map(last).min().map_or(Duration::ZERO, |last| now.since(last)))
+        let last = feeds.filter_map(|feed| feed.live().last_success.or(self.started)).min();
+        last.map_or(Duration::ZERO, |last| now.since(last))
     }
 
     /// Reads the book of alerts as the store has it.
@@ -180,7 +174,7 @@ impl Board {
             true => Some(self.store.accounts().await?.iter().flat_map(Account::differences).collect()),
             false => None,
         };
-        let rows = by_key(self.store.feeds().await?);
+        let rows = self.store.feeds_without_positions().await?;
         let feeds = standings(&self.parts(), &rows, now);
         let mut alerts = self.alerts();
         alerts.growth.note(now, usage.bytes_used);
@@ -194,8 +188,11 @@ impl Board {
 
     /// The state of everything now. What the store cannot tell becomes a reason not to be ready.
     pub async fn status(&self) -> Status {
-        let (usage, rows, books) =
-            (self.store.usage().await, self.store.feeds().await, self.store.accounts().await);
+        let (usage, rows, books) = (
+            self.store.usage().await,
+            self.store.feeds_without_positions().await,
+            self.store.accounts().await,
+        );
         let failures = [usage.as_ref().err(), rows.as_ref().err(), books.as_ref().err()];
         let told = |fault: &Fault| format!("the store cannot be read: {fault}");
         let reasons: Vec<String> = failures.into_iter().flatten().map(told).collect();
@@ -203,7 +200,7 @@ impl Board {
         let replays = self.store.replays(true).await.unwrap_or_default();
         let told = Told {
             usage: usage.ok(),
-            rows: by_key(rows.unwrap_or_default()),
+            rows: rows.unwrap_or_default(),
             books: books.unwrap_or_default(),
             gaps,
             replays,
@@ -229,7 +226,9 @@ impl Board {
         let working = |feed: &status::Feed| {
             matches!(feed.state, FeedState::CaughtUp | FeedState::Collecting | FeedState::Throttled)
         };
-        if !tenants.iter().flat_map(|tenant| &tenant.feeds).any(working) {
+        if let Some(why) = parts.passing {
+            reasons.insert(0, why.to_owned());
+        } else if !tenants.iter().flat_map(|tenant| &tenant.feeds).any(working) {
             reasons.push("no feed works: none has answered yet, or all are held back".to_owned());
         }
         Status {
@@ -251,7 +250,8 @@ impl Board {
 /// What the store told, at one look.
 struct Told {
     usage: Option<Usage>,
-    rows: BTreeMap<FeedKey, FeedRow>,
+    /// In order of their keys, and without positions.
+    rows: Vec<FeedRow>,
     books: Vec<Account>,
     /// Open gaps of each feed that has some: how many, and when the newest was found.
     gaps: Vec<(FeedKey, u64, Option<Time>)>,
@@ -278,8 +278,9 @@ impl Told {
     }
 }
 
-fn by_key(rows: Vec<FeedRow>) -> BTreeMap<FeedKey, FeedRow> {
-    rows.into_iter().map(|row| (row.key.clone(), row)).collect()
+/// One of the rows, which the store gives in order of their keys.
+fn of_feed<'a>(rows: &'a [FeedRow], key: &FeedKey) -> Option<&'a FeedRow> {
+    rows.binary_search_by(|row| row.key.cmp(key)).ok().and_then(|at| rows.get(at))
 }
 
 /// Bytes that undelivered events may still take.
@@ -288,11 +289,11 @@ fn room(usage: &Usage) -> u64 {
 }
 
 /// Every feed as far as losing events is concerned. When it last answered is known across restarts.
-fn standings(parts: &Parts, rows: &BTreeMap<FeedKey, FeedRow>, now: Time) -> Vec<Standing> {
+fn standings(parts: &Parts, rows: &[FeedRow], now: Time) -> Vec<Standing> {
     let of_tenant = |tenant: &TenantView| {
-        let standing = |(key, live): &(FeedKey, watch::Receiver<FeedLive>)| {
-            let reach = (tenant.settings.lookback, catalogue::find(key.feed)?.retention);
-            Some(Standing::of(&live.borrow(), rows.get(key), reach, now))
+        let standing = |feed: &Arc<FeedView>| {
+            let reach = (tenant.settings.lookback, catalogue::find(feed.key.feed)?.retention);
+            Some(Standing::of(&feed.live(), of_feed(rows, &feed.key), reach, now))
         };
         tenant.feeds.iter().filter_map(standing).collect::<Vec<_>>()
     };
@@ -301,7 +302,7 @@ fn standings(parts: &Parts, rows: &BTreeMap<FeedKey, FeedRow>, now: Time) -> Vec
 
 fn tenant(view: &TenantView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> status::Tenant {
     let (name, credential) = (&view.settings.name, view.credential.borrow().clone());
-    let feeds = view.feeds.iter().map(|(key, live)| feed((view, key), &live.borrow(), told, gaps)).collect();
+    let feeds = view.feeds.iter().map(|one| feed(view, one, told, gaps)).collect();
     status::Tenant {
         name: name.clone(),
         api: view.settings.api().as_str().to_owned(),
@@ -341,19 +342,15 @@ fn unknown_code(known: &UnknownCode) -> status::UnknownCode {
     status::UnknownCode { from: from.to_owned(), status, code, first, last, count }
 }
 
-fn feed(
-    (view, key): (&TenantView, &FeedKey),
-    live: &FeedLive,
-    told: &Told,
-    gaps: &BTreeMap<&FeedKey, u64>,
-) -> status::Feed {
-    let row = told.rows.get(key);
-    // in the order of keys, as the store gives them
+fn feed(view: &TenantView, feed: &FeedView, told: &Told, gaps: &BTreeMap<&FeedKey, u64>) -> status::Feed {
+    let (key, live) = (&feed.key, feed.live().clone());
+    let row = of_feed(&told.rows, key);
+    // in order of keys, too
     let book = told.books.binary_search_by(|book| book.feed.cmp(key)).ok().and_then(|at| told.books.get(at));
     status::Feed {
         name: key.feed.to_owned(),
         state: live.state,
-        why: live.why.clone(),
+        why: live.why,
         rule: live.rule.map(|rule| rule.id.to_owned()),
         last_success: live.last_success.or(row.and_then(|row| row.last_success)),
         next_attempt: live.next_attempt,

@@ -6,6 +6,7 @@ use reqwest::header::HeaderValue;
 
 use super::host_name;
 use super::plan::tls_files;
+use crate::clock::Clock;
 use crate::config::SecretRef;
 use crate::config::settings::{Http, Preset};
 use crate::secret::Secret;
@@ -90,7 +91,6 @@ pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
             host: host_name(),
             index: index.clone(),
             acknowledge: *acknowledge,
-            channel: channel()?,
         }),
         Preset::Sentinel { rule, stream, .. } => {
             Arc::new(Sentinel { rule: rule.clone(), stream: stream.clone() })
@@ -106,17 +106,13 @@ pub fn preset(http: &Http) -> Result<Arc<dyn http::Preset>, SetupError> {
             service: service.clone(),
             tags: tags.join(","),
             host: host_name(),
+            clock: Clock::System,
         }),
         Preset::SumoLogic { category, source_name } => {
             Arc::new(SumoLogic { category: category.clone(), name: source_name.clone(), host: host_name() })
         }
         Preset::GoogleSecops { .. } => Arc::new(GoogleSecops),
     })
-}
-
-/// Splunk tells senders apart by a GUID of their own choice.
-fn channel() -> Result<HeaderValue, SetupError> {
-    header(&uuid::Uuid::new_v4().to_string())
 }
 
 fn header(text: &str) -> Result<HeaderValue, SetupError> {

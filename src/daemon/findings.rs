@@ -28,7 +28,7 @@ use crate::telemetry::label::FeedState;
 use crate::telemetry::notice::Span;
 
 /// Scope of what is wrong with this machine in Mimecast's eyes, whichever tenant it asks for.
-const MACHINE: &str = "machine";
+pub(super) const MACHINE: &str = "machine";
 
 /// What only the store can tell, as of its last look.
 #[derive(Clone, Debug, Default)]
@@ -151,8 +151,8 @@ fn tenant(
         let words = credential.words.clone().unwrap_or_default();
         found.findings.push(by_rule(rule, key(name, name, rule.id), (credential.since, now), words));
     }
-    for (feed, live) in &view.feeds {
-        let live = live.borrow().clone();
+    for one in &view.feeds {
+        let (feed, live) = (&one.key, one.live().clone());
         let settings = view.settings.feeds.iter().find(|settings| settings.name == feed.feed);
         let silent = (credential.rule.is_none() && live.rule.is_none())
             .then(|| silence(feed, &live, settings.map(|settings| settings.poll_interval)?, (started?, now)))
@@ -168,7 +168,7 @@ fn tenant(
     let unknown = |live: &FeedLive| {
         live.rule.is_none() && matches!(live.state, FeedState::Starting | FeedState::BackingOff)
     };
-    if view.feeds.iter().any(|(_, live)| unknown(&live.borrow())) {
+    if view.feeds.iter().any(|feed| unknown(&feed.live())) {
         found.unsettled.extend([name.to_owned(), MACHINE.to_owned()]);
     }
     if view.settings.api() == Api::V1 {

@@ -2,11 +2,13 @@
 
 use tokio::sync::watch;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::config::settings::{Credential, FeedSettings};
 use crate::config::{self, SecretRef};
 use crate::delivery::SinkState;
-use crate::scheduler::live::CredentialLive;
+use crate::scheduler::live::{CredentialLive, FeedView};
 use crate::secret::Secret;
 
 const NOW: Time = Time(1_767_260_000_000);
@@ -20,7 +22,7 @@ fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> Ten
     let settings =
         feeds.iter().map(|(name, _)| FeedSettings { name, poll_interval: interval, overlap: interval });
     TenantView {
-        settings: config::Tenant {
+        settings: Arc::new(config::Tenant {
             name: "acme".into(),
             base_url: "https://api.example.com".parse().unwrap(),
             loopback: false,
@@ -35,12 +37,12 @@ fn view(credential: CredentialLive, feeds: Vec<(&'static str, FeedLive)>) -> Ten
             proxy: None,
             ca_file: None,
             download_hosts: vec![],
-        },
+        }),
         host: "api.example.com".into(),
         credential: still(credential),
         feeds: feeds
             .into_iter()
-            .map(|(feed, live)| (FeedKey { tenant: "acme".into(), feed }, still(live)))
+            .map(|(feed, live)| FeedView::new(FeedKey { tenant: "acme".into(), feed }, live))
             .collect(),
     }
 }
@@ -121,7 +123,7 @@ fn a_forbidden_address_is_one_finding_of_the_machine_that_names_the_tenants() {
         let words = Some(format!("0016 said to {name}"));
         let credential = CredentialLive { rule: Some(rule), since, words, ..CredentialLive::default() };
         let mut view = view(credential, vec![("audit", held("M20", FeedState::Halted))]);
-        view.settings.name = name.into();
+        Arc::make_mut(&mut view.settings).name = name.into();
         view
     };
     let mut tenants = vec![refused("acme", 5), refused("bolt", 9)];

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, SinkView, TenantView};
+use super::drain;
 use super::plan::{self, Exits};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::cursor::{FeedKey, Scope, fits};
 use crate::delivery::{Courier, SinkState, Wires};
 use crate::fault::Fault;
-use crate::limits::{DRAIN_TIMEOUT, MIN_POLL_INTERVAL, TENANTS_REGISTERED_AT_ONCE, WATCH_EVERY};
+use crate::limits::{MIN_POLL_INTERVAL, TENANTS_REGISTERED_AT_ONCE, WATCH_EVERY};
 use crate::mimecast::catalogue;
 use crate::scheduler::account::{Account, Identity};
-use crate::scheduler::live::FeedLive;
+use crate::scheduler::live::{FeedLive, FeedView};
 use crate::scheduler::places::Places;
 use crate::scheduler::runner::{Ended, Runner, RunnerWires};
 use crate::scheduler::spool;
@@ -51,10 +52,9 @@ pub struct Fleet {
 }
 
 struct RunningTenant {
-    settings: config::Tenant,
+    settings: Arc<config::Tenant>,
     account: Arc<Account>,
-    /// A feed looks again at what holds it when its own is rung.
-    wakes: Vec<(FeedKey, Arc<Notify>)>,
+    feeds: Vec<Arc<FeedView>>,
     stop: CancellationToken,
     runners: JoinSet<Ended>,
 }
@@ -77,7 +77,7 @@ struct ReadySink {
 }
 
 struct ReadyTenant {
-    settings: config::Tenant,
+    settings: Arc<config::Tenant>,
     identity: Identity,
     pace: Pace,
 }
@@ -201,7 +201,7 @@ impl Fleet {
 
     fn ready_tenant(
         &self,
-        tenant: &config::Tenant,
+        tenant: &Arc<config::Tenant>,
         overrides: &Overrides,
         exits: &mut Exits,
     ) -> Result<ReadyTenant, SetupError> {
@@ -214,32 +214,30 @@ impl Fleet {
         })
     }
 
-    /// `begun`: what the store has of the feeds to come. `feeds`: how many there are in all.
+    /// `begun`: what the store has of the feeds to come. `of`: how many there are in all.
     async fn start_tenant(
         &mut self,
         ready: ReadyTenant,
         begun: &mut impl Iterator<Item = Begun>,
-        feeds: usize,
+        of: usize,
     ) -> Result<(), SetupError> {
         // only now: while the old parts ran, the stored gate could still change
         let account =
             Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
         let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
-        let (mut views, mut wakes) = (Vec::new(), Vec::new());
+        let mut feeds = Vec::with_capacity(ready.settings.feeds.len());
         let config = plan::mark(&ready.settings, &self.overrides);
         for (feed, begun) in ready.settings.feeds.iter().zip(begun) {
             let Some(row) = catalogue::find(feed.name) else { continue }; // the configuration knows only these
             let key = begun.0.key.clone();
-            let live = watch::Sender::new(FeedLive::default());
             metrics::begin_feed(&key, &[]);
-            let wake = Arc::new(Notify::new());
-            views.push((key.clone(), live.subscribe()));
+            let name = format!("runner of {key}");
+            let view = FeedView::new(key, FeedLive::default());
             let pace = Pace::new(feed.poll_interval, ready.settings.loopback, self.overrides.clone());
-            let pace = pace.among(feeds);
+            let pace = pace.among(of);
             let wires = RunnerWires {
-                live,
-                wake: wake.clone(),
+                view: view.clone(),
                 stop: stop.clone(),
                 places: self.places.clone(),
                 once: self.once,
@@ -249,19 +247,19 @@ impl Fleet {
             let store = (self.store.clone(), begun);
             let runner = Runner::new(row, window, account.clone(), store, (self.clock.clone(), pace), wires);
             let runner = Box::new(runner);
-            let (watched, task) = pulse::living(format!("runner of {key}"), runner.run());
+            let (watched, task) = pulse::living(name, runner.run());
             self.board.parts().watch(watched);
-            wakes.push((key, wake));
+            feeds.push(view);
             runners.spawn(task);
         }
         let view = TenantView {
             settings: ready.settings.clone(),
             host: account.host().clone(),
             credential: account.live(),
-            feeds: views,
+            feeds: feeds.clone(),
         };
         self.board.parts().tenants.push(view);
-        self.tenants.push(RunningTenant { settings: ready.settings, account, wakes, stop, runners });
+        self.tenants.push(RunningTenant { settings: ready.settings, account, feeds, stop, runners });
         Ok(())
     }
 
@@ -368,8 +366,8 @@ impl Fleet {
     }
 
     fn wake_feeds(&self, whose: impl Fn(&FeedKey) -> bool) {
-        let wakes = self.tenants.iter().flat_map(|tenant| &tenant.wakes);
-        wakes.filter(|(key, _)| whose(key)).for_each(|(_, wake)| wake.notify_one());
+        let feeds = self.tenants.iter().flat_map(|tenant| &tenant.feeds);
+        feeds.filter(|feed| whose(&feed.key)).for_each(|feed| feed.wake.notify_one());
     }
 
     async fn stop_tenants(&mut self, keep: impl Fn(&str) -> bool) {
@@ -378,12 +376,7 @@ impl Fleet {
         self.tenants = kept;
         self.board.parts().tenants.retain(|view| keep(&view.settings.name));
         gone.iter().for_each(|tenant| tenant.stop.cancel());
-        for mut tenant in gone {
-            let ended = async { while tenant.runners.join_next().await.is_some() {} };
-            if tokio::time::timeout(DRAIN_TIMEOUT, ended).await.is_err() {
-                tenant.runners.shutdown().await; // a download that takes too long is read again
-            }
-        }
+        drain::runners(gone.into_iter().map(|tenant| tenant.runners)).await;
     }
 
     async fn stop_sinks(&mut self, keep: impl Fn(&str) -> bool) {
@@ -392,12 +385,7 @@ impl Fleet {
         self.sinks = kept;
         self.board.parts().sinks.retain(|view| keep(&view.settings.name));
         gone.iter().for_each(|sink| sink.stop.cancel());
-        for mut sink in gone {
-            if tokio::time::timeout(DRAIN_TIMEOUT, &mut sink.courier).await.is_err() {
-                sink.abort.abort(); // what it had not confirmed goes out again, under the same ids
-                let _ = sink.courier.await; // the wrapper reports a panic and ends well
-            }
-        }
+        drain::couriers(gone.into_iter().map(|sink| (sink.courier, sink.abort))).await;
     }
 
     /// `run --once`: waits until every runner has ended. Says whether every feed was caught up.

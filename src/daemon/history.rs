@@ -52,6 +52,6 @@ async fn look(board: &Board) -> Result<Look, Fault> {
         delivered,
         waiting: usage.sinks.iter().map(|sink| sink.events_waiting).max().unwrap_or(0),
         oldest_waiting: oldest.map_or(Duration::ZERO, |oldest| at.since(oldest)),
-        longest_silence: board.longest_silence(at).await?,
+        longest_silence: board.longest_silence(at),
     })
 }

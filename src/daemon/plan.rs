@@ -1,7 +1,7 @@
 //! From settings to parts: what the rooms call their own plans, made from what the configuration says.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use url::Url;
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::settings::{
     Credential, FormatName, Framing, Kafka, Oversize, Protocol, SinkKind, Syslog, Transport, shown,
 };
-use crate::config::{self, KnownFeed, Settings};
+use crate::config::{self, KnownFeed, PemFile, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Limit, Shape, SyslogHeader, Wire};
 use crate::limits::CONNECT_TIMEOUT;
@@ -60,7 +60,7 @@ pub struct Exits {
 
 struct Exit {
     proxy: Option<Url>,
-    ca_file: Option<PathBuf>,
+    ca_file: Option<PemFile>,
     loopback: bool,
     tls: Tls,
     ways: Ways,
@@ -175,11 +175,15 @@ pub fn sink<const N: usize>(settings: &config::Sink, host: &str) -> Result<(Sink
 /// The files of a TLS connection.
 pub fn tls_files(tls: &config::settings::TlsFiles) -> TlsFiles {
     TlsFiles {
-        ca_file: tls.ca_file.clone(),
-        cert_file: tls.cert_file.clone(),
-        key_file: tls.key_file.clone(),
+        ca_file: path(&tls.ca_file),
+        cert_file: path(&tls.cert_file),
+        key_file: path(&tls.key_file),
         server_name: tls.server_name.clone(),
     }
+}
+
+fn path(file: &Option<PemFile>) -> Option<PathBuf> {
+    file.as_deref().map(Path::to_owned)
 }
 
 fn syslog_plan(syslog: &Syslog) -> Plan {

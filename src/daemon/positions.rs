@@ -106,7 +106,7 @@ async fn set_all(
     let (mut text, mut data, mut exit) = (String::new(), Vec::new(), ExitCode::Done);
     for row in rows {
         let tenant = settings.tenants.iter().find(|tenant| tenant.name == row.key.tenant);
-        let done = set_one(store, tenant, now, &row.key, target, again).await?;
+        let done = set_one(store, tenant.map(AsRef::as_ref), now, &row.key, target, again).await?;
         match done {
             Ok(plan) => {
                 text.push_str(&format!("{}: {}\n", row.key, plan.words));
@@ -253,7 +253,7 @@ fn words(
 pub fn fetchable(gap: &GapRow, now: Time) -> Option<(TimeSpan, Time)> {
     let feed = catalogue::find(gap.feed.feed)?;
     let kept = now.minus(feed.retention);
-    let able = gap.fetchable && gap.closed.is_none() && gap.span.to > kept;
+    let able = gap.fetchable && feed.reads_spans() && gap.closed.is_none() && gap.span.to > kept;
     let span = TimeSpan { from: gap.span.from.max(kept), to: gap.span.to };
     able.then(|| (span, span.from.plus(feed.retention)))
 }

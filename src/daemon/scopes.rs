@@ -1,5 +1,6 @@
 //! What operators' scopes name, and what is said when one names nothing: what there is.
 
+use super::findings::MACHINE;
 use crate::config::Settings;
 use crate::cursor::{FeedKey, Scope};
 use crate::fault::Fault;
@@ -28,6 +29,12 @@ pub fn names_nothing<'k>(scope: &str, keys: impl Iterator<Item = &'k FeedKey> + 
     format!(
         "{scope:?} names no feed of the store; there are: {there_are}. `*` stands for any run of characters"
     )
+}
+
+/// What an operator means who names what an alert is about: trouble of the whole machine holds every tenant.
+pub fn meant<'s>(settings: &Settings, scope: &'s str) -> &'s str {
+    let tenant = settings.tenants.iter().any(|tenant| tenant.name == MACHINE);
+    if scope == MACHINE && !tenant { "*" } else { scope }
 }
 
 /// Why `resume` has nothing of that name; `None` when the configuration has. Which hosts there are, only a running

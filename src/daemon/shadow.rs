@@ -39,7 +39,7 @@ struct Place {
     feed: String,
     cursor: String,
     complete: Option<Time>,
-    /// When the oldest event was collected that some sink has not got; `None`: all are delivered.
+    /// When the oldest event happened (or was collected) that some sink has not got; `None`: all are delivered.
     waiting_since: Option<Time>,
 }
 
@@ -75,12 +75,13 @@ pub async fn write(store: &Store, dir: &Path, now: Time) -> Result<(), Fault> {
     let feeds = store.feeds().await?.into_iter().filter(|row| !row.cursor.is_unset()).map(place).collect();
     let failed = |error: std::io::Error| Fault::new(Origin::Local, Kind::DiskIo, error.to_string());
     let text = serde_json::to_string(&Shadow { written: now, feeds }).unwrap_or_default(); // plain fields
-    let text = format!("{text}\n{}\n", checksum(&text));
+    let end = format!("\n{}\n", checksum(&text));
     let unfinished = dir.join(format!(".{NAME}"));
     let put = || {
         let open = std::fs::OpenOptions::new();
         let mut file = { open }.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
+        file.write_all(end.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&unfinished, dir.join(NAME))
     };
@@ -109,7 +110,7 @@ pub async fn take_up(store: &Store, dir: &Path, now: Time) -> Result<usize, Faul
         return Ok(0);
     }
     let Some(shadow) = read(dir) else { return Ok(0) };
-    let mut taken = 0;
+    let mut places = Vec::new();
     for place in shadow.feeds {
         let Some(feed) = catalogue::find(&place.feed) else { continue };
         let cursor = Cursor(place.cursor);
@@ -117,18 +118,18 @@ pub async fn take_up(store: &Store, dir: &Path, now: Time) -> Result<usize, Faul
         let (to, complete) = match place.waiting_since {
             None => (cursor, place.complete),
             Some(since) => {
-                // an event is older than its collecting, and pages come late
+                // an event that does not say when it happened is older than its collecting, and pages come late
                 let back = position.rewound(feed, since.minus(feed.overlap.max(LATE)), now);
                 let complete = place.complete.map(|at| at.min(back.starts_at()));
                 (back.cursor(), complete)
             }
         };
         let key = FeedKey { tenant: place.tenant, feed: feed.name };
-        store.register_feed(&key).await?;
-        let change = Change { feed: key, from: Cursor::unset(), to, complete, gaps: Vec::new() };
-        taken += usize::from(store.set_position(&change).await?);
+        places.push(Change { feed: key, from: Cursor::unset(), to, complete, gaps: Vec::new() });
     }
+    let taken = places.len();
     if taken > 0 {
+        store.adopt(&places).await?;
         let words = format!(
             "the store is new; {taken} feeds go on at the positions that {NAME} kept at {}. Events that were not \
              delivered from the old store are collected again, as far as Mimecast keeps them",
@@ -144,6 +145,8 @@ const LATE: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
     use crate::clock::Clock;
     use crate::store::{Options, Start};
@@ -185,6 +188,49 @@ mod tests {
             assert_eq!((taken.cursor, taken.complete), (row.cursor, row.complete));
         }
         assert_eq!(take_up(&new, dir.path(), NOW).await.unwrap(), 0, "a store with feeds keeps its own");
+    }
+
+    /// A start that is killed while it takes the positions up: the next one finds all of them or none.
+    #[tokio::test]
+    async fn a_start_that_breaks_off_leaves_no_feed_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = |feed: &str| Place {
+            tenant: "acme".into(),
+            feed: feed.into(),
+            cursor: Position::first(catalogue::find(feed).unwrap(), NOW.minus(HOUR * 30), HOUR).cursor().0,
+            complete: Some(NOW.minus(HOUR * 30)),
+            waiting_since: None,
+        };
+        let feeds: Vec<Place> = ["audit", "dlp", "siem.av"].into_iter().map(row).collect();
+        let text = serde_json::to_string(&Shadow { written: NOW, feeds }).unwrap();
+        std::fs::write(dir.path().join(NAME), format!("{text}\n{}\n", checksum(&text))).unwrap();
+        for polls in 1.. {
+            let state = tempfile::tempdir().unwrap();
+            let store = open(state.path()).await;
+            let mut starting = Box::pin(take_up(&store, dir.path(), NOW));
+            let mut left = polls;
+            let done = std::future::poll_fn(|cx| match starting.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if left == 0 => Poll::Ready(None),
+                Poll::Pending => {
+                    left -= 1;
+                    Poll::Pending
+                }
+            });
+            let done = done.await;
+            drop(starting);
+            take_up(&store, dir.path(), NOW).await.unwrap();
+            let kept = store.feeds().await.unwrap();
+            assert_eq!(kept.len(), 3, "broken off after {polls} polls");
+            for place in read(dir.path()).unwrap().feeds {
+                let taken = kept.iter().find(|kept| kept.key.feed == place.feed).unwrap();
+                assert_eq!((&taken.cursor.0, taken.complete), (&place.cursor, place.complete));
+            }
+            if let Some(done) = done {
+                assert_eq!(done.unwrap(), 3);
+                break;
+            }
+        }
     }
 
     #[tokio::test]

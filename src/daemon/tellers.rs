@@ -1,6 +1,7 @@
 //! The running receivers of alerts, as the configuration has them: made ready before anything is stopped, and only
 //! what differs is stopped and started.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -181,6 +182,6 @@ fn plan(target: &AlertTarget) -> Result<Plan, SetupError> {
             .map(|(name, value)| (name.clone(), Secret::new(value.as_str())))
             .collect(),
         proxy: target.proxy.clone(),
-        ca_file: target.ca_file.clone(),
+        ca_file: target.ca_file.as_deref().map(Path::to_owned),
     })
 }

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::errands::Errands;
 use super::reader::{Accounts, Filter, Load, Reader, add_tally};
 use super::refusal::{Delivery, about_contents};
+use super::room::Room;
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{ACK_PROBE_EVERY, FILTERED_CHUNKS_PER_LOAD, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
-use crate::sink::{Packer, Sink, ack_words};
+use crate::sink::{Packer, Sink, Window, ack_words};
 use crate::store::{DeadLetter, Position, Store, Tally};
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::policy::judge;
@@ -68,6 +69,7 @@ pub struct Courier {
     pub(super) errands: Errands,
     failures: u32,
     refused_in_a_row: usize,
+    room: Room,
     /// Where the store knows the sink to stand.
     confirmed: Position,
     /// When the worth of an acknowledgement is looked at next.
@@ -114,6 +116,7 @@ impl Courier {
             under_way: VecDeque::new(),
             failures: 0,
             refused_in_a_row: 0,
+            room: Room::default(),
             confirmed: at,
             probe_at: Time(i64::MIN),
         }
@@ -130,6 +133,7 @@ impl Courier {
             match self.rounds().await {
                 Ok(Round::Moved) => self.note_success(),
                 Ok(Round::Nothing) => {
+                    self.reader.rest();
                     pulse::rest();
                     tokio::select! {
                         biased;
@@ -223,6 +227,8 @@ impl Courier {
         let moved = |count, (_, delivery): &mut (Load, Delivery)| {
             count + u32::from(std::mem::take(&mut delivery.progress))
         };
+        let too_large = self.under_way.iter_mut().filter_map(|(_, delivery)| delivery.too_large.take()).min();
+        self.note_size(too_large);
         if self.under_way.iter_mut().fold(0, moved) > 0 {
             self.failures = self.failures.min(1); // a sink that takes some is busy, not down: no longer waits
         }
@@ -243,23 +249,37 @@ impl Courier {
         let (mut tally, mut dead) = (Vec::new(), Vec::new());
         for (load, delivery) in decided() {
             add_tally(&mut tally, load.tally(&delivery.dead));
-            dead.extend(load.letters(&delivery.dead));
+            dead.extend(load.letters(&self.store, &delivery.dead).await?);
         }
         self.settle(to, &tally, &dead).await?;
         let decided: Vec<_> = self.under_way.drain(..count).collect();
+        let at_once = decided.len();
         for (load, delivery) in decided {
             self.note_cut(load.cut);
             let dead = delivery.dead.len();
             self.refused_in_a_row = if delivery.acknowledged { 0 } else { self.refused_in_a_row + dead };
             let size = (delivery.batch.len() - dead, dead, delivery.batch.bytes.len());
             self.note_batch(size, start.elapsed(), &load.times());
+            self.reader.reuse(delivery.batch, at_once);
         }
         Ok(())
     }
 
+    /// The batches the sink wants, of a size that it takes.
+    pub(super) fn window(&mut self) -> Window {
+        self.room.fit(self.sink.window(), self.clock.now())
+    }
+
+    /// So many bytes were too large for the sink.
+    pub(super) fn note_size(&mut self, too_large: Option<usize>) {
+        if let Some(bytes) = too_large {
+            self.room.refused(bytes, self.clock.now());
+        }
+    }
+
     /// One load for a request; waits up to the sink's `wait` for a batch worth sending.
     async fn gather(&mut self) -> Result<Option<Load>, Fault> {
-        let window = self.sink.window();
+        let window = self.window();
         let start = self.reader.at();
         let mut newest = self.store.newest();
         newest.mark_unchanged();
@@ -294,6 +314,10 @@ impl Courier {
         self.store.advance(&self.name, self.confirmed, to, tally, dead).await?;
         self.confirmed = to;
         self.note_dead(dead);
+        let lost: u64 = tally.iter().map(|(_, tally)| tally.lost).sum();
+        if lost > 0 {
+            Notice::Sink(&self.name, News::Lost { events: lost }).emit();
+        }
         Ok(())
     }
 
@@ -363,7 +387,7 @@ impl Courier {
             }
             Verdict::Halt { probe } => probe.unwrap_or(SINK_PROBE_EVERY),
             // each event refused one by one: the sink is wrong, treat it as halted (recovery row S05)
-            Verdict::Bisect | Verdict::DeadLetter => SINK_PROBE_EVERY,
+            Verdict::Bisect { .. } | Verdict::DeadLetter => SINK_PROBE_EVERY,
             _ => self.pace.after(LOCAL_TROUBLE, nth, moment),
         };
         (rule, wait)
@@ -400,7 +424,7 @@ impl Courier {
         let incident = Incident::of(fault, rule, Some(wait));
         let attempt = attempt_of(fault);
         let news = match (rule.verdict, self.failures) {
-            (Verdict::Halt { .. } | Verdict::Bisect | Verdict::DeadLetter, _) => {
+            (Verdict::Halt { .. } | Verdict::Bisect { .. } | Verdict::DeadLetter, _) => {
                 News::Halted { incident, attempt, waiting, clears: rule.clears.as_str() }
             }
             (_, 1) => News::Down { incident, attempt, waiting },
@@ -436,7 +460,7 @@ pub(super) async fn stream(
             (events, bytes) = (events + load.batch.len(), bytes + load.batch.bytes.len());
             sink.send(&load.batch).await?;
         }
-        reader.reuse(std::mem::take(&mut load.batch));
+        reader.reuse(std::mem::take(&mut load.batch), 1);
         match &mut sent {
             Some(accounts) => accounts.add(load.account()),
             None => sent = Some(load.account()),

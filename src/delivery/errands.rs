@@ -118,7 +118,7 @@ impl Courier {
     /// an operator may have given some up meanwhile.
     async fn letters_round(&mut self) -> Result<bool, Fault> {
         self.book_letters().await?;
-        let window = self.sink.window();
+        let window = self.window();
         let events = LETTERS_AT_ONCE.min(u32::try_from(window.max_events).unwrap_or(u32::MAX));
         let letters = self.store.wanted_dead_letters(&self.name, events, window.max_bytes as u64).await?;
         if letters.is_empty() {
@@ -128,6 +128,7 @@ impl Courier {
         let (batch, ids, too_long) = self.errands.encode(&letters, window.max_bytes);
         let mut delivery = Delivery::new(batch, false); // each was refused before: that proves nothing against the sink
         let sent = if ids.is_empty() { Ok(()) } else { delivery.proceed(&self.sink, 0).await };
+        self.note_size(delivery.too_large);
         let (taken, mut refused) = parted(&ids, &delivery);
         let size = (taken.len(), refused.len(), delivery.batch.bytes.len());
         refused.extend(too_long);
@@ -166,7 +167,7 @@ impl Courier {
         if !moved && !self.wires.stop.is_cancelled() && self.store.end_replay(replay.id, "").await? {
             let gone = match replay.gone() {
                 0 => String::new(),
-                gone => format!("; {gone} were deleted before it came to them"),
+                gone => format!("; {gone} were deleted before it came to them, or could not be read back"),
             };
             let words = format!("replay {} is finished, {} were refused{gone}", replay.id, replay.refused);
             Notice::Sink(&self.name, News::Replaying { events: replay.sent, words: &words }).emit();
@@ -188,18 +189,22 @@ impl Courier {
             Some((_, load, delivery)) => (load, delivery),
             None => {
                 self.errands.reader.follow(replay);
-                let window = self.sink.window();
+                let window = self.window();
                 let load = self.errands.reader.next(window.max_events, window.max_bytes).await?;
                 let Some(mut load) = load else { return Ok(false) };
                 let batch = std::mem::take(&mut load.batch);
                 (load, Delivery::new(batch, true))
             }
         };
-        let done = match delivery.proceed(&self.sink, 0).await {
-            Ok(()) => {
-                let letters = load.letters(&delivery.dead);
-                self.move_replay(replay, load.to, (&load.tally(&delivery.dead), &letters)).await
-            }
+        let sent = delivery.proceed(&self.sink, 0).await;
+        self.note_size(delivery.too_large.take());
+        let done = match sent {
+            Ok(()) => match load.letters(&self.store, &delivery.dead).await {
+                Ok(letters) => {
+                    self.move_replay(replay, load.to, (&load.tally(&delivery.dead), &letters)).await
+                }
+                Err(fault) => Err(fault),
+            },
             // as it is now, the sink takes none of them: they would be in the way of new events for good
             Err(fault) if delivery.all_refused => return self.give_up(replay, &fault).await.map(|()| true),
             Err(fault) => Err(fault),

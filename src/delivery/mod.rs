@@ -6,6 +6,7 @@ mod courier;
 mod errands;
 mod reader;
 mod refusal;
+mod room;
 #[cfg(test)]
 mod tests;
 

@@ -9,9 +9,12 @@ use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::limits::{CHUNK_BYTES_PER_LOAD, FILTERED_CHUNKS_PER_LOAD};
+use crate::limits::{
+    CHUNK_BYTES_PER_LOAD, FILTERED_CHUNKS_PER_LOAD, HTTP_REQUEST_SLACK_BYTES, SPARE_BATCH_BYTES,
+};
 use crate::sink::{Batch, Packer};
 use crate::store::{DeadLetter, Position, Replay, Store, StoredChunk, Tally};
+use crate::telemetry::notice::{Feed as News, Notice};
 
 /// Whether events of a tenant and feed are wanted.
 pub type WantsFeed = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -35,8 +38,8 @@ pub struct Reader {
     /// Only what it names is read.
     replay: Option<Replay>,
     open: Option<Arc<StoredChunk>>,
-    /// An empty batch whose memory is used again.
-    spare: Batch,
+    /// Empty batches whose memory is used again.
+    spare: Vec<Batch>,
 }
 
 /// A run of events on its way to the sink, and the accounts it settles once acknowledged.
@@ -47,13 +50,15 @@ pub struct Load {
     pub to: Position,
     /// Events the filter left out, per feed.
     filtered: Vec<(FeedKey, u64)>,
+    /// Events that the store could not give back, per feed.
+    lost: Vec<(FeedKey, u64)>,
     /// Chunks that had nothing for the sink.
     pub fruitless: usize,
     /// The store has nothing behind it.
     pub last: bool,
     origins: Vec<Origin>,
-    /// Bytes of the chunks that the events lie in, which stay in memory with them.
-    held: usize,
+    /// Bytes of the chunks that the events lie in.
+    walked: usize,
     /// Events that are too long for the sink, and not to be shortened.
     too_long: Vec<DeadLetter>,
     /// Bytes of their records.
@@ -62,16 +67,20 @@ pub struct Load {
     pub cut: u64,
 }
 
-/// A run of a chunk's records inside a load.
+/// A run of a chunk's records inside a load. The chunk itself stays in the store: many megabytes would otherwise lie in
+/// memory for as long as a slow receiver takes, for the sake of the few events that it may refuse.
 struct Origin {
-    chunk: Arc<StoredChunk>,
+    seq: i64,
+    key: FeedKey,
     first: u32,
     count: u32,
+    /// Time of the last one.
+    time: Option<Time>,
 }
 
 impl Reader {
     pub fn new(store: Store, wants: Filter, packer: Packer, at: Position) -> Self {
-        Reader { store, wants, packer, at, replay: None, open: None, spare: Batch::default() }
+        Reader { store, wants, packer, at, replay: None, open: None, spare: Vec::new() }
     }
 
     /// Goes back to a position that was confirmed; free of cost when it stands there.
@@ -99,12 +108,13 @@ impl Reader {
     /// lies in between; `None` when the store has
     /// nothing behind the position. A load without events still moves the position (all filtered out).
     pub async fn next(&mut self, max_events: usize, max_bytes: usize) -> Result<Option<Load>, Fault> {
-        let batch = std::mem::take(&mut self.spare);
+        let mut batch = self.spare.pop().unwrap_or_default();
+        batch.expect(max_bytes.saturating_add(HTTP_REQUEST_SLACK_BYTES).min(SPARE_BATCH_BYTES));
         let mut load = Load { batch, from: self.at, to: self.at, ..Load::default() };
         let chunk_bytes = max_bytes.saturating_mul(2).saturating_add(CHUNK_BYTES_PER_LOAD);
         while load.has_room(max_events, max_bytes)
             && load.fruitless < FILTERED_CHUNKS_PER_LOAD
-            && load.held < chunk_bytes
+            && load.walked < chunk_bytes
         {
             match self.current().await {
                 Ok(Some(chunk)) => self.fill(&mut load, &chunk, max_events, max_bytes),
@@ -119,7 +129,7 @@ impl Reader {
             }
         }
         if load.to == load.from {
-            self.reuse(load.batch);
+            self.reuse(load.batch, 1);
             return Ok(None);
         }
         Ok(Some(load))
@@ -133,10 +143,18 @@ impl Reader {
         self.packer.pack(event, batch)
     }
 
-    /// Takes back the memory of a batch that is on its way.
-    pub fn reuse(&mut self, mut batch: Batch) {
+    /// Takes back the memory of a batch that nobody needs any more, for as many as are read at once.
+    pub fn reuse(&mut self, mut batch: Batch, at_once: usize) {
         batch.clear();
-        self.spare = batch;
+        if self.spare.len() < at_once {
+            self.spare.push(batch);
+        }
+    }
+
+    /// Nothing is left to be read for now: gives memory back, all but that of one batch of usual size.
+    pub fn rest(&mut self) {
+        self.spare.retain(|batch| batch.bytes.capacity() <= SPARE_BATCH_BYTES);
+        self.spare.truncate(1);
     }
 
     /// The chunk behind the position.
@@ -151,6 +169,11 @@ impl Reader {
             }
         }
         self.open = self.store.next_chunk(self.at.seq).await?;
+        if let Some(chunk) = &self.open
+            && let Some(gap) = chunk.damage.as_ref().and_then(|damage| damage.gap.as_ref())
+        {
+            Notice::Feed(&chunk.key, News::GapOpened { span: gap.span, why: &gap.detail }).emit();
+        }
         Ok(self.open.clone())
     }
 
@@ -164,29 +187,29 @@ impl Reader {
         if (self.wants.feeds)(&chunk.key.tenant, chunk.key.feed) {
             let kinds = self.kinds(chunk);
             while next < total && load.has_room(max_events, max_bytes) {
-                if let Some(event) = event(chunk, next) {
-                    if self.takes(&event, kinds.as_deref(), chunk, next) {
-                        match self.encode(&event, &mut load.batch) {
-                            Ok(cut) => {
-                                load.take(chunk, next);
-                                load.cut += u64::from(cut);
-                            }
-                            Err(words) => load.put_aside(DeadLetter::of(&event, chunk.key.clone(), words)),
+                if !self.takes(kinds.as_deref(), chunk, next) {
+                    count(&mut load.filtered, &chunk.key, 1);
+                } else if let Some(event) = event(chunk, next) {
+                    match self.encode(&event, &mut load.batch) {
+                        Ok(cut) => {
+                            load.take(chunk, next, event.time);
+                            load.cut += u64::from(cut);
                         }
-                    } else {
-                        load.leave_out(&chunk.key, 1);
+                        Err(words) => load.put_aside(DeadLetter::of(&event, chunk.key.clone(), words)),
                     }
+                } else {
+                    count(&mut load.lost, &chunk.key, 1);
                 }
                 next += 1;
             }
         } else {
-            load.leave_out(&chunk.key, u64::from(total.saturating_sub(next)));
+            count(&mut load.filtered, &chunk.key, u64::from(total.saturating_sub(next)));
             next = total;
         }
         if load.batch.len() == before {
             load.fruitless += 1;
         } else {
-            load.held += chunk.chunk.raw.len();
+            load.walked += chunk.chunk.raw.len();
         }
         if next >= total {
             self.at = Position { seq: chunk.seq, index: 0 };
@@ -204,18 +227,15 @@ impl Reader {
         (!wanted.iter().all(|wanted| *wanted)).then_some(wanted)
     }
 
-    fn takes(&self, event: &Event<'_>, kinds: Option<&[bool]>, chunk: &StoredChunk, n: u32) -> bool {
-        let kind = kinds.is_none_or(|kinds| {
-            let record = chunk.chunk.records.get(n as usize);
-            record.and_then(|record| kinds.get(usize::from(record.kind))).is_none_or(|wanted| *wanted)
-        });
-        let at = Time(event.time.unwrap_or(event.collected));
+    fn takes(&self, kinds: Option<&[bool]>, chunk: &StoredChunk, n: u32) -> bool {
+        let Some(record) = chunk.chunk.records.get(n as usize) else { return false };
+        let kind = kinds.is_none_or(|kinds| kinds.get(usize::from(record.kind)).is_none_or(|wanted| *wanted));
+        let at = record.time.map_or(chunk.collected, Time);
         kind && self.replay.as_ref().is_none_or(|replay| replay.since <= at && at < replay.until)
     }
 }
 
-/// The `n`th event of a stored chunk. The store has checked the index against the bytes, so every `n` below the
-/// number of records is there.
+/// The `n`th event of a stored chunk; `None` for one that is lost to damage.
 fn event(chunk: &StoredChunk, n: u32) -> Option<Event<'_>> {
     chunk.chunk.event(n as usize, &chunk.key.tenant, chunk.key.feed, chunk.collected.0)
 }
@@ -261,17 +281,15 @@ impl Load {
         self.too_long.push(letter);
     }
 
-    fn take(&mut self, chunk: &Arc<StoredChunk>, n: u32) {
+    fn take(&mut self, chunk: &StoredChunk, n: u32, time: Option<i64>) {
+        let time = time.map(Time);
         match self.origins.last_mut() {
-            Some(run) if run.first + run.count == n && Arc::ptr_eq(&run.chunk, chunk) => run.count += 1,
-            _ => self.origins.push(Origin { chunk: chunk.clone(), first: n, count: 1 }),
-        }
-    }
-
-    fn leave_out(&mut self, key: &FeedKey, events: u64) {
-        match self.filtered.iter_mut().find(|(known, _)| known == key) {
-            Some((_, count)) => *count += events,
-            None => self.filtered.push((key.clone(), events)),
+            Some(run) if run.first + run.count == n && run.seq == chunk.seq => {
+                (run.count, run.time) = (run.count + 1, time);
+            }
+            _ => {
+                self.origins.push(Origin { seq: chunk.seq, key: chunk.key.clone(), first: n, count: 1, time })
+            }
         }
     }
 
@@ -279,16 +297,19 @@ impl Load {
     pub fn tally(&self, refused: &[Refused]) -> Vec<(FeedKey, Tally)> {
         let mut tallies: Vec<(FeedKey, Tally)> = Vec::new();
         for origin in &self.origins {
-            add(&mut tallies, &origin.chunk.key, |tally| tally.delivered += u64::from(origin.count));
+            add(&mut tallies, &origin.key, |tally| tally.delivered += u64::from(origin.count));
         }
         for (key, count) in &self.filtered {
             add(&mut tallies, key, |tally| tally.filtered += count);
         }
+        for (key, count) in &self.lost {
+            add(&mut tallies, key, |tally| tally.lost += count);
+        }
         for letter in &self.too_long {
             add(&mut tallies, &letter.feed, |tally| tally.dead_lettered += 1);
         }
-        for (chunk, _) in refused.iter().filter_map(|(place, _)| self.event(*place)) {
-            add(&mut tallies, &chunk.key, |tally| {
+        for (origin, _) in refused.iter().filter_map(|(place, _)| self.origin(*place)) {
+            add(&mut tallies, &origin.key, |tally| {
                 tally.delivered = tally.delivered.saturating_sub(1);
                 tally.dead_lettered += 1;
             });
@@ -296,21 +317,34 @@ impl Load {
         tallies
     }
 
-    /// The letters of events that were refused, and of those that are too long.
-    pub fn letters(&self, refused: &[Refused]) -> Vec<DeadLetter> {
-        let letter = |(place, words): &Refused| {
-            let (chunk, event) = self.event(*place)?;
-            Some(DeadLetter::of(&event, chunk.key.clone(), words.clone()))
-        };
-        refused.iter().filter_map(letter).chain(self.too_long.iter().cloned()).collect()
+    /// The letters of events that were refused, read from the store once more, and of those that are too long. An event
+    /// that is not in the store any more has none: only a replay can meet that, on a full disk, and what it sends are
+    /// copies.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn letters(&self, store: &Store, refused: &[Refused]) -> Result<Vec<DeadLetter>, Fault> {
+        let (mut letters, mut open) = (Vec::with_capacity(refused.len()), None::<Arc<StoredChunk>>);
+        for (place, words) in refused {
+            let Some((origin, n)) = self.origin(*place) else { continue };
+            if open.as_ref().is_none_or(|chunk| chunk.seq != origin.seq) {
+                open = store.next_chunk(origin.seq - 1).await?;
+            }
+            let Some(chunk) = open.as_ref().filter(|chunk| chunk.seq == origin.seq) else { continue };
+            letters.extend(
+                event(chunk, n).map(|event| DeadLetter::of(&event, origin.key.clone(), words.clone())),
+            );
+        }
+        letters.extend(self.too_long.iter().cloned());
+        Ok(letters)
     }
 
-    /// The `n`th event of the batch as it lies in the store.
-    fn event(&self, n: usize) -> Option<(&StoredChunk, Event<'_>)> {
+    /// Where the `n`th event of the batch lies in the store: in which run, and as which record of its chunk.
+    fn origin(&self, n: usize) -> Option<(&Origin, u32)> {
         let mut left = n;
         for origin in &self.origins {
             if left < origin.count as usize {
-                return event(&origin.chunk, origin.first + left as u32).map(|event| (&*origin.chunk, event));
+                return Some((origin, origin.first + left as u32));
             }
             left -= origin.count as usize;
         }
@@ -319,16 +353,10 @@ impl Load {
 
     /// Time of the last event of each chunk, for the delivery lag: one figure a chunk, never one an event.
     pub fn times(&self) -> Vec<Time> {
-        let mut times = Vec::new();
-        for (n, origin) in self.origins.iter().enumerate() {
-            let next = self.origins.get(n + 1);
-            if next.is_some_and(|next| Arc::ptr_eq(&next.chunk, &origin.chunk)) {
-                continue;
-            }
-            let last = (origin.first + origin.count).checked_sub(1);
-            times.extend(last.and_then(|last| event(&origin.chunk, last)?.time.map(Time)));
-        }
-        times
+        let last_of_chunk = |(n, origin): (usize, &Origin)| {
+            self.origins.get(n + 1).is_none_or(|next| next.seq != origin.seq).then_some(origin.time)?
+        };
+        self.origins.iter().enumerate().filter_map(last_of_chunk).collect()
     }
 
     /// Lets go of everything but the accounts, once the events are on their way to a sink that confirms many
@@ -353,7 +381,15 @@ pub fn add_tally(tallies: &mut Vec<(FeedKey, Tally)>, next: Vec<(FeedKey, Tally)
             tally.delivered += more.delivered;
             tally.filtered += more.filtered;
             tally.dead_lettered += more.dead_lettered;
+            tally.lost += more.lost;
         });
+    }
+}
+
+fn count(counts: &mut Vec<(FeedKey, u64)>, key: &FeedKey, events: u64) {
+    match counts.iter_mut().find(|(known, _)| known == key) {
+        Some((_, count)) => *count += events,
+        None => counts.push((key.clone(), events)),
     }
 }
 

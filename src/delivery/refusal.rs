@@ -31,6 +31,8 @@ pub struct Delivery {
     pub progress: bool,
     /// So many were refused that the sink must be wrong, as it is now.
     pub all_refused: bool,
+    /// Bytes of the smallest part of several events that the sink called too large, since this was last looked at.
+    pub too_large: Option<usize>,
     /// So many refusals that the sink must be wrong are its fault; false for events that it refused before.
     guarded: bool,
     /// How often single events were refused that may be taken another time (recovery row S15).
@@ -50,6 +52,7 @@ impl Delivery {
             acknowledged: false,
             progress: false,
             all_refused: false,
+            too_large: None,
             refusals: BTreeMap::new(),
         }
     }
@@ -168,7 +171,11 @@ impl Delivery {
                 self.put_aside(&part, &fault);
                 return Ok(());
             }
-            Verdict::Bisect | Verdict::DeadLetter => {}
+            Verdict::Bisect { smaller: true } if part.len() > 1 => {
+                let bytes = self.batch.size(&part.0);
+                self.too_large = Some(self.too_large.map_or(bytes, |known| known.min(bytes)));
+            }
+            Verdict::Bisect { .. } | Verdict::DeadLetter => {}
             Verdict::Insist { tries, .. } if part.len() == 1 => {
                 let refusals = self.refusals.entry(part.first()).or_default();
                 *refusals += 1;
@@ -219,7 +226,7 @@ impl Delivery {
 
 /// Whether a fault is about what was sent, not about the destination.
 pub(super) fn about_contents(fault: &Fault) -> bool {
-    matches!(judge(fault).verdict, Verdict::Bisect | Verdict::DeadLetter)
+    matches!(judge(fault).verdict, Verdict::Bisect { .. } | Verdict::DeadLetter)
 }
 
 /// Whether a fault is about single events: those are judged one by one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -138,13 +138,24 @@ struct Receiver {
     /// Requests that were answered with something else than 200.
     refused: Arc<Mutex<Vec<String>>>,
     hates: Arc<Mutex<Option<(String, u16)>>>,
+    /// Bytes of a request beyond which it answers 413.
+    most: Arc<Mutex<Option<usize>>>,
+    /// It answers when so many requests are there.
+    together: Option<Arc<Barrier>>,
 }
 
 impl Receiver {
     async fn start() -> (Self, Sink) {
+        Self::asked_by(|plan| plan, None).await
+    }
+
+    async fn asked_by(
+        change: impl FnOnce(HttpPlan) -> HttpPlan,
+        together: Option<Arc<Barrier>>,
+    ) -> (Self, Sink) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        let receiver = Receiver::default();
+        let receiver = Receiver { together, ..Receiver::default() };
         let theirs = receiver.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -153,7 +164,7 @@ impl Receiver {
         });
         let plan =
             HttpPlan { batch_wait: Duration::ZERO, concurrency: 1, timeout: PATIENCE, ..HttpPlan::new(url) };
-        (receiver, Sink::new(Plan::Http(plan)).unwrap())
+        (receiver, Sink::new(Plan::Http(change(plan))).unwrap())
     }
 
     async fn serve(self, mut stream: TcpStream) {
@@ -168,8 +179,12 @@ impl Receiver {
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             stream.read_exact(&mut body).await.unwrap();
             let body = String::from_utf8(body).unwrap();
+            if let Some(together) = &self.together {
+                together.wait().await;
+            }
             let hated = self.hates.lock().unwrap().clone().filter(|(word, _)| body.contains(word));
-            let status = hated.map_or(200, |(_, status)| status);
+            let large = self.most.lock().unwrap().is_some_and(|most| body.len() > most);
+            let status = if large { 413 } else { hated.map_or(200, |(_, status)| status) };
             match status {
                 200 => self.got.lock().unwrap().extend(body.lines().map(str::to_owned)),
                 _ => self.refused.lock().unwrap().push(body),
@@ -218,12 +233,13 @@ async fn events_that_are_too_long_are_booked_as_often_as_others() {
     scene.commit("audit", &(0..100).map(|n| format!("{n:0>60000}")).collect::<Vec<_>>()).await;
     let mut reader = scene.reader(everything(), Some(50_000));
     let load = reader.next(FILE_BATCH_EVENTS, 256 << 10).await.unwrap().unwrap();
-    let bytes: usize = load.letters(&[]).iter().map(|letter| letter.record.len()).sum();
+    let letters = load.letters(&scene.store, &[]).await.unwrap();
+    let bytes: usize = letters.iter().map(|letter| letter.record.len()).sum();
     assert!(bytes < (256 << 10) + 60_001, "{bytes} bytes of letters in one load");
 }
 
 #[tokio::test]
-async fn a_sink_that_wants_one_event_of_each_chunk_does_not_hold_all_of_them() {
+async fn a_sink_that_wants_one_event_of_each_chunk_does_not_wait_for_all_of_them() {
     let mut scene = Scene::new().await;
     let chunks = CHUNK_BYTES_PER_LOAD >> 20;
     for n in 0..chunks + 4 {
@@ -235,7 +251,7 @@ async fn a_sink_that_wants_one_event_of_each_chunk_does_not_hold_all_of_them() {
     let (mut loads, mut events) = (0, 0);
     while let Some(load) = reader.next(1_000, 200 << 10).await.unwrap() {
         (loads, events) = (loads + 1, events + load.batch.len());
-        assert!(load.batch.len() <= chunks + 1, "{} chunks in memory", load.batch.len());
+        assert!(load.batch.len() <= chunks + 1, "{} chunks in one load", load.batch.len());
     }
     assert!(loads > 1);
     assert_eq!(events, chunks + 4);
@@ -256,6 +272,42 @@ async fn a_long_way_past_others_events_is_booked_on_the_way() {
     }
     assert!(times >= 2, "the position moves on the way");
     assert_eq!(events, FILTERED_CHUNKS_PER_LOAD.div_ceil(5));
+}
+
+#[tokio::test]
+async fn as_many_requests_are_under_way_as_the_sink_wants() {
+    let mut scene = Scene::new().await;
+    let three = |plan| HttpPlan { concurrency: 3, batch_events: 1, ..plan };
+    let (receiver, sink) = Receiver::asked_by(three, Some(Arc::new(Barrier::new(3)))).await;
+    let courier = scene.courier(sink).await;
+    let lines = lines("n", 6);
+    scene.commit("audit", &lines).await;
+    receiver.has(&lines[5]).await;
+    courier.end().await;
+    assert_balanced(&scene.store).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_finds_requests_too_large_gets_smaller_ones() {
+    let mut scene = Scene::new().await;
+    let long = |word: &str| -> Vec<String> { (0..400).map(|n| format!("{word}{n:0>500}")).collect() };
+    let (receiver, sink) = Receiver::start().await;
+    *receiver.most.lock().unwrap() = Some(60_000);
+    let courier = scene.courier(sink).await;
+    let first = long("first");
+    scene.commit("audit", &first).await;
+    receiver.has(&first[399]).await;
+    let refused = || receiver.refused.lock().unwrap().len();
+    let learnt = refused();
+    assert!(learnt > 0, "the first was too large");
+    let second = long("second");
+    scene.commit("audit", &second).await;
+    receiver.has(&second[399]).await;
+    assert_eq!(refused(), learnt, "nothing is too large any more");
+    let got = receiver.got.lock().unwrap().clone();
+    assert_eq!(got, [first, second].concat(), "each once, in order");
+    courier.end().await;
+    assert_balanced(&scene.store).await;
 }
 
 #[tokio::test]

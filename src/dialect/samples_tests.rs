@@ -171,12 +171,53 @@ fn failures_in_a_200_are_seen_wherever_they_stand() {
     ] {
         assert_eq!(failure_in_success(Origin::Api, body.as_bytes()), None, "{body}");
     }
-    let sink = failure_in_success(Origin::Sink, br#"{"errors":true,"items":[]}"#).unwrap();
-    assert_eq!(
-        (sink.kind, sink.attributed),
-        (Kind::Partial, false),
-        "a receiver's 200 is not taken for an ack"
-    );
+}
+
+/// A receiver's 200 is not taken for an acknowledgement, and not for a failure because of a word that it uses otherwise.
+#[test]
+fn what_a_destination_says_in_a_2xx() {
+    for fine in [
+        "",
+        "ok",
+        "[1]",
+        "<html>",
+        "{}",
+        r#"{"took":30,"errors":false,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"type":"x"}}}]}"#,
+        r#"{"errors":[]}"#,
+        r#"{"errors":null,"status":-1.5}"#,
+        r#"{"status":"ok","code":0}"#,
+        r#"{"text":"Success","code":0}"#,
+        r#"{"text":"Success","code":0,"ackId":7}"#,
+        r#"{"text":"Success","code":200}"#,
+        r#"{"code":500}"#,
+        r#"{"partialSuccess":{}}"#,
+        r#"{"items":[{"errors":true}]}"#,
+        r#"{"nested":{"status":"error"}}"#,
+        r#"{"success":true,"status":202,"message":"queued","error":null}"#,
+        r#"{"success":12,"fail":0,"error":""}"#,
+        r#"{"meta":{"status":0,"fail":[1]}}"#,
+        r#"{"meta":{"status":1},"status":0}"#,
+    ] {
+        assert_eq!(failure_in_success(Origin::Sink, fine.as_bytes()), None, "{fine}");
+    }
+    for (bad, kind) in [
+        (r#"{"took":3,"errors":true,"items":[]}"#, Kind::Partial),
+        (r#"{"took":3,"errors":true,"items":[{"index""#, Kind::Partial), // cut at the bound
+        (r#"{"errors":[{"title":"no"}]}"#, Kind::Partial),
+        (r#"{"fail":[{"errors":[{"code":"x","message":"no"}]}]}"#, Kind::Partial),
+        (r#"{"success":9,"fail":1}"#, Kind::Partial),
+        (r#"{"status":"Error"}"#, Kind::Status(500)),
+        (r#"{"status":"error","code":429}"#, Kind::Status(429)),
+        (r#"{"success":false,"status":403}"#, Kind::Status(403)),
+        (r#"{"success":false}"#, Kind::Status(500)),
+        (r#"{"error":"unknown source"}"#, Kind::Status(500)),
+        (r#"{"error":{"code":401,"message":"no"}}"#, Kind::Status(401)),
+        (r#"{"status":503,"title":"Busy"}"#, Kind::Status(503)),
+        (r#"{"meta":{"status":429}}"#, Kind::Status(429)),
+    ] {
+        let fault = failure_in_success(Origin::Sink, bad.as_bytes()).expect(bad);
+        assert_eq!((fault.kind, fault.attributed), (kind, false), "{bad}");
+    }
 }
 
 #[test]

@@ -10,7 +10,10 @@ pub const BULK_VERDICT_BYTES: usize = 512;
 /// Bytes of a request that a batch leaves unused where the destination's limit is hard: one event of usual size more.
 pub const HTTP_REQUEST_SLACK_BYTES: usize = 32 << 10;
 /// However often a receiver calls a batch too large, batches of this many bytes are tried.
-pub const LEAST_HTTP_ROOM_BYTES: usize = 16 << 10;
+pub const LEAST_ROOM_BYTES: usize = 16 << 10;
+/// A receiver that called a batch too large is offered twice as much again after so long (recovery row S09): at most
+/// one refused request an hour where its limit stays, and the full size within half a day where it was raised.
+pub const ROOM_GROWS_EVERY: Duration = Duration::from_secs(3_600);
 /// Body of one call of Azure's Logs Ingestion API, bytes: 1 MB, compressed or not ("Service limits").
 pub const SENTINEL_REQUEST_BYTES: usize = 1_000_000;
 /// Body of one request to Datadog, bytes before compression: 5 MB ("Logs: Send logs").
@@ -19,6 +22,11 @@ pub const DATADOG_REQUEST_BYTES: usize = 5_000_000;
 pub const DATADOG_REQUEST_EVENTS: usize = 1_000;
 /// One log at Datadog, bytes: what is longer than 1 MB is cut there without a word (the same).
 pub const DATADOG_EVENT_BYTES: usize = 1_000_000;
+/// Events at Datadog from this age on go without a date: what is 18 hours old disappears there ("Log date remapper"); an
+/// hour is for clocks and the way.
+pub const DATADOG_OLDEST: Duration = Duration::from_secs(17 * 3_600);
+/// The same for events from the future: Datadog takes two hours.
+pub const DATADOG_NEWEST: Duration = Duration::from_secs(3_600);
 /// Body of one request to Sumo Logic, bytes: 1 MB is the most that its documentation advises.
 pub const SUMO_REQUEST_BYTES: usize = 1_000_000;
 /// Body of one request to Google SecOps, bytes: 1 MB, what every way into it takes; webhook feeds take more.
@@ -31,6 +39,8 @@ pub const LATER_ACK_EVERY: Duration = Duration::from_secs(10);
 pub const MIN_LATER_ACK: Duration = Duration::from_secs(10);
 /// Longest patience with a later acknowledgement that may be configured: Splunk forgets unclaimed ones after 10 min.
 pub const MAX_LATER_ACK: Duration = Duration::from_secs(600);
+/// Cookies of one answer that are shown again, bytes: what every server takes as one header field.
+pub const MAX_COOKIE_BYTES: usize = 4 << 10;
 /// A token of Entra that ends sooner is replaced: longer than any request takes.
 pub const ENTRA_TOKEN_SPARE: Duration = Duration::from_secs(5 * 60);
 /// A token that a refusal has cast doubt on is replaced when it is so old: most refusals have nothing to do with it.

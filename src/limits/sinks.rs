@@ -65,9 +65,12 @@ pub const LETTERS_AT_ONCE: u32 = 500;
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;
-/// Chunks that the events of one load lie in, bytes inflated, beyond twice the load's own size: they stay in memory until
-/// the sink has answered, and a sink with a narrow filter takes one event of each.
+/// Chunks that the events of one load lie in, bytes inflated, beyond twice the load's own size: a sink with a narrow
+/// filter takes one event of each, and must not wait until a thousand of them were read.
 pub const CHUNK_BYTES_PER_LOAD: usize = 8 << 20;
+/// Memory of a batch that a sink without anything to do keeps for the next one: twice the usual 1 MiB, because vectors
+/// double.
+pub const SPARE_BATCH_BYTES: usize = 2 << 20;
 /// How often a halted sink is looked at (recovery rows S06, S07).
 pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the worth of an acknowledgement is looked at again (recovery row S13).

@@ -6,16 +6,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use super::feed::Feed;
 use super::record::{self, Bad};
+use super::scan::Layout;
 use super::unreadable::{Passing, Unreadable, Unreadables};
 use crate::chunk::{Chunk, Record};
 use crate::event::EventId;
 use crate::gzip::lend;
 use crate::limits::{
     CHUNK_MAX_BYTES, CHUNK_TARGET_BYTES, MAX_LINE_BYTES, MAX_QUARANTINE_BYTES, TWIN_WINDOW_RECORDS,
+    UNCOMPRESSED_BELOW,
 };
 
 /// The types that occur in a chunk. The feed's own is always the first.
@@ -99,8 +101,12 @@ const SMALL: usize = 256;
 /// The compressor that was used last: a new one clears 300 KiB, far more than most pages of records have.
 static COMPRESSOR: Mutex<Option<Compress>> = Mutex::new(None);
 
-/// One gzip member with our own compression: fast, because it is done while events wait.
+/// One gzip member with our own compression: fast, because it is done while events wait. A page of a few records is
+/// kept as it is: clearing the compressor's tables would cost more than all that is done with it besides.
 pub(super) fn gzip(raw: &[u8]) -> Bytes {
+    if let Some(length) = u16::try_from(raw.len()).ok().filter(|length| *length < UNCOMPRESSED_BELOW) {
+        return stored(raw, length);
+    }
     let kept = COMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let mut compressor = kept.unwrap_or_else(|| Compress::new_gzip(Compression::fast(), WINDOW_BITS));
     let mut out = Vec::with_capacity(raw.len() / 4);
@@ -116,6 +122,23 @@ pub(super) fn gzip(raw: &[u8]) -> Bytes {
     }
     compressor.reset();
     *COMPRESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(compressor);
+    Bytes::from(out)
+}
+
+/// A member whose one block is not compressed (RFC 1951 §3.2.4, RFC 1952 §2.3).
+fn stored(raw: &[u8], length: u16) -> Bytes {
+    const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    const LAST_STORED: u8 = 1;
+    let mut crc = Crc::new();
+    crc.update(raw);
+    let mut out = Vec::with_capacity(raw.len() + SMALL);
+    out.extend_from_slice(&HEAD);
+    out.push(LAST_STORED);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(raw);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&u32::from(length).to_le_bytes());
     Bytes::from(out)
 }
 
@@ -136,6 +159,7 @@ pub(super) struct Lines {
     overlong: Option<Passing>,
     records: Vec<Record>,
     kinds: Kinds,
+    layout: Layout,
     twins: Twins,
     pub sealed: VecDeque<Chunk>,
     pub unreadable: Unreadables,
@@ -158,6 +182,7 @@ impl Lines {
             overlong: None,
             records: Vec::new(),
             kinds: Kinds::new(feed),
+            layout: Layout::default(),
             twins: Twins::default(),
             sealed: VecDeque::new(),
             unreadable: Unreadables::default(),
@@ -285,7 +310,7 @@ impl Lines {
         if line.iter().all(u8::is_ascii_whitespace) {
             return;
         }
-        match read(self.feed, line, &mut self.kinds) {
+        match read(self.feed, line, &mut self.kinds, &mut self.layout) {
             Ok(mut record) => {
                 record.id = self.twins.identify(&self.tenant, self.feed.name, line);
                 record.offset = u32::try_from(start).unwrap_or(u32::MAX);
@@ -300,7 +325,7 @@ impl Lines {
 }
 
 /// What one line says, without its place and identity.
-fn read(feed: &Feed, line: &[u8], kinds: &mut Kinds) -> Result<Record, Bad> {
+fn read(feed: &Feed, line: &[u8], kinds: &mut Kinds, layout: &mut Layout) -> Result<Record, Bad> {
     if line.len() > MAX_LINE_BYTES {
         let detail = format!("a line of {} bytes; the bound is {MAX_LINE_BYTES}", line.len());
         return Err(Bad { reason: "line_too_long", detail });
@@ -309,7 +334,7 @@ fn read(feed: &Feed, line: &[u8], kinds: &mut Kinds) -> Result<Record, Bad> {
         Ok(text) => (std::borrow::Cow::Borrowed(text), false),
         Err(_) => (String::from_utf8_lossy(line), true),
     };
-    let facts = record::read(feed, &text)?;
+    let facts = record::read_like(feed, &text, layout)?;
     Ok(Record {
         offset: 0,
         len: 0,

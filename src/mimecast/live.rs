@@ -127,6 +127,11 @@ impl Live {
         BatchPlace::from_day(at).position(Some(self.seam(at)))
     }
 
+    /// The oldest that the next request asks for: where the token stands, or the overlap before it without one.
+    fn asks_from(&self) -> Time {
+        if self.token.is_some() { self.high } else { self.from }
+    }
+
     fn seam(&self, high: Time) -> Seam {
         Seam { known: self.known.0, high: high.0, pass: self.pass, part: 0 }
     }
@@ -157,7 +162,7 @@ impl Position {
                     None => place.position(Some(seam)),
                 }
             }
-            (Position::Stream(live), Endpoint::Stream) if live.high < now.minus(STREAM_KEPT) => {
+            (Position::Stream(live), Endpoint::Stream) if live.asks_from() < now.minus(STREAM_KEPT) => {
                 live.to_files(overlap)
             }
             (Position::Stream(live), Endpoint::Batch) => live.to_files(overlap),

@@ -25,6 +25,8 @@ pub mod reach;
 mod record;
 pub mod request;
 mod scan;
+#[cfg(test)]
+mod scan_tests;
 pub mod signature;
 pub mod stream;
 mod unreadable;

@@ -1,9 +1,12 @@
 //! Reading answers: a listing of files, or a page of records. An answer is either understood completely or it is
 //! a fault; nothing is guessed, because a list taken for empty is a loss nobody sees.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::failure::{believable, within};
@@ -97,12 +100,18 @@ pub fn read(feed: &Feed, tenant: &str, position: &Position, body: &[u8], now: Ti
         _ => {
             let failure = within(Origin::Api, text.as_bytes())?;
             let page = records(feed, tenant, position, Body { exact: body, text: &text });
-            match failure {
-                None => page.map(Page::Records),
-                Some(failure) => beside(failure, page, position),
+            match (failure, page) {
+                (Some(failure), page) => beside(failure, page.map(|(page, _)| page), position),
+                (None, Ok((page, true))) => beside(stands_still(), Ok(page), position),
+                (None, page) => page.map(|(page, _)| Page::Records(page)),
             }
         }
     }
+}
+
+/// Records came, or files, and the way to the rest of them leads to where they were asked for (recovery row X11).
+pub fn stands_still() -> Fault {
+    Fault::new(Origin::Api, Kind::NoProgress, "there is more, and the token for it is the one that was sent")
 }
 
 /// What is left of a page whose answer tells of a failure: its records, if it has any. The window is read again
@@ -143,7 +152,7 @@ struct ListingAnswer<'a> {
 #[derive(Deserialize)]
 struct Item<'a> {
     #[serde(borrow)]
-    url: std::borrow::Cow<'a, str>,
+    url: Cow<'a, str>,
     #[serde(default)]
     expiry: Option<Loose<'a>>,
     #[serde(default)]
@@ -151,13 +160,53 @@ struct Item<'a> {
 }
 
 /// A value that may come as itself or in a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
 pub(super) enum Loose<'a> {
     Flag(bool),
     Number(u64),
-    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
-    Other(serde::de::IgnoredAny),
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+struct LooseVisitor;
+
+impl<'de> Visitor<'de> for LooseVisitor {
+    type Value = Loose<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_bool<E>(self, flag: bool) -> Result<Loose<'de>, E> {
+        Ok(Loose::Flag(flag))
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
+        Ok(Loose::Number(number))
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Loose<'de>, E> {
+        Ok(Loose::Other)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Loose<'de>, E> {
+        Ok(Loose::Other)
+    }
+    fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
+        Ok(Loose::Other)
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
+        Ok(Loose::Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
+        Ok(Loose::Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Loose<'de>, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| Loose::Other)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Loose<'de>, A::Error> {
+        IgnoredAny.visit_map(object).map(|_| Loose::Other)
+    }
 }
 
 impl Loose<'_> {
@@ -201,7 +250,8 @@ fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault>
     let old = if let Position::Batch { token, .. } = position { token.as_deref() } else { None };
     let (leads, ended) = match next {
         None => (Leads::Missing, true),
-        Some(next) if Some(next.as_str()) == old => (Leads::Same, true),
+        // the usual sign of the end, unless the server shows files and says that there are more
+        Some(next) if Some(next.as_str()) == old => (Leads::Same, empty || said.unwrap_or(true)),
         Some(next) => {
             let ended = said.unwrap_or(empty);
             // by the time the cursor moves there, every file of this listing is done
@@ -250,7 +300,13 @@ struct Pagination<'a> {
     next: Option<&'a RawValue>,
 }
 
-fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Result<RecordPage, Fault> {
+/// The page, and whether it leads to itself.
+fn records(
+    feed: &Feed,
+    tenant: &str,
+    position: &Position,
+    body: Body<'_>,
+) -> Result<(RecordPage, bool), Fault> {
     let answer: RecordAnswer<'_> = serde_json::from_str(body.text)
         .map_err(|error| malformed(format!("not a page of records: {error}")))?;
     let data = match feed.records {
@@ -269,8 +325,8 @@ fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Re
         Position::Window { reading: Some(reading), .. } => reading.page.as_deref(),
         _ => None,
     };
-    // `next` on a page without records, or the one just used, leads nowhere.
-    let next = next.filter(|next| !found.is_empty() && Some(next.as_str()) != used);
+    let next = next.filter(|_| !found.is_empty()); // it is often there on the last page, and leads to an empty one
+    let looping = next.is_some() && next.as_deref() == used;
     let mut page = Gathered::new(feed);
     for (number, raw) in found.iter().enumerate() {
         let start = (raw.get().as_ptr() as usize).wrapping_sub(body.text.as_ptr() as usize);
@@ -279,12 +335,12 @@ fn records(feed: &Feed, tenant: &str, position: &Position, body: Body<'_>) -> Re
     }
     let caught_up = next.is_none();
     let leads = Leads::Forward(position.after_page(next).cursor());
-    Ok(page.finish(feed, leads, caught_up))
+    Ok((page.finish(feed, leads, caught_up), looping))
 }
 
 /// The body as text of the same length, so that places in one are places in the other: each byte that is not
 /// UTF-8 becomes a question mark. The records keep the bytes as they came.
-pub(super) fn same_length_text(body: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(super) fn same_length_text(body: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(body) {
         return text.into();
     }
@@ -336,6 +392,9 @@ fn only_lists<'a>(feed: &Feed, data: &[&'a RawValue]) -> Result<Vec<&'a RawValue
 
 /// A page token as JSON text. It comes as a string, or as an object that holds the string or is the token.
 fn token(next: &str) -> Option<String> {
+    if next.starts_with('"') && !next.contains('\\') {
+        return (next != "\"\"").then(|| next.to_owned()); // nothing in it has a second spelling
+    }
     match serde_json::from_str(next).ok()? {
         serde_json::Value::String(text) if text.is_empty() => None,
         value @ serde_json::Value::String(_) => Some(value.to_string()),

@@ -245,9 +245,34 @@ fn fact_3_next_on_the_last_page_leads_to_one_more_empty_page_and_no_further() {
     let page = records("audit", body).unwrap();
     assert!(!page.caught_up);
     assert_eq!(forward(&page.leads), r#"{"v":1,"window":{"high":5,"pass":3,"reading":[10,20,"\"n\""]}}"#);
-    let repeated = records_at("audit", &reading("audit", Some("\"n\"")), body.as_bytes()).unwrap();
-    assert!(repeated.caught_up, "a `next` equal to the one just used leads nowhere");
-    assert_eq!((forward(&repeated.leads), repeated.listed), (NEXT_WINDOW, 1));
+    let behind = records_at("audit", &reading("audit", Some("\"n\"")), br#"{"data":[]}"#).unwrap();
+    assert!(behind.caught_up && forward(&behind.leads) == NEXT_WINDOW);
+}
+
+#[test]
+fn x11_records_that_lead_to_themselves_do_not_end_the_window() {
+    let body = br#"{"data":[{"id":"1"}],"meta":{"pagination":{"next":"n"}}}"#;
+    let Page::Partial(page, fault) =
+        read(feed("audit"), "acme", &reading("audit", Some("\"n\"")), body, NOW).unwrap()
+    else {
+        panic!("what follows them is not read")
+    };
+    assert_eq!((fault.kind, page.listed, page.caught_up), (Kind::NoProgress, 1, false));
+    assert_eq!(forward(&page.leads), r#"{"v":1,"window":{"high":5,"pass":4}}"#, "not past the window");
+}
+
+#[test]
+fn x11_a_token_that_stays_is_the_end_unless_there_are_files_and_more_of_them() {
+    let page = |files: &str, said: &str| {
+        let body = format!(r#"{{"value":[{files}],"@nextPage":"o","isCaughtUp":{said}}}"#);
+        let page = listing(Some("o"), &body).unwrap();
+        (page.leads, page.caught_up)
+    };
+    let file = r#"{"url":"https://x/1"}"#;
+    assert_eq!(page(file, "false"), (Leads::Same, false));
+    for (files, said) in [(file, "true"), (file, "null"), ("", "false"), ("", "true")] {
+        assert_eq!(page(files, said), (Leads::Same, true), "{files} {said}");
+    }
 }
 
 #[test]

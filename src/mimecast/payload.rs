@@ -5,6 +5,7 @@
 
 use bytes::{Buf, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
+use sha2::{Digest, Sha256};
 
 use super::feed::Feed;
 use super::lines::{Lines, WINDOW_BITS};
@@ -33,8 +34,6 @@ pub struct FileEnd {
     pub newest: Option<Time>,
     /// Bytes that came from the server.
     pub bytes: u64,
-    /// Of those bytes.
-    pub sha256: [u8; 32],
 }
 
 /// Parser of one file. Push the pieces in order and take sealed chunks after each; when the last has come, close
@@ -46,6 +45,8 @@ pub struct FileParser {
     form: Form,
     /// What came from the server: its hash, its length, and (salvaging) its beginning.
     packed: Passing,
+    /// Everything that came lies in `vendor`, and `packed` has not seen it: few files are ever asked for their hash.
+    unhashed: bool,
     /// The same bytes, while the file may still become one chunk around them.
     vendor: Vec<u8>,
     /// Bytes that were held and are now read piece by piece.
@@ -81,6 +82,7 @@ impl FileParser {
             lines: Lines::new(feed, tenant, name),
             form: Form::Unknown(Vec::new()),
             packed: Passing::default(),
+            unhashed: true,
             vendor: Vec::new(),
             unread: Bytes::new(),
             inflated: 0,
@@ -92,7 +94,7 @@ impl FileParser {
     /// A parser for a file that was given up: it never fails, keeps the whole lines before the damage and
     /// reports the file's own bytes as one unreadable piece.
     pub fn salvaging(feed: &'static Feed, tenant: &str, name: &str) -> Self {
-        FileParser { salvage: true, ..FileParser::new(feed, tenant, name) }
+        FileParser { salvage: true, unhashed: false, ..FileParser::new(feed, tenant, name) }
     }
 
     /// The next bytes of the file. Pieces of at most [`crate::limits::DOWNLOAD_PIECE_BYTES`] keep memory small.
@@ -100,7 +102,7 @@ impl FileParser {
     /// Faults, which end the file: [`Kind::Bomb`], [`Kind::Html`]. Damage is told by [`FileParser::finish`],
     /// so that [`FileParser::sha256`] is the whole file's.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Fault> {
-        self.packed.take(piece, if self.salvage { MAX_QUARANTINE_BYTES } else { 0 });
+        self.count(piece);
         while self.read_held() {} // nothing is left when sealed chunks were taken
         if self.damage.is_none() {
             if matches!(self.form, Form::Held) && self.vendor.len() + piece.len() > HELD_FILE_BYTES {
@@ -138,9 +140,10 @@ impl FileParser {
         }
     }
 
-    /// SHA-256 of everything pushed: tells whether a damaged file is damaged the same way each time.
+    /// SHA-256 of everything pushed: tells whether a damaged file is damaged the same way each time. Of no use once a
+    /// file was finished without a fault.
     pub fn sha256(&self) -> [u8; 32] {
-        self.packed.sha256()
+        if self.unhashed { Sha256::digest(&self.vendor).into() } else { self.packed.sha256() }
     }
 
     /// The file has ended. Close it and take what is sealed first.
@@ -162,7 +165,7 @@ impl FileParser {
             unreadable.push(piece.clone().into_unreadable(reason(fault.kind), &fault.detail, 0));
             self.packed = piece;
         }
-        let listed = self.lines.readable + unreadable.len() as u64;
+        let (listed, bytes) = (self.lines.readable + unreadable.len() as u64, self.received());
         let as_sent =
             self.damage.is_none() && self.lines.whole && matches!(self.form, Form::Gzip { .. } | Form::Whole);
         let vendor = as_sent.then(|| Bytes::from(std::mem::take(&mut self.vendor)));
@@ -171,9 +174,24 @@ impl FileParser {
             unreadable,
             listed,
             newest: self.lines.newest.map(Time),
-            bytes: self.packed.len,
-            sha256: self.packed.sha256(),
+            bytes,
         })
+    }
+
+    /// Notes the bytes of the file, whose hash is worked out only when they cannot all be kept.
+    fn count(&mut self, piece: &[u8]) {
+        if self.unhashed && (self.damage.is_some() || self.vendor.len() + piece.len() > HELD_FILE_BYTES) {
+            self.packed.take(&self.vendor, 0);
+            self.unhashed = false;
+        }
+        if !self.unhashed {
+            self.packed.take(piece, if self.salvage { MAX_QUARANTINE_BYTES } else { 0 });
+        }
+    }
+
+    /// Bytes that came from the server.
+    fn received(&self) -> u64 {
+        if self.unhashed { self.vendor.len() as u64 } else { self.packed.len }
     }
 
     /// Keeps the bytes as they came, as long as the file may become one chunk.
@@ -295,7 +313,7 @@ impl FileParser {
             Form::Gzip { between: true, .. } | Form::Whole | Form::Text => None,
             Form::Unknown(start) if start.iter().all(u8::is_ascii_whitespace) => None,
             Form::Gzip { .. } | Form::Held | Form::Unknown(_) => {
-                let text = format!("file {} is cut short after {} bytes", self.name, self.packed.len);
+                let text = format!("file {} is cut short after {} bytes", self.name, self.received());
                 Some(Fault::new(Origin::Download, Kind::GzipCorrupt, text))
             }
         }

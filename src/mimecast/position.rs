@@ -141,20 +141,18 @@ struct BatchText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    done: Vec<String>,
+    done: Vec<FileKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seam: Option<Seam>,
 }
 
 impl BatchText {
     fn new(since: Day, token: Option<&String>, done: &[FileKey], seam: Option<Seam>) -> Self {
-        let done = done.iter().map(FileKey::to_string).collect();
-        BatchText { since: since.to_string(), token: token.cloned(), done, seam }
+        BatchText { since: since.to_string(), token: token.cloned(), done: done.to_vec(), seam }
     }
     fn place(self) -> Option<(BatchPlace, Option<Seam>)> {
         let since = Day::parse(&self.since)?;
-        let done = self.done.iter().map(|key| FileKey::from_hex(key)).collect::<Option<_>>()?;
-        Some((BatchPlace { since, token: self.token, done }, self.seam))
+        Some((BatchPlace { since, token: self.token, done: self.done }, self.seam))
     }
 }
 

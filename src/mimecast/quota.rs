@@ -48,7 +48,7 @@ struct Counted {
 }
 
 /// The budget of one credential.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Quota {
     /// Off for an API on this machine, which counts nothing.
     counting: bool,
@@ -87,8 +87,8 @@ impl Quota {
     /// May a feed call the stream at `now`? All feeds of the credential share 300 calls in an hour. Further pages
     /// leave room for a first one of every feed every 5 minutes. `Go` counts the call.
     pub fn may_stream(&mut self, call: Call, now: Time) -> May {
-        if let Some(until) = self.blocked.get(&STREAM).filter(|until| **until > now) {
-            return May::Wait(*until);
+        if let Some(until) = self.blocked_until(STREAM, now) {
+            return May::Wait(until);
         }
         if !self.counting {
             return May::Go;
@@ -118,8 +118,8 @@ impl Quota {
     /// May `feed` call at `now`? `Go` counts the call, whatever comes of it.
     pub fn may(&mut self, feed: &Feed, call: Call, now: Time) -> May {
         self.turn(now);
-        if let Some(until) = self.blocked.get(&scope(feed)).filter(|until| **until > now) {
-            return May::Wait(*until);
+        if let Some(until) = self.blocked_until(scope(feed), now) {
+            return May::Wait(until);
         }
         if !self.counting || feed.quota != Rule::Batch {
             return May::Go;
@@ -199,6 +199,12 @@ impl Quota {
         self.used
     }
 
+    /// Nothing is blocked for longer than an hour: what seems so is left over from before the clock was set back.
+    fn blocked_until(&self, scope: Scope, now: Time) -> Option<Time> {
+        let until = self.blocked.get(&scope).copied()?;
+        (until > now && until <= now.plus(STREAM_QUOTA_WINDOW)).then_some(until)
+    }
+
     /// When a feed that has had its share of follow-up pages may have more.
     fn over_share(&self, feed: &'static str, now: Time) -> Option<Time> {
         let all: u32 = self.follow_ups.values().sum();
@@ -274,6 +280,19 @@ mod tests {
         }
         assert_eq!(quota.may(greedy, Call::Live, minute(14)), May::Wait(minute(15)));
         assert_eq!(quota.may(greedy, Call::Live, minute(15)), May::Go);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_leave_a_feed_waiting_for_the_old_time() {
+        let feed = find("siem.receipt").unwrap();
+        let mut quota = Quota::new(&all(), true);
+        quota.exhausted(feed, Some(minute(9)), minute(1));
+        quota.stream_exhausted(Some(minute(50)), minute(1));
+        assert_eq!(quota.may(feed, Call::Live, minute(2)), May::Wait(minute(9)));
+        assert_eq!(quota.may_stream(Call::Live, minute(2)), May::Wait(minute(50)));
+        let before = minute(1).minus(Duration::from_secs(365 * 86_400));
+        assert_eq!(quota.may(feed, Call::Live, before), May::Go);
+        assert_eq!(quota.may_stream(Call::Live, before), May::Go);
     }
 
     #[test]

@@ -32,7 +32,12 @@ pub(super) struct Bad {
 
 /// Reads one record of `feed`, which must be one JSON object and nothing else.
 pub(super) fn read<'a>(feed: &Feed, text: &'a str) -> Result<Facts<'a>, Bad> {
-    scan::facts(feed, text).map_or_else(|| closely(feed, text), Ok)
+    scan::facts(feed, text, None).map_or_else(|| closely(feed, text), Ok)
+}
+
+/// The same for one of many records, whose keys `layout` keeps from one to the next.
+pub(super) fn read_like<'a>(feed: &Feed, text: &'a str, layout: &mut scan::Layout) -> Result<Facts<'a>, Bad> {
+    scan::facts(feed, text, Some(layout)).map_or_else(|| closely(feed, text), Ok)
 }
 
 /// The same by the book: decides what a text is, and says what is wrong with it.
@@ -161,6 +166,7 @@ impl<'f, 'a> Reading<'f, 'a> {
 }
 
 /// What a key means to us.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Field {
     Time,
     Type,

@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::feed::{Ask, Feed, Method};
 use super::live::Live;
-use super::position::{Day, Place, Position};
+use super::position::{Day, Place, Position, Reading};
 use crate::clock::Time;
 use crate::limits::{LISTING_PAGE_SIZE, RECORD_PAGE_SIZE, STREAM_PAGE_SIZE};
 use crate::secret::Secret;
@@ -64,15 +66,15 @@ pub fn page_size(feed: &Feed) -> u32 {
 /// The request that goes on reading `feed` at `position`.
 pub fn build(feed: &Feed, position: &Position, asking: &Asking) -> Asked {
     let position = position.with_window(feed, asking.overlap, asking.server_now);
-    let posted = |body: String| (feed.path.to_owned(), Some(Body::Json(body)));
+    let json = |body: String| (feed.path.to_owned(), Some(Body::Json(body)));
     let (path_and_query, body) = match (feed.ask, &position) {
         (Ask::Batch { kind, stream }, Position::Stream(live)) => {
             (stream_query(stream, kind, live, asking), None)
         }
         (Ask::Batch { kind, .. }, _) => (listing_query(feed, kind, &position, asking), None),
-        (Ask::Window { .. }, _) => posted(window_body(feed, &position, asking)),
-        (Ask::Archive, _) => posted(archive_body(&position, true)),
-        (Ask::Intel { kind }, _) => posted(intel_body(feed, kind, &position, asking)),
+        (Ask::Window { .. }, _) => json(window_body(feed, &position, asking)),
+        (Ask::Archive, _) => json(archive_body(&position, true)),
+        (Ask::Intel { kind }, _) => json(intel_body(feed, kind, &position, asking)),
     };
     let request = Request { method: feed.method(), path_and_query, body, has_cursor: position.has_token() };
     Asked { request, position }
@@ -118,59 +120,125 @@ pub fn single_file(feed: &Feed, position: &Position) -> Request {
     }
 }
 
-fn archive_body(position: &Position, zipped: bool) -> String {
-    let mut data = Map::new();
-    data.insert("type".to_owned(), Value::from("MTA"));
-    data.insert("fileFormat".to_owned(), Value::from("json"));
-    data.insert("compress".to_owned(), Value::from(zipped));
-    if let Position::Token(Place { token: Some(token), .. }) = position {
-        data.insert("token".to_owned(), Value::from(token.as_str()));
+/// What every function that is posted to takes: one object in a list, and maybe where its pages go on.
+#[derive(Serialize)]
+struct Posted<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<Meta<'a>>,
+    data: [T; 1],
+}
+
+#[derive(Serialize)]
+struct Meta<'a> {
+    pagination: Pagination<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pagination<'a> {
+    page_size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_token: Option<PageToken<'a>>,
+}
+
+/// What a page gave us as JSON text is sent back as the same JSON value.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PageToken<'a> {
+    Value(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> PageToken<'a> {
+    fn of(page: &'a str) -> Self {
+        serde_json::from_str(page).map_or(PageToken::Text(page), PageToken::Value)
     }
-    json!({ "data": [data] }).to_string()
+}
+
+fn posted<T: Serialize>(meta: Option<Meta<'_>>, data: T) -> String {
+    // Plain structs of text, numbers and flags always have a JSON form.
+    serde_json::to_string(&Posted { meta, data: [data] }).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Archive<'a> {
+    r#type: &'static str,
+    file_format: &'static str,
+    compress: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+fn archive_body(position: &Position, zipped: bool) -> String {
+    let token = match position {
+        Position::Token(place) => place.token.as_deref(),
+        _ => None,
+    };
+    posted(None, Archive { r#type: "MTA", file_format: "json", compress: zipped, token })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Intel<'a> {
+    feed_type: &'a str,
+    file_type: &'static str,
+    compress: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
 }
 
 /// The token alone, or the time alone.
 fn intel_body(feed: &Feed, kind: &str, position: &Position, asking: &Asking) -> String {
-    let mut data = Map::new();
-    data.insert("feedType".to_owned(), Value::from(kind));
-    data.insert("fileType".to_owned(), Value::from("stix"));
-    data.insert("compress".to_owned(), Value::from(false));
-    match position {
-        Position::Token(Place { token: Some(token), .. }) => {
-            data.insert("token".to_owned(), Value::from(token.as_str()));
-        }
+    let (token, start) = match position {
+        Position::Token(Place { token: Some(token), .. }) => (Some(token.as_str()), None),
         Position::Token(Place { since, .. }) => {
             let start = Time(*since).max(asking.server_now.minus(feed.retention));
-            data.insert("start".to_owned(), Value::from(api_date(start)));
+            (None, Some(api_date(start)))
         }
-        _ => {}
+        _ => (None, None),
+    };
+    posted(None, Intel { feed_type: kind, file_type: "stix", compress: false, token, start })
+}
+
+/// The bounds of a window, under the names that the feed's function has for them.
+struct Window<'a> {
+    feed: &'a Feed,
+    reading: Option<&'a Reading>,
+}
+
+impl Serialize for Window<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let (Ask::Window { from_field, to_field, also }, Some(reading)) = (self.feed.ask, self.reading) {
+            map.serialize_entry(from_field, &api_date(reading.from))?;
+            map.serialize_entry(to_field, &api_date(reading.to))?;
+            for also in also {
+                map.serialize_entry(also.field(), &true)?;
+            }
+        }
+        map.end()
     }
-    json!({ "data": [data] }).to_string()
 }
 
 fn window_body(feed: &Feed, position: &Position, asking: &Asking) -> String {
-    let mut data = Map::new();
-    let mut paging = Map::new();
-    paging.insert("pageSize".to_owned(), Value::from(asking.page_size));
-    if let (Ask::Window { from_field, to_field, also }, Position::Window { reading: Some(reading), .. }) =
-        (feed.ask, position)
-    {
-        data.insert(from_field.to_owned(), Value::from(api_date(reading.from)));
-        data.insert(to_field.to_owned(), Value::from(api_date(reading.to)));
-        data.extend(also.iter().map(|also| (also.field().to_owned(), Value::from(true))));
-        if let Some(page) = &reading.page {
-            // What a page gave us as JSON text is sent back as the same JSON value.
-            let token = serde_json::from_str(page).unwrap_or_else(|_| Value::from(page.as_str()));
-            paging.insert("pageToken".to_owned(), token);
-        }
-    }
-    json!({ "meta": { "pagination": paging }, "data": [data] }).to_string()
+    let reading = match position {
+        Position::Window { reading, .. } => reading.as_ref(),
+        _ => None,
+    };
+    let page_token = reading.and_then(|reading| reading.page.as_deref()).map(PageToken::of);
+    let pagination = Pagination { page_size: asking.page_size, page_token };
+    posted(Some(Meta { pagination }), Window { feed, reading })
 }
 
 /// `2026-01-01T00:00:00+0000`: the one form every generation of the API takes. Seconds only.
 fn api_date(at: Time) -> String {
-    let text = at.rfc3339();
-    format!("{}+0000", text.get(..19).unwrap_or(&text))
+    let mut text = at.rfc3339();
+    text.truncate(19);
+    text.push_str("+0000");
+    text
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters; a space is `%20`.
@@ -188,6 +256,8 @@ pub(super) fn percent(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::super::catalogue::find;
     use super::*;
     use crate::cursor::Cursor;

@@ -129,6 +129,20 @@ fn what_is_older_than_a_day_comes_from_files_first() {
     assert_eq!(*since, Day::of(NOW.minus(STREAM_OVERLAP * 2)));
 }
 
+/// Nearly a day behind, with a token that is refused: without it, the overlap would be asked for, which the stream
+/// no longer has, so that every request would be refused.
+#[test]
+fn a_token_refused_nearly_a_day_behind_leads_to_the_files() {
+    let high = NOW.minus(STREAM_KEPT - MINUTE);
+    let from = high.minus(STREAM_OVERLAP);
+    let behind = Live { token: Some("t".into()), from, high, known: Time(0), pass: 7 };
+    let place = |live: Live| Position::Stream(live).at_endpoint(Endpoint::Stream, None, STREAM_OVERLAP, NOW);
+    assert_eq!(place(behind.clone()), Position::Stream(behind.clone()), "with its token it goes on");
+    let files = place(behind.without_token());
+    let Position::Batch { since, token: None, seam: Some(_), .. } = files else { panic!("{files:?}") };
+    assert_eq!(since, Day::of(from));
+}
+
 #[test]
 fn the_text_of_the_new_positions_never_changes() {
     for text in [

@@ -15,7 +15,7 @@ use super::live::CredentialLive;
 use super::server_clock::ServerClock;
 use crate::clock::{Clock, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::SIGNING_KEYS_LIFE;
+use crate::limits::{CLOCK_SKEW_TOLERATED, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
@@ -88,6 +88,8 @@ struct Credential {
     gate: Gate,
     proof: Option<Proof>,
     closed_since: Option<Time>,
+    /// What our clock showed when [`Clock::uptime`] was zero: it changes when somebody sets the clock.
+    started: Time,
 }
 
 /// What calls are made with while the gate is open.
@@ -110,6 +112,8 @@ pub enum Access {
 /// Which call an outcome belongs to.
 pub struct Slip {
     generation: u64,
+    /// The date it was signed with.
+    signed: Option<Time>,
     /// It is the first call of keys that sign; while this is held, no other goes out.
     first: Option<OwnedMutexGuard<()>>,
 }
@@ -136,6 +140,7 @@ impl Account {
             Some(gate)
         });
         let signs = matches!(keys, Keys::Signing(_));
+        let started = clock.now().minus(clock.uptime());
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint)).signing(signs);
         let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
@@ -153,7 +158,12 @@ impl Account {
             store,
             clock,
             pace,
-            credential: tokio::sync::Mutex::new(Credential { gate, proof: None, closed_since: None }),
+            credential: tokio::sync::Mutex::new(Credential {
+                gate,
+                proof: None,
+                closed_since: None,
+                started,
+            }),
             live: watch::Sender::new(CredentialLive::default()),
             changed: watch::Sender::new(0),
         };
@@ -174,6 +184,7 @@ impl Account {
     /// opens it.
     pub async fn closed(&self) -> Option<Closed> {
         let mut credential = self.credential.lock().await;
+        let _ = self.follow_clock(&mut credential).await; // as below
         if credential.gate.holding().is_some() {
             let _ = self.may_have_passed(&mut credential).await; // a store that fails says so at the request itself
         }
@@ -200,6 +211,7 @@ impl Account {
     /// The token endpoint's fault (the gate has counted it), or the store's.
     pub async fn access(&self) -> Result<Access, Fault> {
         let mut credential = self.credential.lock().await;
+        self.follow_clock(&mut credential).await?;
         if credential.gate.holding().is_some() {
             self.may_have_passed(&mut credential).await?;
         }
@@ -221,19 +233,20 @@ impl Account {
     fn permitted(&self, credential: &mut Credential) -> Option<Access> {
         match credential.gate.permit(self.clock.now()) {
             Permit::Closed(closed) => Some(Access::Shut(closed)),
-            Permit::Go { generation } => {
-                let pass = self.pass(credential.proof.clone()?);
-                Some(Access::Go { pass, slip: Slip { generation, first: None } })
-            }
+            Permit::Go { generation } => Some(self.go(credential.proof.clone()?, generation, None)),
             Permit::Login => None,
         }
     }
 
-    fn pass(&self, proof: Proof) -> Pass {
-        match proof {
-            Proof::Token(token) => Pass::Bearer(token),
-            Proof::Keys(keys) => Pass::Signed { keys, date: self.server_now() },
-        }
+    fn go(&self, proof: Proof, generation: u64, first: Option<OwnedMutexGuard<()>>) -> Access {
+        let (pass, signed) = match proof {
+            Proof::Token(token) => (Pass::Bearer(token), None),
+            Proof::Keys(keys) => {
+                let date = self.server_now();
+                (Pass::Signed { keys, date }, Some(date))
+            }
+        };
+        Access::Go { pass, slip: Slip { generation, signed, first } }
     }
 
     /// The first call of keys that sign: one goes, counted and written down before; who comes meanwhile waits for
@@ -258,8 +271,7 @@ impl Account {
             return Ok(Access::Shut(closed));
         }
         credential.proof = Some(Proof::Keys(signing.clone()));
-        let pass = self.pass(Proof::Keys(signing));
-        Ok(Access::Go { pass, slip: Slip { generation: 0, first: Some(first) } })
+        Ok(self.go(Proof::Keys(signing), 0, Some(first)))
     }
 
     /// A changed secret file opens a gate that its old content closed, and a host that is back one that only the
@@ -275,6 +287,21 @@ impl Account {
             self.keep(credential).await?;
             self.publish_as(credential, None, false);
         }
+        Ok(())
+    }
+
+    /// Somebody has set our clock: what the gate waits for is as far away as it was.
+    async fn follow_clock(&self, credential: &mut Credential) -> Result<(), Fault> {
+        let started = self.clock.now().minus(self.clock.uptime());
+        let step = started.0.saturating_sub(credential.started.0);
+        if u128::from(step.unsigned_abs()) < CLOCK_SKEW_TOLERATED.as_millis() {
+            return Ok(());
+        }
+        credential.started = started;
+        credential.gate.moved(step);
+        credential.closed_since = credential.closed_since.map(|since| since.moved(step));
+        self.keep(credential).await?;
+        self.publish_as(credential, None, false);
         Ok(())
     }
 
@@ -359,20 +386,24 @@ impl Account {
         if let Some(skew) = fault.skew_ms.filter(|_| fault.attributed) {
             self.note_skew(skew);
         }
+        // what was judged is the date that was signed: ours as it was corrected then, which may be off where our
+        // clock is right by now, and right where our clock is off
+        let theirs = fault.skew_ms.map(|skew| self.clock.now().0.saturating_add(skew));
+        let off = theirs.zip(slip.signed).map(|(theirs, signed)| theirs.saturating_sub(signed.0));
+        let judged = Fault { skew_ms: off.or(fault.skew_ms), ..fault.clone() };
         let mut credential = self.credential.lock().await;
         let (before, now) = (credential.gate.clone(), self.clock.moment());
         let rule = match slip.first {
-            Some(_) => credential.gate.knock_fault(fault, SIGNING_KEYS_LIFE, now, &self.pace),
-            None => credential.gate.call_fault(fault, slip.generation, now, &self.pace),
+            Some(_) => credential.gate.knock_fault(&judged, SIGNING_KEYS_LIFE, now, &self.pace),
+            None => credential.gate.call_fault(&judged, slip.generation, now, &self.pace),
         };
         if credential.gate == before {
             return Ok(());
         }
         if rule.is_for_gate(fault.origin) {
             credential.proof = None;
-            if let Some(skew) = fault.skew_ms.filter(|_| before.can_be_renewed(fault)) {
-                let first = self.server_clock().believe(skew);
-                self.tell_skew(first, skew);
+            if let Some(skew) = fault.skew_ms.filter(|_| before.can_be_renewed(&judged)) {
+                self.believe_skew(skew);
             }
         }
         self.keep(&mut credential).await?;

@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
 use super::account::{Access, Account, Identity};
+use super::decide::Outcome;
 use super::hosts::Hosts;
 use super::places::Places;
 use super::steps::{Hand, Reach};
@@ -23,6 +24,7 @@ use crate::mimecast::catalogue::find;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
 use crate::mimecast::feed::Endpoint;
 use crate::mimecast::position::Position;
+use crate::mimecast::quota::Call;
 use crate::mimecast::request::{Asking, build};
 use crate::mimecast::signature::SigningKeys;
 use crate::secret::Secret;
@@ -33,6 +35,9 @@ pub(super) const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const EMPTY: &str = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
 const REFUSED: &str = r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"code":"err_xdk_invalid_signature","message":"0004 Invalid Signature"}]}]}"#;
+
+const LOCKED: &str =
+    r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"code":"0010","message":"same words"}]}]}"#;
 
 type Seen = Arc<Mutex<Vec<HeaderMap>>>;
 type Answering = fn(&HeaderMap, usize) -> Response;
@@ -99,6 +104,15 @@ impl World {
         let pace = Pace::new(MINUTE * 5, false, Overrides::default());
         let account = Account::open(identity, store.clone(), self.clock.clone(), pace).await.unwrap();
         (Arc::new(account), store)
+    }
+
+    /// Of one feed.
+    async fn hand(&self, account: &Arc<Account>, store: Store, name: &'static str) -> Hand {
+        let key = FeedKey { tenant: "acme".into(), feed: name };
+        store.register_feed(&key).await.unwrap();
+        let (feed, endpoint) = (find(name).unwrap(), Endpoint::Batch);
+        let reach = Reach { overlap: MINUTE, lookback: MINUTE, endpoint, sweep_every: MINUTE };
+        Hand::new(key, feed, reach, account.clone(), (store, self.clock.clone()), Places::new())
     }
 
     pub fn calls(&self) -> usize {
@@ -188,12 +202,7 @@ async fn an_archive_that_takes_long_keeps_no_other_feed_waiting() {
     })
     .await;
     let (account, store) = world.account_and_store("ZGVtbw==").await;
-    let key = FeedKey { tenant: "acme".into(), feed: "siem.mta" };
-    store.register_feed(&key).await.unwrap();
-    let (feed, endpoint) = (find("siem.mta").unwrap(), Endpoint::Batch);
-    let reach = Reach { overlap: MINUTE, lookback: MINUTE, endpoint, sweep_every: MINUTE };
-    let files = Places::new();
-    let mut hand = Hand::new(key, feed, reach, account.clone(), (store, world.clock.clone()), files);
+    let mut hand = world.hand(&account, store, "siem.mta").await;
     let reading = tokio::spawn(async move { hand.ask(500).await });
     while world.calls() == 0 {
         tokio::task::yield_now().await;
@@ -236,4 +245,111 @@ async fn a_signature_refused_for_its_date_is_made_anew_with_the_servers() {
     assert_eq!(twenty(&account).await, 20);
     let words = refused.to_string();
     assert!(words.contains("0004") && words.contains("(request "), "support asks for the id: {words}");
+}
+
+/// NTP sets our clock right while it is still corrected: the stale correction is what was refused, not the key.
+#[tokio::test]
+async fn a_correction_that_is_no_longer_due_costs_one_call_and_not_the_key() {
+    fn answer(headers: &HeaderMap, _: usize) -> Response {
+        let date = [("date", "Thu, 01 Jan 2026 09:40:00 GMT")];
+        match headers["x-mc-date"].to_str().unwrap() {
+            "Thu, 01 Jan 2026 09:40:00 UTC" => (date, EMPTY).into_response(),
+            _ => (StatusCode::UNAUTHORIZED, date, REFUSED).into_response(),
+        }
+    }
+    let world = World::new(answer).await;
+    let account = world.account("ZGVtbw==").await;
+    assert!(call(&account).await.unwrap().is_err());
+    assert!(call(&account).await.unwrap().is_ok());
+    world.clock.advance(MINUTE * 10);
+    assert!(call(&account).await.unwrap().is_err());
+    assert_eq!(world.last("x-mc-date"), "Thu, 01 Jan 2026 09:50:00 UTC");
+    assert!(call(&account).await.unwrap().is_ok());
+    assert_eq!(world.last("x-mc-date"), "Thu, 01 Jan 2026 09:40:00 UTC");
+    assert_eq!(account.server_now(), NOW.plus(MINUTE * 10));
+}
+
+/// This machine was three hours slow, which answers had told; NTP set it right, and one answer of many says so.
+#[tokio::test]
+async fn a_window_by_a_stale_correction_is_asked_for_again_by_the_clock_of_its_own_answer() {
+    fn answer(_: &HeaderMap, number: usize) -> Response {
+        let date =
+            if number == 6 { "Thu, 01 Jan 2026 12:30:30 GMT" } else { "Thu, 01 Jan 2026 12:30:00 GMT" };
+        ([("date", date)], EMPTY).into_response()
+    }
+    let world = World::new(answer).await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    let mut hand = world.hand(&account, store, "audit").await;
+    let hours = MINUTE * 180;
+    assert!(matches!(hand.ask(500).await.unwrap(), Outcome::Stored { .. }));
+    for _ in 0..4 {
+        hand.new_cycle();
+        assert!(matches!(hand.ask(500).await.unwrap(), Outcome::Stored { .. }));
+    }
+    assert_eq!(account.server_now(), NOW.plus(hours));
+    world.clock.advance(hours);
+    hand.new_cycle();
+    assert!(
+        matches!(hand.ask(500).await.unwrap(), Outcome::Shut { .. }),
+        "by one answer, though five said else"
+    );
+    assert_eq!(account.server_now(), NOW.plus(hours));
+    assert!(matches!(hand.ask(500).await.unwrap(), Outcome::Stored { .. }));
+}
+
+/// Other files are read for longer than a signature is good for: what waits for its turn is signed when that comes.
+#[tokio::test]
+async fn who_waits_for_a_place_signs_afterwards() {
+    let world = World::new(|_, _| EMPTY.into_response()).await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    let mut hand = world.hand(&account, store, "siem.mta").await;
+    let other = account.one_file.clone().acquire_owned().await.unwrap();
+    {
+        let mut asking = std::pin::pin!(hand.ask(500));
+        assert!(tokio::time::timeout(Duration::from_millis(500), &mut asking).await.is_err(), "it waits");
+        world.clock.advance(MINUTE * 20);
+        drop(other);
+        asking.await.unwrap();
+    }
+    assert_eq!((world.calls(), world.last("x-mc-date").as_str()), (1, "Thu, 01 Jan 2026 09:50:00 UTC"));
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_quota_is_told_and_survives_a_restart() {
+    let world = World::new(|_, _| EMPTY.into_response()).await;
+    let feed = find("siem.av").unwrap();
+    let ask = async |account: &Account| {
+        let held = account.quota(feed, Endpoint::Batch, Call::Live).await.unwrap();
+        assert_eq!(held, None);
+        account.live().borrow().quota_remaining
+    };
+    let account = world.account("a2V5").await;
+    assert_eq!(account.live().borrow().quota_remaining, None, "nothing was asked");
+    assert_eq!((ask(&account).await, ask(&account).await), (Some(49), Some(48)));
+    drop(account);
+    let account = world.account("a2V5").await;
+    assert_eq!(ask(&account).await, Some(47));
+    world.clock.advance(MINUTE * 15);
+    assert_eq!(ask(&account).await, Some(49), "another window");
+}
+
+/// Half an hour is half an hour, whatever our clock shows meanwhile.
+#[tokio::test]
+async fn a_lock_neither_ends_early_nor_lasts_when_our_clock_is_set() {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    for set_to in [NOW.plus(YEAR), NOW.minus(YEAR)] {
+        let world = World::new(|_, _| (StatusCode::UNAUTHORIZED, LOCKED).into_response()).await;
+        let account = world.account("ZGVtbw==").await;
+        assert!(call(&account).await.is_some_and(|answer| answer.is_err()));
+        world.clock.set(set_to);
+        let until = account.closed().await.and_then(|closed| closed.until).expect("closed for a while");
+        let left = until.since(set_to);
+        assert!(left >= MINUTE * 31 && left <= MINUTE * 32, "{left:?}");
+        assert!(call(&account).await.is_none(), "nobody calls");
+        drop(account);
+        let again = world.account("ZGVtbw==").await;
+        assert_eq!(again.closed().await.and_then(|closed| closed.until), Some(until), "it is written down");
+        world.clock.advance(left);
+        assert!(call(&again).await.is_some() && world.calls() == 2, "one call looks");
+    }
 }

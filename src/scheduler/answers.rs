@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::account::Slip;
 use super::decide::{Leads, Outcome};
 use super::found::Found;
+use super::places::Seat;
 use super::spool::{Body, Spool};
 use super::steps::{Going, Hand, Ready};
 use crate::chunk::Chunk;
@@ -25,6 +26,7 @@ use crate::mimecast::position::{Place, Position};
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking, Request};
 use crate::store::{Cause, Dedupe, Gap, Intake};
+use crate::supervisor::policy::judge;
 use crate::telemetry::notice::{Feed as News, Notice};
 use crate::telemetry::pulse;
 
@@ -44,7 +46,8 @@ struct Storing {
 }
 
 impl Hand {
-    /// One request whose answer is a file, stored with its place.
+    /// One request whose answer is a file, stored with its place. The seat was taken before it was signed: to wait
+    /// for one may take longer than a signature is good for.
     ///
     /// # Errors
     /// Any fault on the way. Parts of the answer may be stored; they are recognised when it is read again.
@@ -53,8 +56,8 @@ impl Hand {
         (cursor, old): (Cursor, &Place),
         going: Going,
         request: &Request,
+        mut seat: Seat,
     ) -> Result<Outcome, Fault> {
-        let mut seat = self.places.sit(&self.account.one_file).await;
         match seat.wait(self.converse(going, request)).await? {
             Received::Nothing(head) => {
                 let leads = leads(&head, old);
@@ -89,11 +92,11 @@ impl Hand {
         let (position, _) = self.place(&row, now)?;
         let cursor = row.cursor;
         let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
+        let mut seat = self.places.sit(&self.account.one_file).await;
         let going = match self.may_ask(Endpoint::Batch, Call::CatchUp, now).await? {
             Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),
         };
-        let mut seat = self.places.sit(&self.account.one_file).await;
         let request = match self.feed.ask {
             Ask::Archive => request::single_file(self.feed, &position),
             _ => {
@@ -159,7 +162,13 @@ impl Hand {
                     return Ok(Received::Nothing(head));
                 }
             } else if bytes.len() <= MAX_ERROR_BODY_BYTES && bytes.trim_ascii_start().starts_with(b"{") {
-                mta::believe(bytes).map_err(full)?;
+                match mta::believe(bytes) {
+                    // told as a failure, and found up to date all the same
+                    Err(fault) if judge(&fault).title == "nothing_there" => {
+                        return Ok(Received::Nothing(head));
+                    }
+                    believed => believed.map_err(full)?,
+                }
             }
         }
         Ok(Received::File(head, body))

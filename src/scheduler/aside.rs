@@ -30,7 +30,7 @@ impl Hand {
         self.room()?;
         let row = self.store.feed(&self.key).await?;
         let main = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;
-        let wanted = self.store.wanted_gap(&self.key).await?;
+        let wanted = self.store.wanted_gap(&self.key, now.minus(self.feed.retention)).await?;
         let sight = Sight {
             feed: self.feed,
             main: &main,
@@ -49,7 +49,7 @@ impl Hand {
             Asking { page_size, overlap: self.reach.overlap, server_now: now, until: due.until(self.feed) };
         let at = due.position();
         self.side_reach = due.reaches_back_to();
-        self.side = Some(due);
+        self.side = Some(Box::new(due));
         if text != row.side {
             let begun = self.intake(Span { from: row.side, to: text.clone() });
             self.store.commit(Intake { gaps: late.clone(), ..begun }).await?;
@@ -88,13 +88,13 @@ impl Hand {
 
     /// What the last page of side work settles besides.
     pub(super) fn ending(&self, intake: Intake) -> Intake {
-        let Some((read, gap)) = self.side.as_ref().and_then(Side::filling) else { return intake };
+        let Some((read, gap)) = self.side.as_deref().and_then(Side::filling) else { return intake };
         Intake { closes: vec![gap], gaps: self.rest_of(read, gap).into_iter().collect(), ..intake }
     }
 
     /// The part of a gap that had expired before it was fetched stays a gap.
     fn rest_of(&self, read: TimeSpan, gap: i64) -> Option<Gap> {
-        let whole = self.side.as_ref().and_then(Side::gap_began)?;
+        let whole = self.side.as_deref().and_then(Side::gap_began)?;
         (whole < read.from).then(|| Gap {
             span: TimeSpan { from: whole, to: read.from },
             cause: Cause::BeyondRetention,
@@ -111,6 +111,6 @@ impl Hand {
             let events = after.as_ref().map_or(0, Side::records).max(before.records());
             Notice::Feed(&self.key, News::GapClosed { span, events }).emit();
         }
-        self.side = after.filter(|_| !ended);
+        self.side = after.filter(|_| !ended).map(Box::new);
     }
 }

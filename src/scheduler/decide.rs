@@ -25,6 +25,9 @@ use crate::supervisor::rule::{CYCLES, DAY, End, Ladder, Patience, Rule, Verdict}
 /// The next step after `outcome`. Pure and total: an outcome that does not belong to the last step ends the
 /// cycle, which is always safe.
 pub fn decide(state: State, outcome: Outcome, at: Moment, pace: &Pace) -> Decision {
+    // a clock that was set back since the cycle began: no wait may outlast that
+    let ahead = state.cycle.map_or(Duration::ZERO, |began| began.since(at.now));
+    let state = if ahead.is_zero() { state } else { state.set_back(ahead) };
     let d = Deciding { s: state, at, pace };
     match (outcome, d.s.phase) {
         (Outcome::Stopping, _) | (_, Phase::Stopped) => d.stop(None),
@@ -136,8 +139,7 @@ impl Deciding<'_> {
             // The credential was refused in this cycle: even when the gate opens at once, the next call is the
             // next cycle's, so that no gate can make us spin.
             (Phase::Idle, Rest::Gate { .. }) if self.at.now < self.next_poll() => {
-                let until = self.next_poll();
-                self.pause(until, Why::Backoff, None)
+                self.decision(Step::AwaitGate, None)
             }
             (_, Rest::Held { probe: None }) => self.decision(Step::Hold { probe: None }, None),
             (Phase::Start | Phase::Idle | Phase::Stopped, _) => self.begin_cycle(),
@@ -305,7 +307,7 @@ impl Deciding<'_> {
             Verdict::Exit(_) => self.stop(Some(rule)),
             Verdict::Lockout { .. } | Verdict::ConfirmThenHalt(_) => self.await_gate(None, Some(rule)),
             Verdict::Refresh { wait, .. } => self.fail(fault, wait, rule),
-            Verdict::Proceed | Verdict::Bisect | Verdict::DeadLetter => self.fail(fault, CYCLES, rule),
+            Verdict::Proceed | Verdict::Bisect { .. } | Verdict::DeadLetter => self.fail(fault, CYCLES, rule),
         }
     }
     /// The gate has already heard of it and says when to go on; only the fresh token is ours to ask for, once.
@@ -319,7 +321,7 @@ impl Deciding<'_> {
             verdict => {
                 self.s.page = None;
                 self.s.phase = Phase::Idle;
-                let until = if verdict == (Verdict::Halt { probe: None }) { None } else { Some(self.at.now) };
+                let until = (verdict != Verdict::Halt { probe: None }).then(|| self.next_poll());
                 self.await_gate(until, Some(rule))
             }
         }

@@ -72,7 +72,9 @@ impl Day {
                     Some(_) => return true, // asks the gate again
                     None => None,
                 },
-                Permit::Go { .. } | Permit::Login => Some(Outcome::Ready),
+                Permit::Go { .. } | Permit::Login => {
+                    Some(self.pass_time(self.state.next()).unwrap_or(Outcome::Ready))
+                }
             },
             Step::Refresh => match self.token() {
                 Ok(_) => Some(Outcome::Refreshed),

@@ -78,11 +78,7 @@ fn a_probe_is_due_at_its_time_after_a_restart_too() {
 
 #[test]
 fn a_gate_that_opens_when_the_next_poll_is_due_lets_it_go() {
-    for (now, step) in [
-        (299_999, Step::Wait { until: Time::from_secs(300), why: Why::Backoff }),
-        (300_000, Step::Ask),
-        (900_000, Step::Ask),
-    ] {
+    for (now, step) in [(299_999, Step::AwaitGate), (300_000, Step::Ask), (900_000, Step::Ask)] {
         let mut feed = Feed::asking();
         assert_eq!(feed.fails(Origin::Api, Kind::Status(401), "0010"), Step::AwaitGate);
         feed.now = Time(now);
@@ -238,13 +234,17 @@ fn an_answer_that_is_its_own_file_is_given_up() {
 /// The gate says when it opens; that only a person opens it is known at once.
 #[test]
 fn a_feed_behind_a_gate_knows_whether_it_opens_by_itself() {
-    let now = Time::from_secs(100);
+    let poll = Time::from_secs(300);
     for (status, code, next) in
-        [(401, "0010", Some(now)), (403, "0016", Some(now)), (401, "0003", Some(now)), (401, "0011", None)]
+        [(401, "0010", Some(poll)), (403, "0016", Some(poll)), (401, "0003", Some(poll)), (401, "0011", None)]
     {
         let mut feed = Feed::asking();
-        feed.now = now;
+        feed.now = Time::from_secs(100);
         assert_eq!(feed.fails(Origin::Api, Kind::Status(status), code), Step::AwaitGate, "{code}");
-        assert_eq!(feed.state.next(), next, "{code}");
+        for _ in 0..2 {
+            let name = if next.is_some() { "paused" } else { "halted" };
+            assert_eq!((feed.state.next(), feed.state.name()), (next, name), "{code}");
+            assert_eq!(feed.hears(Outcome::Ready), Step::AwaitGate, "{code}: a look at the gate");
+        }
     }
 }

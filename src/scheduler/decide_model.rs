@@ -158,7 +158,9 @@ impl World {
             }
             Step::Hold { probe: None } => Outcome::Woken,
             Step::AwaitGate => {
-                // Sometimes the gate is open again at once; `decide` must bear that.
+                // Sometimes the gate is open again at once: the next call is the next cycle's all the same.
+                let poll = self.state.next().unwrap_or(self.now.plus(pace().interval));
+                self.now = self.now.max(poll);
                 Outcome::Ready
             }
             Step::Refresh => Outcome::Refreshed,

@@ -89,7 +89,7 @@ impl Hand {
     }
 
     pub(super) fn link(&self, file: u16) -> Result<FileLink, Fault> {
-        let links = self.page.as_ref().map(|(listing, _)| &listing.files);
+        let links = self.page.as_deref().map(|(listing, _)| &listing.files);
         links.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| {
             Fault::new(Origin::Local, Kind::Conflict, "the listing in hand is gone; it is asked for again")
         })
@@ -149,9 +149,9 @@ impl Hand {
     }
 
     async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
+        let Some((listing, cursor)) = self.page.as_deref() else { return Ok(()) }; // `link` came from it
         let after = listing.position.with_done(link.key);
-        let side = self.side.as_ref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
+        let side = self.side.as_deref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
         let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
         let span = Span { from: cursor.clone(), to };
         // a file given up may come back mended
@@ -168,14 +168,17 @@ impl Hand {
             chunks: read.end.chunk.into_iter().collect(),
             ..self.intake(span.clone())
         };
-        self.commit(intake, &link.name, bytes, &found.kinds).await?;
-        if let Some((listing, cursor)) = &mut self.page {
+        if let Err(fault) = self.commit(intake, &link.name, bytes, &found.kinds).await {
+            let _ = self.store.unstage(&self.key).await; // the file is read again, and these parts with it
+            return Err(fault);
+        }
+        if let Some((listing, cursor)) = self.page.as_deref_mut() {
             listing.position = after;
             *cursor = span.to;
         }
-        if let (Some(side), Some((listing, _))) = (side, &mut self.page) {
+        if let (Some(side), Some((listing, _))) = (side, self.page.as_deref_mut()) {
             listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
-            self.side = Some(side);
+            self.side = Some(Box::new(side));
         }
         self.tally.files += 1;
         Ok(())
@@ -186,7 +189,7 @@ impl Hand {
     /// # Errors
     /// The store's.
     pub async fn turn(&mut self) -> Result<Outcome, Fault> {
-        if let Some((listing, cursor)) = self.page.take()
+        if let Some((listing, cursor)) = self.page.take().map(|page| *page)
             && let PageLeads::Forward(to) = &listing.leads
         {
             let to = self.across(&listing, to)?;
@@ -194,12 +197,53 @@ impl Hand {
             intake.complete = Some(self.asked).filter(|_| listing.caught_up && self.side.is_none());
             let intake = if listing.caught_up { self.ending(intake) } else { intake };
             if let Err(fault) = self.store.commit(intake).await {
-                self.page = Some((listing, cursor));
+                self.page = Some(Box::new((listing, cursor)));
                 return Err(fault);
             }
-            self.side_moved(self.side.clone(), listing.caught_up);
+            self.side_moved(self.side.as_deref().cloned(), listing.caught_up);
             self.tell_page(listing.caught_up);
         }
         Ok(Outcome::Turned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::super::account_tests::{EMPTY, MINUTE, NOW, World};
+    use super::super::hand_tests::Feed;
+    use super::*;
+    use crate::cursor::Cursor;
+    use crate::mimecast::catalogue::find;
+    use crate::mimecast::links::FileKey;
+    use crate::mimecast::page::Listing;
+    use crate::mimecast::position::Position;
+    use crate::secret::Secret;
+
+    /// The parts of a file whose commit fails are read again with it; those that are stored would take room until
+    /// the next start.
+    #[tokio::test]
+    async fn a_commit_that_fails_leaves_no_parts_behind() {
+        let world = World::new(|_, _| axum::response::IntoResponse::into_response(EMPTY)).await;
+        let at = Position::first(find("siem.av").unwrap(), NOW, MINUTE);
+        let mut feed = Feed::at(&world, "siem.av", at.cursor(), Vec::new()).await;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"{\"aggregateId\":\"a\"}\n").unwrap();
+        let mut parser = FileParser::new(feed.hand.feed, "acme", "x/1");
+        parser.push(&gzip.finish().unwrap()).unwrap();
+        parser.close();
+        let mut end = parser.finish().unwrap();
+        let staged = vec![feed.store.stage(&feed.key, end.chunk.take().unwrap()).await.unwrap()];
+        let key = FileKey::of("https://x/1");
+        let url = Secret::new("https://x/1".to_owned());
+        let link = FileLink { key, name: "x/1".into(), url, size: None, expiry: None };
+        let (files, leads) = (vec![link.clone()], PageLeads::Same);
+        let elsewhere = Cursor("moved by hand meanwhile".into());
+        feed.hand.page = Some(Box::new((Listing { files, position: at, leads, caught_up: true }, elsewhere)));
+        let read = FileRead { end, staged, bytes: 1 };
+        let fault = feed.hand.store_file(&link, read, Vec::new()).await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Conflict);
+        assert_eq!(feed.store.unstage(&feed.key).await.unwrap(), 0);
     }
 }

@@ -32,6 +32,8 @@ mod decide_model;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
+mod hand_tests;
+#[cfg(test)]
 mod history_batch_tests;
 #[cfg(test)]
 mod history_sink;

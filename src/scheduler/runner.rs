@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::decide::{By, Outcome, State, Step, Why, decide};
 use super::hosts::{HostName, Leave};
-use super::live::FeedLive;
+use super::live::FeedView;
 use super::places::Places;
 use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
@@ -40,9 +39,8 @@ pub enum Ended {
 
 /// The wires between a runner and the daemon.
 pub struct RunnerWires {
-    pub live: watch::Sender<FeedLive>,
-    /// Rung by a reload or an operator: who is held looks again. What is wished during a look is one more look.
-    pub wake: Arc<Notify>,
+    /// What others see of the feed, and the bell.
+    pub view: Arc<FeedView>,
     pub stop: CancellationToken,
     /// Where files are read, over all feeds.
     pub places: Arc<Places>,
@@ -90,7 +88,7 @@ impl Runner {
         let state = kept.and_then(restored).unwrap_or_default();
         let state = state.under(wires.config);
         let state = if wires.once { state.due_now() } else { state };
-        wires.live.send_modify(|live| live.last_success = row.last_success);
+        wires.view.live().last_success = row.last_success;
         let hand = Hand::new(
             row.key,
             feed,
@@ -151,7 +149,7 @@ impl Runner {
         }
         pulse::beat();
         self.awaited = None;
-        let _ = self.wires.wake.notified().now_or_never(); // this step is the look that was wished so far
+        let _ = self.wires.view.wake.notified().now_or_never(); // this step is the look that was wished so far
         let leave = match self.hand.host_of(step).map(|host| (self.account.hosts().leave(&host), host)) {
             Some((Err(until), host)) => {
                 self.awaited = Some(host);
@@ -244,8 +242,9 @@ impl Runner {
                 }
                 self.until(until).await
             }
-            Step::Hold { probe } => self.held(probe).await,
-            _ => self.at_the_gate().await,
+            // in boxes: a runner mostly waits for its next poll, and these two take twice the room
+            Step::Hold { probe } => Box::pin(self.held(probe)).await,
+            _ => Box::pin(self.at_the_gate()).await,
         })
     }
 
@@ -283,7 +282,7 @@ impl Runner {
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = probing => Outcome::Ready,
             () = back => self.host_is_back(),
-            () = self.wires.wake.notified() => Outcome::Woken,
+            () = self.wires.view.wake.notified() => Outcome::Woken,
         }
     }
 
@@ -301,7 +300,7 @@ impl Runner {
             () = tokio::time::sleep(wait) => Outcome::Ready,
             () = self.host_back() => self.host_is_back(),
             _ = changes.changed() => Outcome::Ready,
-            () = self.wires.wake.notified() => Outcome::Ready,
+            () = self.wires.view.wake.notified() => Outcome::Ready,
         }
     }
 
@@ -365,29 +364,28 @@ impl Runner {
         let held = |host: &HostName| Some((host.clone(), self.account.hosts().held(host)?));
         let away = self.awaited.as_ref().and_then(held);
         let last_success = self.hand.last_success();
-        let progressed = last_success > self.wires.live.borrow().last_success;
-        self.wires.live.send_modify(|live| {
-            live.state =
-                FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
-            live.next_attempt = next;
-            live.host = away.as_ref().map(|(host, _)| host.clone());
-            live.last_success = last_success.or(live.last_success);
-            live.caught_up = live.state == FeedState::CaughtUp;
-            if let Some(rule) = rule {
-                live.since =
-                    live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
-                live.rule = Some(rule);
-                live.why = fault.map(ToString::to_string).or_else(|| Some(rule.meaning.to_owned()));
-            } else if let Some((_, held)) = away.as_ref().filter(|_| skip == Some(Skip::HostAway)) {
-                live.rule = Some(held.rule);
-                live.since = Some(held.since);
-                live.why = Some(held.words.to_string());
-            } else if let Some(skip) = skip {
-                live.why = Some(skip.as_str().to_owned());
-            } else if live.caught_up || progressed {
-                (live.rule, live.why, live.since) = (None, None, None);
-            }
-        });
+        let mut live = self.wires.view.live();
+        let progressed = last_success > live.last_success;
+        live.state =
+            FeedState::ALL.iter().copied().find(|s| s.as_str() == name).unwrap_or(FeedState::Collecting);
+        live.next_attempt = next;
+        live.host = away.as_ref().map(|(host, _)| host.clone());
+        live.last_success = last_success.or(live.last_success);
+        live.caught_up = live.state == FeedState::CaughtUp;
+        // what closed the credential is told once, with the credential
+        if let Some(rule) = rule.filter(|_| step != Step::AwaitGate) {
+            live.since = live.since.filter(|_| live.rule.is_some_and(|old| old.id == rule.id)).or(Some(now));
+            live.rule = Some(rule);
+            live.why = fault.map(ToString::to_string).or_else(|| Some(rule.meaning.to_owned()));
+        } else if let Some((_, held)) = away.as_ref().filter(|_| skip == Some(Skip::HostAway)) {
+            live.rule = Some(held.rule);
+            live.since = Some(held.since);
+            live.why = Some(held.words.to_string());
+        } else if let Some(skip) = skip.or((step == Step::AwaitGate).then_some(Skip::CredentialClosed)) {
+            live.why = Some(skip.as_str().to_owned());
+        } else if live.caught_up || progressed {
+            (live.rule, live.why, live.since) = (None, None, None);
+        }
     }
 
     fn tell_fault(&mut self, step: Step, incident: Incident<'_>, rule: &'static Rule, now: Time) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::account_tests::{EMPTY, MINUTE, World};
-use super::live::FeedLive;
+use super::live::{FeedLive, FeedView};
 use super::places::Places;
 use super::runner::{Ended, Runner, RunnerWires};
 use crate::cursor::FeedKey;
@@ -30,8 +30,7 @@ fn forbidden(_: &HeaderMap, _: usize) -> Response {
 
 struct Running {
     account: Arc<Account>,
-    live: watch::Receiver<FeedLive>,
-    wake: Arc<Notify>,
+    view: Arc<FeedView>,
     stop: CancellationToken,
     runner: JoinHandle<Ended>,
 }
@@ -50,12 +49,10 @@ impl Running {
         let (account, store) = world.account_and_store("ZGVtbw==").await;
         let key = FeedKey { tenant: "acme".into(), feed: "audit" };
         let begun = store.begin_feeds(&[key]).await.unwrap().remove(0);
-        let (live, wake, stop) =
-            (watch::Sender::new(FeedLive::default()), Arc::new(Notify::new()), CancellationToken::new());
-        let seen = live.subscribe();
+        let view = FeedView::new(begun.0.key.clone(), FeedLive::default());
+        let stop = CancellationToken::new();
         let wires = RunnerWires {
-            live,
-            wake: wake.clone(),
+            view: view.clone(),
             stop: stop.clone(),
             places: Places::new(),
             once: false,
@@ -65,12 +62,20 @@ impl Running {
         let clock = (world.clock.clone(), pace());
         let runner =
             Runner::new(find("audit").unwrap(), window, account.clone(), (store, begun), clock, wires);
-        Running { account, live: seen, wake, stop, runner: tokio::spawn(Box::new(runner).run()) }
+        Running { account, view, stop, runner: tokio::spawn(Box::new(runner).run()) }
     }
 
-    async fn becomes(&mut self, state: FeedState) {
-        let becomes = self.live.wait_for(|live| live.state == state);
-        tokio::time::timeout(MINUTE, becomes).await.expect("it does not come to it").unwrap();
+    async fn becomes(&self, state: FeedState) {
+        self.comes_to(|live| live.state == state).await;
+    }
+
+    async fn comes_to(&self, it: impl Fn(&FeedLive) -> bool) {
+        let comes = async {
+            while !it(&self.view.live()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(MINUTE, comes).await.expect("it does not come to it");
     }
 
     async fn stop(self) {
@@ -94,18 +99,18 @@ async fn nothing_happens(world: &World, calls: usize) {
 #[tokio::test]
 async fn a_restart_does_not_knock_at_a_halted_feed_and_a_wish_is_one_look() {
     let world = World::new(forbidden).await;
-    let mut feed = Running::start(&world).await;
+    let feed = Running::start(&world).await;
     feed.becomes(FeedState::Halted).await;
     feed.stop().await;
-    let mut feed = Running::start(&world).await;
+    let feed = Running::start(&world).await;
     feed.becomes(FeedState::Halted).await;
     nothing_happens(&world, 1).await;
-    feed.wake.notify_one();
+    feed.view.wake.notify_one();
     called(&world, 2).await;
     feed.becomes(FeedState::Halted).await;
     nothing_happens(&world, 2).await;
     feed.stop().await;
-    let mut feed = Running::start_under(&world, 2).await;
+    let feed = Running::start_under(&world, 2).await;
     called(&world, 3).await;
     feed.becomes(FeedState::Halted).await;
     feed.stop().await;
@@ -125,11 +130,11 @@ async fn a_wish_during_a_look_is_one_more_look() {
         (StatusCode::FORBIDDEN, Body::from_stream(futures_util::stream::once(wait))).into_response()
     })
     .await;
-    let mut feed = Running::start(&world).await;
+    let feed = Running::start(&world).await;
     feed.becomes(FeedState::Halted).await;
-    feed.wake.notify_one();
+    feed.view.wake.notify_one();
     called(&world, 2).await;
-    feed.wake.notify_one();
+    feed.view.wake.notify_one();
     ANSWER.notify_one();
     called(&world, 3).await;
     nothing_happens(&world, 3).await;
@@ -151,7 +156,7 @@ async fn a_hosts_return_ends_no_wait_that_is_not_its_own() {
         (head.0, head.1, Body::from_stream(futures_util::stream::once(wait))).into_response()
     })
     .await;
-    let mut feed = Running::start(&world).await;
+    let feed = Running::start(&world).await;
     called(&world, 1).await;
     let account = feed.account.clone();
     let (hosts, host) = (account.hosts(), account.host());
@@ -176,7 +181,7 @@ async fn a_hosts_return_ends_the_waits_that_are_its_own() {
         _ => EMPTY.into_response(),
     })
     .await;
-    let mut feed = Running::start(&world).await;
+    let feed = Running::start(&world).await;
     let account = feed.account.clone();
     let (hosts, host) = (account.hosts(), account.host());
     for witness in ["a", "b"] {
@@ -184,7 +189,7 @@ async fn a_hosts_return_ends_the_waits_that_are_its_own() {
         let who = FeedKey { tenant: witness.into(), feed: "audit" };
         assert!(hosts.fault(&leave, &who, &Fault::new(Origin::Api, Kind::Status(302), ""), &pace()));
     }
-    feed.live.wait_for(|live| live.host.is_some()).await.unwrap();
+    feed.comes_to(|live| live.host.is_some()).await;
     world.clock.advance(MINUTE * 6);
     let look = hosts.leave(host).expect("it is time for a look");
     hosts.answered(&look);

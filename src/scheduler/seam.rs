@@ -116,7 +116,7 @@ impl Hand {
     }
 
     fn seam(&self) -> Option<Seam> {
-        self.page.as_ref().filter(|_| self.side.is_none()).and_then(|(listing, _)| listing.position.seam())
+        self.page.as_deref().filter(|_| self.side.is_none()).and_then(|(listing, _)| listing.position.seam())
     }
 
     /// Reads one file, each chunk stored as it fills: what came by the stream is left out, and what an attempt before
@@ -209,7 +209,7 @@ impl Hand {
         seam: Seam,
         done: bool,
     ) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.page else { return Ok(()) }; // `link` came from it
+        let Some((listing, cursor)) = self.page.as_deref() else { return Ok(()) }; // `link` came from it
         let after = listing.position.with_seam(seam);
         let after = if done { after.with_done(link.key) } else { after };
         let span = Span { from: cursor.clone(), to: after.cursor() };
@@ -219,7 +219,7 @@ impl Hand {
         let dedupe = self.by_content(seam.pass(), seam.high());
         let intake = Intake { span: span.clone(), dedupe, chunks: chunk.into_iter().collect(), ..intake };
         self.commit_keyed((intake, &keys), &link.name, bytes, &[]).await?;
-        if let Some((listing, cursor)) = &mut self.page {
+        if let Some((listing, cursor)) = self.page.as_deref_mut() {
             (listing.position, *cursor) = (after, span.to);
         }
         Ok(())
@@ -240,7 +240,7 @@ impl Hand {
         };
         if let Some(across) = end.crossed(self.reach.endpoint, STREAM_OVERLAP, self.asked) {
             listing.leads = PageLeads::Forward(across.cursor());
-            self.crossing = Some(end);
+            self.crossing = Some(Box::new(end));
         }
         Ok(())
     }

@@ -216,7 +216,7 @@ impl Side {
                 Some(side) => self.at(side.position().unwrap_or_else(Cursor::unset)),
                 None => self.at(to.clone()),
             },
-            Leads::Same | Leads::Missing => self.finished(),
+            Leads::Same | Leads::Missing => self.clone(),
         }
     }
 

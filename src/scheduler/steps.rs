@@ -36,12 +36,13 @@ pub struct Hand {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) places: Arc<Places>,
-    /// The listing being worked through, and the cursor the store holds now.
-    pub(super) page: Option<(Listing, Cursor)>,
+    /// The listing being worked through, and the cursor the store holds now. In boxes, this and what follows: most
+    /// of the time there is none, and thousands of feeds wait.
+    pub(super) page: Option<Box<(Listing, Cursor)>>,
     /// Where the files end for now, when that is where a feed crosses to or from the stream.
-    pub(super) crossing: Option<Position>,
+    pub(super) crossing: Option<Box<Position>>,
     /// Side work, while that is what is done.
-    pub(super) side: Option<Side>,
+    pub(super) side: Option<Box<Side>>,
     /// How far back the side work will read, whatever lane is being read now.
     pub(super) side_reach: Option<Time>,
     /// No side work before this time, after a fault.
@@ -176,6 +177,12 @@ impl Hand {
         self.room()?;
         (self.page, self.side, self.crossing) = (None, None, None);
         self.account.learn_time().await?; // which the first window is made of
+        if !self.account.knows_time()
+            && let Some(closed) = self.account.closed().await
+        {
+            // by a clock that nobody vouches for no position is too old
+            return Ok(Outcome::Shut { until: closed.until, by: By::Gate });
+        }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
         self.side_reach = Side::read(&row.side).reaches_back_to();
@@ -203,19 +210,24 @@ impl Hand {
         asking: &Asking,
         call: Call,
     ) -> Result<Outcome, Fault> {
-        let going = match self.may_ask(position.endpoint(), call, asking.server_now).await? {
+        let now = asking.server_now;
+        let asked = request::build(self.feed, &position, asking);
+        let seat = match &asked.position {
+            Position::Token(_) => Some(self.places.sit(&self.account.one_file).await),
+            _ => None,
+        };
+        let going = match self.may_ask(position.endpoint(), call, now).await? {
             Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),
         };
-        let now = asking.server_now;
-        let asked = request::build(self.feed, &position, asking);
-        if let Position::Token(place) = &asked.position {
-            return self.ask_for_file((cursor, place), going, &asked.request).await;
+        if let (Position::Token(place), Some(seat)) = (&asked.position, seat) {
+            return self.ask_for_file((cursor, place), going, &asked.request, seat).await;
         }
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &going.pass).await;
+        let mut answered = None;
         let page = answer.and_then(|answer| {
-            self.account.note_headers(self.feed, asked.position.endpoint(), &answer.headers);
+            answered = self.account.note_headers(self.feed, asked.position.endpoint(), &answer.headers);
             let full = |fault| answer.blame(fault, self.clock.now());
             let page = match &asked.position {
                 Position::Stream(live) => self.read_live(live, &answer.body, now),
@@ -232,15 +244,15 @@ impl Hand {
             Some(fault) => self.failed(fault, going.slip).await?,
             None => self.account.call_ok(going.slip).await?,
         }
-        if said.is_none() && self.account.was_ahead(now) {
+        if said.is_none() && answered.is_some_and(|answered| self.account.was_ahead(now, answered)) {
             return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
         }
         match page? {
             Page::Files(listing) => self.listed(listing, cursor).await,
-            Page::Records(records) => self.store_records(records, cursor, &asked.position).await,
+            Page::Records(records) => self.store_records(records, cursor, &asked.position, true).await,
             Page::Live(page) => self.store_live(page, cursor).await,
             Page::Partial(records, fault) => {
-                self.store_records(records, cursor, &asked.position).await?;
+                self.store_records(records, cursor, &asked.position, false).await?;
                 Err(fault)
             }
         }
@@ -297,6 +309,9 @@ impl Hand {
         let marks: Vec<FileMark> = listing.files.iter().map(mark).collect();
         let known = self.store.known_files(&self.key, &marks).await?;
         listing.files.retain(|link| !known.contains(&mark(link)));
+        if listing.files.is_empty() && listing.leads == PageLeads::Same && !listing.caught_up {
+            return Err(page::stands_still());
+        }
         if let Some(side) = &self.side {
             listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
         } else {
@@ -311,20 +326,25 @@ impl Hand {
             caught_up: listing.caught_up,
         };
         self.last_success = Some(self.clock.now());
-        self.page = Some((listing, cursor));
+        self.page = Some(Box::new((listing, cursor)));
         Ok(outcome)
     }
 
+    /// `whole`: nothing was wrong with the page. Otherwise its span is read once more from the beginning, also one of
+    /// the side, whose position knows no other window than its own.
     async fn store_records(
         &mut self,
         page: RecordPage,
         cursor: Cursor,
         asked: &Position,
+        whole: bool,
     ) -> Result<Outcome, Fault> {
         let outcome =
             Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
-        let after =
-            self.side.as_ref().map(|side| side.led_to(&page.leads, page.caught_up).read_on(page.listed));
+        let after = self.side.as_deref().map(|side| match whole {
+            true => side.led_to(&page.leads, page.caught_up).read_on(page.listed),
+            false => side.restarted(self.feed),
+        });
         let to = match (&after, page.leads) {
             (Some(side), _) => side.cursor(),
             (None, PageLeads::Forward(to)) => to,

@@ -1,13 +1,12 @@
-//! Reads what an HTTP receiver answered: does a 2xx mean what it says, how long are we asked to wait, and what
-//! of the body may be shown to a person. Pure, but for the reading.
+//! Reads what an HTTP receiver answered: how long are we asked to wait, what is to be shown next time, and what of the body
+//! may be shown to a person. Pure, but for the reading.
 
 use std::time::Duration;
 
-use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
 use crate::clock::Time;
-use crate::fault::{Kind, one_line};
+use crate::fault::one_line;
 use crate::limits;
 use crate::secret::Secret;
 
@@ -27,113 +26,15 @@ pub async fn bounded(response: &mut reqwest::Response, most: usize) -> Result<Ve
     Ok(body)
 }
 
-/// A failure inside a 2xx answer: a JSON object with top-level `"errors": true` (or a list of errors), with
-/// `"success": false`, or with a `status` of `error`, `failed` or `failure`. `None`: nothing contradicts.
-///
-/// The body may be cut at its bound; what was readable of it counts, for receivers put the verdict first.
-pub fn contradiction(body: &[u8]) -> Option<Kind> {
-    let mut seen = Seen::default();
-    // A body that is no JSON object contradicts nothing, and one that is cut has been read as far as it goes.
-    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Reader(&mut seen));
-    if seen.errors {
-        return Some(Kind::Partial);
-    }
-    // A failure without a number is taken for one that passes: waiting loses nothing, dropping would.
-    seen.failed.then(|| Kind::Status(seen.code.unwrap_or(500)))
-}
-
-#[derive(Default)]
-struct Seen {
-    errors: bool,
-    failed: bool,
-    /// `code` or a numeric `status` that is an HTTP error.
-    code: Option<u16>,
-}
-
-struct Reader<'a>(&'a mut Seen);
-
-impl<'de> Visitor<'de> for Reader<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match &*key {
-                "errors" => self.0.errors |= matches!(map.next_value()?, Word::True | Word::SomeItems),
-                "success" => self.0.failed |= map.next_value::<Word>()? == Word::False,
-                "status" | "code" => match map.next_value()? {
-                    Word::Failure => self.0.failed = true,
-                    Word::HttpError(code) => self.0.code = Some(code),
-                    _ => {}
-                },
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// As much of a value as the verdict needs.
-#[derive(PartialEq, Eq)]
-enum Word {
-    True,
-    False,
-    Failure,
-    HttpError(u16),
-    SomeItems,
-    Other,
-}
-
-impl<'de> serde::Deserialize<'de> for Word {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WordReader)
-    }
-}
-
-struct WordReader;
-
-impl<'de> Visitor<'de> for WordReader {
-    type Value = Word;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("any value")
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Word, E> {
-        Ok(if value { Word::True } else { Word::False })
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Word, E> {
-        let code = u16::try_from(value).ok().filter(|code| (400..600).contains(code));
-        Ok(code.map_or(Word::Other, Word::HttpError))
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<Word, E> {
-        Ok(Word::Other)
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Word, E> {
-        Ok(Word::Other)
-    }
-    fn visit_str<E>(self, value: &str) -> Result<Word, E> {
-        let failure = ["error", "failed", "failure"].iter().any(|word| value.eq_ignore_ascii_case(word));
-        Ok(if failure { Word::Failure } else { Word::Other })
-    }
-    fn visit_unit<E>(self) -> Result<Word, E> {
-        Ok(Word::Other)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Word, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Word::Other)
-    }
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Word, A::Error> {
-        let mut items = Word::Other;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            items = Word::SomeItems;
-        }
-        Ok(items)
-    }
+/// What an answer asks to be shown next time, as one `Cookie` header: names and values only, for whoever keeps them keeps
+/// them for one question. `None`: nothing, or more than [`limits::MAX_COOKIE_BYTES`] and thus nobody's balancer.
+pub fn cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+    let pairs =
+        headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+    let all = pairs.map(str::trim).filter(|pair| pair.contains('=')).collect::<Vec<_>>().join("; ");
+    let mut value = HeaderValue::from_str(&all).ok()?;
+    value.set_sensitive(true);
+    Some(value).filter(|_| !all.is_empty() && all.len() <= limits::MAX_COOKIE_BYTES)
 }
 
 /// `Retry-After`, in seconds or as an HTTP date. A date is read against the answer's own `Date`, so that
@@ -193,34 +94,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_2xx_body_is_read_before_it_is_believed() {
-        for fine in [
-            "",
-            "ok",
-            "[1]",
-            "<html>",
-            "{}",
-            "{\"errors\":false}",
-            "{\"errors\":[]}",
-            "{\"status\":\"ok\",\"code\":0}",
-            "{\"items\":[{\"errors\":true}]}",
-            "{\"text\":\"Success\",\"code\":200}",
-            "{\"errors\":null,\"status\":-1.5}",
-            "{\"nested\":{\"status\":\"error\"}}",
-            "{\"success\":true}",
-        ] {
-            assert_eq!(contradiction(fine.as_bytes()), None, "{fine}");
-        }
-        for (bad, kind) in [
-            ("{\"took\":3,\"errors\":true,\"items\":[]}", Kind::Partial),
-            ("{\"took\":3,\"errors\":true,\"items\":[{\"index\"", Kind::Partial), // cut at the bound
-            ("{\"errors\":[{\"title\":\"no\"}]}", Kind::Partial),
-            ("{\"status\":\"Error\"}", Kind::Status(500)),
-            ("{\"status\":\"error\",\"code\":429}", Kind::Status(429)),
-            ("{\"success\":false,\"status\":403}", Kind::Status(403)),
-        ] {
-            assert_eq!(contradiction(bad.as_bytes()), Some(kind), "{bad}");
-        }
+    fn cookies_are_names_and_values_within_bounds() {
+        let shown = |set: &[&str]| {
+            let headers = set.iter().map(|text| (SET_COOKIE, HeaderValue::from_str(text).unwrap())).collect();
+            cookies(&headers).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let both = [
+            "AWSALB=a/b+c==; Expires=Thu, 01 Jan 2026 09:30:00 GMT; Path=/",
+            "nonsense",
+            " route = 2 ;HttpOnly",
+        ];
+        assert_eq!(shown(&both).as_deref(), Some("AWSALB=a/b+c==; route = 2"));
+        assert_eq!((shown(&[]), shown(&["; Path=/"])), (None, None));
+        assert_eq!(shown(&[&format!("a={}", "x".repeat(limits::MAX_COOKIE_BYTES))]), None);
     }
 
     #[test]
@@ -253,7 +139,6 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_answers_only_yield_values(body in proptest::collection::vec(any::<u8>(), 0..200), a in ".{0,40}", b in ".{0,40}") {
-            let _ = contradiction(&body);
             prop_assert!(wait_asked(Some(&a), Some(&b)).is_none_or(|wait| wait <= limits::SINK_MAX_WAIT));
             let shown = excerpt(&body, &[Secret::new("secret")]);
             prop_assert!(!shown.chars().any(char::is_control));

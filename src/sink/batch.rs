@@ -3,12 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::event::EventId;
 
 /// Encoded events of one send. `bytes` is what goes onto the wire; `ends` and `ids` have one entry per event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    pub bytes: Vec<u8>,
+    /// Shared with what is being sent; a batch that is changed meanwhile changes a copy.
+    pub bytes: Arc<Vec<u8>>,
     /// Where each event ends in `bytes`.
     pub ends: Vec<u32>,
     pub ids: Vec<EventId>,
@@ -58,18 +61,32 @@ impl Batch {
         self.bytes.get(self.start(events.start.min(to))..self.start(to)).unwrap_or_default()
     }
 
+    /// The same, to be sent: no copy, for they stay where they are until the last holder lets go.
+    pub fn shared(&self, events: &Range<usize>) -> Bytes {
+        let to = events.end.min(self.len());
+        let run = self.start(events.start.min(to))..self.start(to);
+        Bytes::from_owner(Shared(self.bytes.clone())).slice(run)
+    }
+
     /// Bytes of these events on the wire.
     pub fn size(&self, events: &[Range<usize>]) -> usize {
         events.iter().map(|run| self.wire(run).len()).sum()
+    }
+
+    /// Room for so many bytes at once: growing by doubling would take up to twice as much, and copy what is there.
+    pub fn expect(&mut self, bytes: usize) {
+        let taken = self.bytes.len();
+        Arc::make_mut(&mut self.bytes).reserve_exact(bytes.saturating_sub(taken));
     }
 
     /// Adds the event that `encode` appends. Windows keep batches far below the 4 GiB that `ends` can address;
     /// returns false, and adds nothing, beyond.
     pub fn push(&mut self, id: EventId, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let start = self.bytes.len();
-        encode(&mut self.bytes);
-        let Ok(end) = u32::try_from(self.bytes.len()) else {
-            self.bytes.truncate(start);
+        let bytes = Arc::make_mut(&mut self.bytes);
+        encode(bytes);
+        let Ok(end) = u32::try_from(bytes.len()) else {
+            bytes.truncate(start);
             return false;
         };
         self.ends.push(end);
@@ -81,7 +98,8 @@ impl Batch {
     pub fn pop(&mut self) {
         self.ends.pop();
         self.ids.pop();
-        self.bytes.truncate(self.start(self.ends.len()));
+        let end = self.start(self.ends.len());
+        Arc::make_mut(&mut self.bytes).truncate(end);
     }
 
     /// Number of events.
@@ -93,9 +111,12 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// Empties it and keeps its memory.
+    /// Empties it and keeps its memory, unless something is still sending it.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        match Arc::get_mut(&mut self.bytes) {
+            Some(bytes) => bytes.clear(),
+            None => self.bytes = Arc::default(),
+        }
         self.ends.clear();
         self.ids.clear();
         self.routes.clear();
@@ -130,6 +151,15 @@ impl Batch {
     }
 }
 
+/// The bytes of a batch while they are sent.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -161,10 +191,15 @@ mod tests {
             prop_assert_eq!(part.record(part.len()), None);
             let wire = records.get(from.min(to)..to).unwrap_or_default().concat();
             prop_assert_eq!(batch.wire(&(from..from + len)), &*wire);
-            prop_assert_eq!(&part.bytes, &wire);
+            let shared = batch.shared(&(from..from + len));
+            prop_assert_eq!(&*part.bytes, &wire);
             let mut shorter = part.clone();
             shorter.pop();
-            prop_assert_eq!(shorter.bytes, part.wire(&(0..part.len().saturating_sub(1))));
+            prop_assert_eq!(&*shorter.bytes, part.wire(&(0..part.len().saturating_sub(1))));
+            let mut next = batch;
+            next.clear();
+            next.push(EventId([0; 16]), |out| out.extend_from_slice(b"written while the last one is sent"));
+            prop_assert_eq!(shared, wire);
         }
 
         #[test]

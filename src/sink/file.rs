@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use super::plan::FilePlan;
 use super::{Batch, Receipt, Sent, Window, nothing_to_confirm, rotation};
-use crate::fault::{Fault, Kind, Origin};
+use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
 
+/// Code of a fault that only somebody with other rights can end.
+const REFUSED: &str = "permission_denied";
 /// Stored.
 const LEVEL_SYNCED: u8 = 5;
 /// The kernel took it.
@@ -196,7 +198,10 @@ fn fault(path: &Path, err: &io::Error) -> Fault {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::DiskFull,
         _ => Kind::DiskIo,
     };
-    Fault::new(Origin::Sink, kind, format!("failed to write {}: {err}", path.display()))
+    let refused = matches!(err.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+    let user = rustix::process::geteuid();
+    let words = format!("failed to write {} as user {user}: {err}", path.display());
+    Fault { code: refused.then(|| Code::new(REFUSED)).flatten(), ..Fault::new(Origin::Sink, kind, words) }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ async fn a_receiver_that_reads_to_the_end_confirms_every_batch() {
     assert_eq!(sink.confirm().await.unwrap(), Receipt { events: 5, level: 2 });
     assert_eq!(sink.confirm().await.unwrap_err().kind, Kind::Interrupted, "one receipt for one batch");
     assert_eq!(delivered(&sink, 1).await.unwrap(), Receipt { events: 1, level: 2 });
-    assert_eq!(*got.lock().unwrap(), [first.bytes, second.bytes, batch(1, 100).bytes].concat());
+    assert_eq!(*got.lock().unwrap(), [first.bytes.as_slice(), &second.bytes, &batch(1, 100).bytes].concat());
     assert_eq!((sink.ack_level(), sink.probe().await.unwrap()), (2, 2));
 }
 
@@ -227,7 +227,7 @@ async fn close_notify_after_the_batch_is_level_three() {
         let sink = tls(at, pki.files_with_client());
         assert_eq!(delivered(&sink, 3).await.unwrap(), Receipt { events: 3, level: 3 });
         assert_eq!(delivered(&sink, 5000).await.unwrap(), Receipt { events: 5000, level: 3 });
-        assert_eq!(*got.lock().unwrap(), [batch(3, 100).bytes, batch(5000, 100).bytes].concat());
+        assert_eq!(*got.lock().unwrap(), [batch(3, 100).bytes.as_slice(), &batch(5000, 100).bytes].concat());
         assert_eq!(sink.ack_level(), 3);
     }
 }
@@ -241,7 +241,7 @@ async fn a_peer_that_never_answers_close_notify_counts_as_level_two_openly() {
     assert_eq!(sink.ack_level(), 3);
     assert_eq!(sink.probe().await.unwrap(), 2);
     assert_eq!(delivered(&sink, 2).await.unwrap(), Receipt { events: 2, level: 2 });
-    assert_eq!(*got.lock().unwrap(), batch(2, 100).bytes);
+    assert_eq!(*got.lock().unwrap(), *batch(2, 100).bytes);
 }
 
 #[tokio::test]

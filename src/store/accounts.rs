@@ -152,6 +152,7 @@ impl Store {
             if let (Some(account), Some(sink)) =
                 (accounts.last_mut(), row.try_get::<Option<String>, _>("sink")?)
             {
+                account.sinks.reserve_exact(1); // ten thousand feeds, mostly of one sink or two
                 account.sinks.push(sink_account(row, sink)?);
             }
         }
@@ -167,11 +168,15 @@ impl Store {
         let bytes_used = undelivered(&mut conn).await?;
         drop(conn);
         let over_limit = self.over_limit();
+        let (limit, disk_full) = {
+            let live = self.inner.live();
+            (live.max_size, live.disk_full.is_some())
+        };
         Ok(Usage {
             bytes_used,
-            limit: self.inner.options.max_size,
+            limit,
             over_limit,
-            disk_full: self.inner.live().disk_full.is_some(),
+            disk_full,
             file_bytes,
             ballast_bytes: super::ballast::size(&self.inner.dir),
             sinks: rows.iter().map(sink_usage).collect::<Result<_, _>>()?,

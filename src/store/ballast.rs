@@ -32,7 +32,7 @@ pub(super) fn free(dir: &Path) -> io::Result<u64> {
 pub(super) fn release(store: &Inner) {
     // Fails when there is no ballast and no room for an empty file: then there is nothing to give back either.
     let _ = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path(&store.dir));
-    store.live().disk_full = Some(needed(&store.dir, store.options.ballast));
+    store.live().disk_full = Some(needed(&store.dir, store.ballast));
 }
 
 /// A disk that others have filled while nothing ran here: opening writes, too, so the ballast is given back before.

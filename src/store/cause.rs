@@ -13,15 +13,18 @@ pub enum Cause {
     FileGivenUp,
     /// An answer that is a file of its own stayed unreadable.
     AnswerGivenUp,
+    /// Events were stored, and the disk did not keep their bytes.
+    DamagedInStore,
 }
 
 impl Cause {
-    pub const ALL: [Cause; 5] = [
+    pub const ALL: [Cause; 6] = [
         Cause::BeyondRetention,
         Cause::LateRowsUnverified,
         Cause::SkippedByHand,
         Cause::FileGivenUp,
         Cause::AnswerGivenUp,
+        Cause::DamagedInStore,
     ];
 
     /// Its code in the ledger, in `gaps --json` and in events of the `collector` feed.
@@ -32,6 +35,7 @@ impl Cause {
             Cause::SkippedByHand => "skipped_by_hand",
             Cause::FileGivenUp => "file_given_up",
             Cause::AnswerGivenUp => "answer_given_up",
+            Cause::DamagedInStore => "damaged_in_store",
         }
     }
 }

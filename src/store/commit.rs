@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 
 use super::intake::{Facts, check, check_chunk, check_keys, facts};
+use super::notes::{Note, is_a_move};
 use super::read::StoredChunk;
 use super::sql::{int, local};
 use super::{Committed, Intake, Lane, StagedChunk, Store, dedupe, files, positions};
@@ -30,7 +31,7 @@ impl Store {
         check_chunk(&chunk)?;
         self.refuse_while_full("store a part of a file")?;
         let (facts, idx) = facts(&chunk);
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("store a part of a file").await?;
         let outcome = async {
             let body = insert_body(tx.conn(), idx, chunk.gzip.into()).await?;
@@ -72,6 +73,9 @@ impl Store {
         check(&intake)?;
         check_keys(&intake, keys)?;
         self.refuse_while_full("store a page")?;
+        if is_a_move(&intake) {
+            return self.note(Note::Move(Box::new(intake))).await;
+        }
         let (feed, collected) = (intake.feed.clone(), intake.collected);
         let mut tx = self.begin("store a page").await?;
         let outcome = commit_in(tx.conn(), intake, keys).await;
@@ -105,7 +109,7 @@ impl Store {
                 live.undelivered = live.undelivered.saturating_add(bytes.unsigned_abs());
             }
             if let Some(chunk) = chunk {
-                let stored = Arc::new(StoredChunk { seq, key: feed.clone(), collected, chunk });
+                let stored = Arc::new(StoredChunk { seq, key: feed.clone(), collected, chunk, damage: None });
                 live.recent.add(before, stored, leader);
             }
             before = seq;

@@ -211,29 +211,6 @@ async fn a_commit_dropped_half_way_leaves_no_transaction_behind() {
     assert_balanced(&store).await;
 }
 
-#[tokio::test]
-async fn damaged_bytes_are_a_fault_and_not_an_event() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = ready(dir.path()).await;
-    store.commit(intake(&key("audit"), "", "c1", &["a", "b"])).await.unwrap();
-    drop(store);
-    let store = open(dir.path()).await; // with nothing in memory
-    let broken = [
-        "UPDATE chunk SET events = 3",
-        "UPDATE chunk SET events = 2, raw_len = 3",
-        "UPDATE chunk SET raw_len = 1 << 40",
-        "UPDATE chunk SET raw_len = 4, kinds = 'x'",
-        "UPDATE chunk SET kinds = '[\"receipt\"]', raw_len = 4; UPDATE body SET idx = x'07'",
-    ];
-    for sql in broken {
-        let mut tx = store.begin("damage the store").await.unwrap();
-        let done = sqlx::raw_sql(sql).execute(tx.conn()).await.map_err(Into::into);
-        tx.finish(done).await.unwrap();
-        drop(tx);
-        assert_eq!(store.next_chunk(0).await.unwrap_err().kind, Kind::Corrupt, "{sql}");
-    }
-}
-
 #[test]
 fn futures_can_move_between_threads() {
     fn send<T: Send>(_: impl Fn(&'static Store) -> T) {}

@@ -6,6 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Store;
 use super::commit::unstage_in;
+use super::notes::Note;
 use super::sql::{count, feed_key, local, time};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey};
@@ -67,7 +68,7 @@ impl Store {
     /// # Errors
     /// The database cannot be written; nothing was done then.
     pub async fn begin_feeds(&self, feeds: &[FeedKey]) -> Result<Vec<Begun>, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("register feeds").await?;
         let outcome = async {
             let staged: bool =
@@ -91,7 +92,7 @@ impl Store {
 
     /// Makes sure that the feed has a row, and returns it; a new one has an unset cursor and begins now.
     pub async fn register_feed(&self, feed: &FeedKey) -> Result<FeedRow, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("register a feed").await?;
         let outcome = async {
             register(tx.conn(), feed, now).await?;
@@ -107,13 +108,8 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn begin_at(&self, feed: &FeedKey, first: &Cursor, complete: Time) -> Result<(), Fault> {
-        let now = self.inner.options.clock.now();
-        let sql = "UPDATE feed SET cursor = ?3, cursor_updated = ?4, complete = ?5 \
-                   WHERE tenant = ?1 AND feed = ?2 AND cursor = ''";
-        let mut tx = self.begin("write down where a feed begins").await?;
-        let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(&first.0);
-        let done = update.bind(now.0).bind(complete.0).execute(tx.conn()).await;
-        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+        let note = Note::First { feed: feed.clone(), cursor: first.clone(), complete };
+        self.note(note).await.map(drop)
     }
 
     /// The feed's row.
@@ -126,9 +122,23 @@ impl Store {
 
     /// Every feed there ever was, in order of tenant and name.
     pub async fn feeds(&self) -> Result<Vec<FeedRow>, Fault> {
+        self.all_feeds("SELECT * FROM feed ORDER BY tenant, feed").await
+    }
+
+    /// The same with both cursors unset, for those who look at everything often: they are most of a row.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn feeds_without_positions(&self) -> Result<Vec<FeedRow>, Fault> {
+        let sql = "SELECT tenant, feed, '' AS cursor, '' AS side, cursor_updated, last_event, last_success, listed, \
+                   stored, duplicate, quarantined, gap, complete, begun FROM feed ORDER BY tenant, feed";
+        self.all_feeds(sql).await
+    }
+
+    async fn all_feeds(&self, sql: &'static str) -> Result<Vec<FeedRow>, Fault> {
         let mut conn = self.inner.status.lock().await;
         // row by row: ten thousand rows as SQLite has them are many times what is kept of them
-        let mut rows = sqlx::query("SELECT * FROM feed ORDER BY tenant, feed").fetch(&mut *conn);
+        let mut rows = sqlx::query(sql).fetch(&mut *conn);
         let mut feeds = Vec::new();
         while let Some(row) = rows.try_next().await? {
             feeds.push(feed_row(&row)?);
@@ -139,12 +149,7 @@ impl Store {
 
     /// Keeps the state of a tenant's credential; the text is the supervisor's.
     pub async fn save_gate(&self, tenant: &str, state: &str) -> Result<(), Fault> {
-        let sql = "INSERT INTO tenant (name, gate, gate_updated) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (name) DO UPDATE SET gate = excluded.gate, gate_updated = excluded.gate_updated";
-        let now = self.inner.options.clock.now();
-        let mut tx = self.begin("save the state of a credential").await?;
-        let done = sqlx::query(sql).bind(tenant).bind(state).bind(now.0).execute(tx.conn()).await;
-        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+        self.note(Note::Gate { tenant: tenant.to_owned(), text: state.to_owned() }).await.map(drop)
     }
 
     /// The text last kept by [`Store::save_gate`]; `None` for a tenant without one.
@@ -159,15 +164,7 @@ impl Store {
 
     /// Keeps the state of a registered feed's runner; the text is the scheduler's.
     pub async fn save_feed_state(&self, feed: &FeedKey, state: &str) -> Result<(), Fault> {
-        let sql = "UPDATE feed SET state = ?3, state_updated = ?4 WHERE tenant = ?1 AND feed = ?2";
-        let now = self.inner.options.clock.now();
-        let mut tx = self.begin("save the state of a feed").await?;
-        let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(state).bind(now.0);
-        let outcome = match update.execute(tx.conn()).await {
-            Ok(done) if done.rows_affected() == 0 => Err(unregistered(feed)),
-            done => done.map(|_| ()).map_err(Fault::from),
-        };
-        tx.finish(outcome).await
+        self.note(Note::State { feed: feed.clone(), text: state.to_owned() }).await.map(drop)
     }
 }
 
@@ -175,7 +172,7 @@ pub(super) fn unregistered(feed: &FeedKey) -> Fault {
     local(Kind::Conflict, format!("{feed} is not registered in the store"))
 }
 
-async fn register(conn: &mut SqliteConnection, feed: &FeedKey, now: Time) -> Result<(), Fault> {
+pub(super) async fn register(conn: &mut SqliteConnection, feed: &FeedKey, now: Time) -> Result<(), Fault> {
     let sql = "INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(&feed.tenant).execute(&mut *conn).await?;
     let sql = "INSERT INTO feed (tenant, feed, begun) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";

@@ -165,7 +165,7 @@ impl Store {
     pub async fn want_dead_letters(&self, pick: &Pick) -> Result<Vec<(String, u64)>, Fault> {
         let sql = "UPDATE dead_letter SET wanted = ?2 WHERE id IN (SELECT value FROM json_each(?1)) \
                    AND sink IN (SELECT name FROM sink) RETURNING sink";
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let newest = self.newest_on(Shelf::DeadLetters).await?;
         let (mut after, mut sinks) = (0, BTreeMap::<String, u64>::new());
         while let Some((ids, last)) = self.next_on(Shelf::DeadLetters, pick, (after, newest)).await? {
@@ -223,7 +223,7 @@ impl Store {
         taken: &[i64],
         refused: &[(i64, String)],
     ) -> Result<(), Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("book dead letters").await?;
         let done = async {
             take(tx.conn(), sink, taken).await?;

@@ -13,6 +13,7 @@ mod alerts;
 mod ballast;
 mod cause;
 mod commit;
+mod damage;
 mod dedupe;
 mod feeds;
 mod files;
@@ -21,6 +22,7 @@ mod history;
 mod intake;
 mod ledger;
 mod letters;
+mod notes;
 mod open;
 mod pick;
 mod positions;
@@ -38,6 +40,8 @@ mod alerts_tests;
 #[cfg(test)]
 mod commit_tests;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod dedupe_tests;
 #[cfg(test)]
 mod disk_tests;
@@ -45,6 +49,8 @@ mod disk_tests;
 pub mod fixture;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod notes_tests;
 #[cfg(test)]
 mod open_tests;
 #[cfg(test)]
@@ -54,19 +60,22 @@ mod repair_tests;
 #[cfg(test)]
 mod sink_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::limits::STORE_RESUME_PERCENT;
 
 pub use accounts::{Account, SinkAccount, SinkUsage, Usage};
 pub use alerts::{AlertNews, Aside, DueRow, GapSum};
 pub use cause::Cause;
+pub use damage::Damage;
 pub use feeds::{Begun, FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
 pub use ledger::{GapRow, Sum};
@@ -88,7 +97,9 @@ pub struct Store {
 
 struct Inner {
     dir: PathBuf,
-    options: Options,
+    clock: Clock,
+    /// Size of the ballast file, bytes.
+    ballast: u64,
     /// `None` when opened for reading only.
     writer: Option<tokio::sync::Mutex<writer::Writer>>,
     /// Reads bodies for couriers.
@@ -98,6 +109,8 @@ struct Inner {
     /// Adds up and goes through long tables, for those who can wait: a scrape, a list, a repair.
     sums: tokio::sync::Mutex<SqliteConnection>,
     live: Mutex<Live>,
+    /// Small writes that wait for the writer, oldest first.
+    notes: Mutex<VecDeque<notes::Waiting>>,
     newest: watch::Sender<i64>,
     /// A courier has taken a chunk out of memory.
     taken: tokio::sync::Notify,
@@ -106,11 +119,14 @@ struct Inner {
     _lock: Option<File>,
 }
 
-/// What the writer knows without asking the database. Rebuilt from it by [`Store::resync`].
+/// What the writer knows without asking the database. Rebuilt from it by [`Store::resync`], but for the limits.
 #[derive(Default)]
 struct Live {
     /// Per sink, the newest chunk it has dealt with.
     claims: BTreeMap<String, i64>,
+    /// Undelivered bytes at which collection pauses, and how long delivered events are kept.
+    max_size: u64,
+    retention: Duration,
     /// Bytes of chunks that some sink still needs.
     undelivered: u64,
     /// The size limit was reached, and 80 % of it not yet again.
@@ -150,11 +166,19 @@ impl Store {
         &self.inner.salt
     }
 
+    /// Other limits from now on: `max_size` in undelivered bytes, `retention` of delivered events. A pause ends as
+    /// soon as there is less than the new `max_size`.
+    pub fn limit(&self, max_size: u64, retention: Duration) {
+        let mut live = self.inner.live();
+        let paused = live.paused && live.max_size == max_size;
+        (live.max_size, live.retention, live.paused) = (max_size, retention, paused);
+    }
+
     /// True while collection has to pause: undelivered events reached `max_size` and have not yet shrunk to
     /// 80 % of it, or a write found the disk full and [`Store::sweep`] has not yet found room again.
     pub fn over_limit(&self) -> bool {
-        let limit = self.inner.options.max_size;
         let mut live = self.inner.live();
+        let limit = live.max_size;
         live.paused = if live.paused {
             u128::from(live.undelivered) * 100 > u128::from(limit) * u128::from(STORE_RESUME_PERCENT)
         } else {

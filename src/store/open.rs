@@ -31,9 +31,9 @@ const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 /// How the store is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Undelivered bytes at which collection pauses.
+    /// Undelivered bytes at which collection pauses; [`Store::limit`] changes it.
     pub max_size: u64,
-    /// How long delivered events are kept.
+    /// How long delivered events are kept; [`Store::limit`] changes it.
     pub retention: Duration,
     pub clock: Clock,
     /// Size of the ballast file, bytes.
@@ -60,10 +60,8 @@ impl Store {
         ballast::make_room(dir);
         let file = dir.join("store.db");
         create_file(&file)?;
-        refuse_newer_schema(&file).await?;
+        look_before_writing(&file, &options.clock).await?;
         let mut writer = connect(&file, writing(&file)).await?;
-        check_sqlite(&mut writer).await?;
-        health::check_after_crash(&mut writer, &file, &options.clock).await?;
         MIGRATIONS.run(&mut writer).await.map_err(|error| migration_failed(&file, &error))?;
         sweep_staged(&mut writer).await.map_err(|fault| unusable(&file, &fault.detail))?;
         health::mark_open(&mut writer).await.map_err(|fault| unusable(&file, &fault.detail))?;
@@ -140,14 +138,17 @@ async fn assemble(
     lock: Option<File>,
 ) -> Result<Store, SetupError> {
     let file = dir.join("store.db");
+    let live = Live { max_size: options.max_size, retention: options.retention, ..Live::default() };
     let inner = Inner {
         dir: dir.to_owned(),
-        options: options.clone(),
+        clock: options.clock.clone(),
+        ballast: options.ballast,
         writer: writer.map(tokio::sync::Mutex::new),
         courier: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
         status: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
         sums: tokio::sync::Mutex::new(connect(&file, reading(&file)).await?),
-        live: Mutex::new(Live::default()),
+        live: Mutex::new(live),
+        notes: Mutex::default(),
         newest: watch::Sender::new(0),
         taken: tokio::sync::Notify::new(),
         salt,
@@ -159,9 +160,7 @@ async fn assemble(
 /// As the unit's `StateDirectoryMode=`: the group may pass through to where requests are left, and read nothing.
 fn create_dir(dir: &Path) -> Result<(), SetupError> {
     let made = DirBuilder::new().recursive(true).mode(0o710).create(dir);
-    made.map_err(|error| {
-        SetupError::failed(format!("failed to create the directory {}: {error}", dir.display()))
-    })
+    made.map_err(|error| refused("create the directory", dir, &error))
 }
 
 /// Created here rather than by SQLite for its mode; the WAL and its index take theirs from it.
@@ -278,12 +277,17 @@ async fn schema_version(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error>
     sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(conn).await
 }
 
-/// Looks before anything is changed, on a connection that could not change it.
-async fn refuse_newer_schema(file: &Path) -> Result<(), SetupError> {
+/// Looks before anything is changed, on a connection that could not change it: one that writes would put into the file,
+/// when it is closed, what lies in the WAL beside it.
+async fn look_before_writing(file: &Path, clock: &Clock) -> Result<(), SetupError> {
     let mut conn = connect(file, reading(file)).await?;
     let version = schema_version(&mut conn).await.map_err(|error| unusable(file, &error))?;
-    sqlx::Connection::close(conn).await.map_err(|error| unusable(file, &error))?;
-    if version > latest() { Err(other_schema(file, version)) } else { Ok(()) }
+    if version > latest() {
+        return Err(other_schema(file, version));
+    }
+    check_sqlite(&mut conn).await?;
+    health::check_after_crash(&mut conn, file, clock).await?;
+    sqlx::Connection::close(conn).await.map_err(|error| unusable(file, &error))
 }
 
 fn other_schema(file: &Path, version: i64) -> SetupError {

@@ -3,8 +3,9 @@
 
 use sqlx::SqliteConnection;
 
-use super::feeds::unregistered;
+use super::feeds::{register, unregistered};
 use super::ledger::gap_row;
+use super::notes::Note;
 use super::sql::{count, feed_key, int};
 use super::{Cause, Gap, GapRow, Store};
 use crate::clock::Time;
@@ -31,9 +32,28 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn set_position(&self, change: &Change) -> Result<bool, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("set a position").await?;
         let outcome = set_in(tx.conn(), change, now.0).await;
+        tx.finish(outcome).await
+    }
+
+    /// Gives a store that has no feeds all of these, each where it is to go on: a start that breaks off half-way must
+    /// not leave the rest to begin anew.
+    ///
+    /// # Errors
+    /// The database cannot be written; no feed was registered then.
+    pub async fn adopt(&self, places: &[Change]) -> Result<(), Fault> {
+        let now = self.inner.clock.now();
+        let mut tx = self.begin("take up the positions of an earlier store").await?;
+        let outcome = async {
+            for place in places {
+                register(tx.conn(), &place.feed, now).await?;
+                set_in(tx.conn(), place, now.0).await?;
+            }
+            Ok(())
+        }
+        .await;
         tx.finish(outcome).await
     }
 
@@ -42,11 +62,7 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn note_complete(&self, feed: &FeedKey, at: Time) -> Result<(), Fault> {
-        let sql = "UPDATE feed SET complete = ?3, last_success = max(coalesce(last_success, ?3), ?3) \
-                   WHERE tenant = ?1 AND feed = ?2";
-        let mut tx = self.begin("note that a feed is up to date").await?;
-        let done = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(at.0).execute(tx.conn()).await;
-        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+        self.note(Note::Complete { feed: feed.clone(), at }).await.map(drop)
     }
 
     /// Marks an open gap as one to be fetched; false when it is closed, unknown or cannot be fetched.
@@ -54,23 +70,25 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn want_gap(&self, id: i64) -> Result<bool, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let sql = "UPDATE gap SET wanted = ?2 WHERE id = ?1 AND closed IS NULL AND fetchable = 1";
         let mut tx = self.begin("mark a gap").await?;
         let done = sqlx::query(sql).bind(id).bind(now.0).execute(tx.conn()).await;
         tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
     }
 
-    /// The oldest open gap of a feed that somebody wants filled.
+    /// The oldest open gap of a feed that somebody wants filled and that does not lie before `kept`, from which on
+    /// there is something to fetch: one that has expired must not stand before those that can be had.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn wanted_gap(&self, feed: &FeedKey) -> Result<Option<GapRow>, Fault> {
+    pub async fn wanted_gap(&self, feed: &FeedKey, kept: Time) -> Result<Option<GapRow>, Fault> {
         let sql = "SELECT g.*, f.tenant, f.feed AS name FROM gap AS g JOIN feed AS f ON f.id = g.feed \
                    WHERE f.tenant = ?1 AND f.feed = ?2 AND g.closed IS NULL AND g.wanted IS NOT NULL \
-                   ORDER BY g.from_time LIMIT 1";
+                   AND g.to_time > ?3 ORDER BY g.from_time LIMIT 1";
         let mut conn = self.inner.status.lock().await;
-        let row = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).fetch_optional(&mut *conn).await?;
+        let query = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(kept.0);
+        let row = query.fetch_optional(&mut *conn).await?;
         row.as_ref().map(gap_row).transpose()
     }
 
@@ -104,12 +122,13 @@ impl Store {
         rows.into_iter().map(|(tenant, feed, open)| Ok((feed_key(tenant, &feed)?, count(open)))).collect()
     }
 
-    /// Feeds with events that some sink has not dealt with, and when the oldest of these was collected.
+    /// Feeds with events that some sink has not dealt with, and when the oldest of these happened, or was collected if
+    /// that came first. What a backlog brings is far older than its collecting.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn waiting_since(&self) -> Result<Vec<(FeedKey, Time)>, Fault> {
-        let sql = "SELECT f.tenant, f.feed, min(c.collected) FROM chunk AS c JOIN feed AS f ON f.id = c.feed \
+        let sql = "SELECT f.tenant, f.feed, min(min(c.collected, coalesce(c.oldest, c.collected))) FROM chunk AS c JOIN feed AS f ON f.id = c.feed \
                    WHERE c.seq > (SELECT min(seq) FROM sink) GROUP BY f.id";
         let mut conn = self.inner.sums.lock().await;
         let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
@@ -121,11 +140,7 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn save_quota(&self, tenant: &str, text: &str) -> Result<(), Fault> {
-        let sql = "INSERT INTO tenant (name, quota) VALUES (?1, ?2) \
-                   ON CONFLICT (name) DO UPDATE SET quota = excluded.quota";
-        let mut tx = self.begin("count a call").await?;
-        let done = sqlx::query(sql).bind(tenant).bind(text).execute(tx.conn()).await;
-        tx.finish(done.map(|_| ()).map_err(Fault::from)).await
+        self.note(Note::Quota { tenant: tenant.to_owned(), text: text.to_owned() }).await.map(drop)
     }
 
     /// The text last kept by [`Store::save_quota`]; `None` for a tenant without one.

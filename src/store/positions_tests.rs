@@ -77,15 +77,17 @@ async fn a_gap_is_wanted_fetched_and_closed_with_its_last_page() {
         Intake { gaps: vec![gap(30, 40), gap(10, 20), lost], ..intake(&key("audit"), "", "c1", &NONE) };
     store.commit(page).await.unwrap();
     assert_eq!(store.gaps_open().await.unwrap(), [(key("audit"), 3)]);
-    assert_eq!(store.wanted_gap(&key("audit")).await.unwrap(), None);
+    assert_eq!(store.wanted_gap(&key("audit"), Time(15)).await.unwrap(), None);
     assert!(store.want_gap(1).await.unwrap() && store.want_gap(2).await.unwrap());
     assert!(!store.want_gap(3).await.unwrap(), "Mimecast no longer has it");
     assert!(!store.want_gap(99).await.unwrap());
-    let wanted = store.wanted_gap(&key("audit")).await.unwrap().unwrap();
+    let wanted = store.wanted_gap(&key("audit"), Time(15)).await.unwrap().unwrap();
     assert_eq!((wanted.id, wanted.span.from), (2, Time(10)), "the oldest first");
+    let kept = store.wanted_gap(&key("audit"), Time(20)).await.unwrap().unwrap();
+    assert_eq!(kept.id, 1, "what has expired stands before nothing that can still be had");
     let last = Intake { lane: Lane::Side, closes: vec![2], ..intake(&key("audit"), "", "s1", &["x"]) };
     store.commit(last).await.unwrap();
-    assert_eq!(store.wanted_gap(&key("audit")).await.unwrap().unwrap().id, 1);
+    assert_eq!(store.wanted_gap(&key("audit"), Time(15)).await.unwrap().unwrap().id, 1);
     assert_eq!(store.gaps_open().await.unwrap(), [(key("audit"), 2)]);
     assert!(!store.want_gap(2).await.unwrap(), "closed is closed");
 }

@@ -112,7 +112,7 @@ impl Store {
             return Err(local(Kind::Conflict, "each record has to come from one quarantined item"));
         }
         self.refuse_while_full("store what was quarantined")?;
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("store what was quarantined").await?;
         let outcome = readmit_in(tx.conn(), feed, (chunk, items), now).await;
         let (readmitted, fresh) = tx.finish(outcome).await?;

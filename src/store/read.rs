@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Store;
+use super::damage::{self, Damage};
 use super::intake::fits;
 use super::sql::{feed_key, local};
 use crate::chunk::{Chunk, decode_index};
@@ -26,7 +27,9 @@ pub struct StoredChunk {
     pub key: FeedKey,
     /// When it was stored.
     pub collected: Time,
+    /// A record that is lost to `damage` is there, and [`Chunk::event`] finds no bytes for it.
     pub chunk: Chunk,
+    pub damage: Option<Damage>,
 }
 
 impl Store {
@@ -34,7 +37,7 @@ impl Store {
     /// [`Store::newest`] tells when to ask again.
     ///
     /// # Errors
-    /// `Corrupt` when the stored bytes do not inflate to what was stored.
+    /// `Corrupt` when the database is; bytes that do not inflate to what was stored are [`StoredChunk::damage`].
     pub async fn next_chunk(&self, after: i64) -> Result<Option<Arc<StoredChunk>>, Fault> {
         if self.inner.writer.is_some() {
             if let Some(chunk) = self.take_recent(after) {
@@ -45,7 +48,7 @@ impl Store {
             }
         }
         let sql = "SELECT c.seq, f.tenant, f.feed, c.collected, c.events, c.raw_len, c.json, c.kinds, c.source, \
-                   b.idx, b.gzip FROM chunk AS c JOIN feed AS f ON f.id = c.feed JOIN body AS b ON b.id = c.body \
+                   b.idx, b.gzip FROM chunk AS c JOIN feed AS f ON f.id = c.feed LEFT JOIN body AS b ON b.id = c.body \
                    WHERE c.seq > ?1 ORDER BY c.seq LIMIT 1";
         let row = {
             let mut conn = self.inner.courier.lock().await;
@@ -53,7 +56,11 @@ impl Store {
         };
         let Some(row) = row else { return Ok(None) };
         let unpacked = tokio::task::spawn_blocking(move || unpack(&row)).await;
-        let chunk = unpacked.map_err(|_| local(Kind::Corrupt, "a stored chunk could not be unpacked"))??;
+        let mut chunk =
+            unpacked.map_err(|_| local(Kind::Corrupt, "a stored chunk could not be unpacked"))??;
+        if chunk.damage.is_some() && self.inner.writer.is_some() {
+            self.note_damage(&mut chunk).await?;
+        }
         let mut live = self.inner.live();
         live.taken = live.taken.max(chunk.seq);
         drop(live);
@@ -64,6 +71,9 @@ impl Store {
         let mut live = self.inner.live();
         let chunk = live.recent.next(after)?;
         live.taken = live.taken.max(chunk.seq);
+        if live.claims.len() == 1 {
+            live.recent.passed(chunk.seq); // its only reader has it; after a fault it is read from disk
+        }
         drop(live);
         self.inner.taken.notify_waiters();
         Some(chunk)
@@ -85,28 +95,42 @@ impl Store {
 }
 
 fn unpack(row: &SqliteRow) -> Result<StoredChunk, Fault> {
-    let seq: i64 = row.try_get("seq")?;
-    let damaged = |what: &str| local(Kind::Corrupt, format!("store.db: chunk {seq}: {what}"));
+    let key = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;
     let len = usize::try_from(row.try_get::<i64, _>("raw_len")?).unwrap_or(usize::MAX);
-    let raw = inflate(row.try_get("gzip")?, len).map_err(|why| damaged(&why))?;
-    let records = decode_index(row.try_get("idx")?).ok_or_else(|| damaged("its index is damaged"))?;
-    let kinds = serde_json::from_str(row.try_get("kinds")?).map_err(|_| damaged("its kinds are damaged"))?;
-    let chunk = Chunk {
+    let events = usize::try_from(row.try_get::<i64, _>("events")?).unwrap_or_default();
+    let gzip: &[u8] = row.try_get::<Option<_>, _>("gzip")?.unwrap_or_default();
+    let (raw, mut wrong) = match inflate(gzip, len) {
+        Ok(raw) => (raw, None),
+        Err(why) => (beginning(gzip, len), Some(why)),
+    };
+    let kinds: Option<Vec<String>> = serde_json::from_str(row.try_get("kinds")?).ok();
+    let records = decode_index(row.try_get::<Option<_>, _>("idx")?.unwrap_or_default());
+    let records = records.filter(|records| records.len() == events && kinds.is_some());
+    let mut chunk = Chunk {
         raw,
         gzip: Bytes::new(),
-        records,
-        kinds,
+        records: records.unwrap_or_default(),
+        kinds: kinds.unwrap_or_default(),
         json: row.try_get("json")?,
         source: row.try_get("source")?,
     };
-    if i64::try_from(chunk.records.len()) != Ok(row.try_get::<i64, _>("events")?) {
-        return Err(damaged("its index has another number of records"));
+    if chunk.records.len() != events {
+        chunk.records = damage::unknown(events);
+        wrong = Some("its index is damaged".to_owned());
+    } else if !chunk.records.iter().all(|record| fits(record, &chunk)) {
+        wrong = wrong.or_else(|| Some("its index points outside of it".to_owned()));
     }
-    if !chunk.records.iter().all(|record| fits(record, &chunk)) {
-        return Err(damaged("its index points outside of it"));
-    }
-    let key = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;
-    Ok(StoredChunk { seq, key, collected: Time(row.try_get("collected")?), chunk })
+    let damage = wrong.map(|why| Damage { why, lost: damage::salvage(&mut chunk, &key), gap: None });
+    let (seq, collected) = (row.try_get("seq")?, Time(row.try_get("collected")?));
+    Ok(StoredChunk { seq, key, collected, chunk, damage })
+}
+
+/// What can be inflated of a damaged gzip stream, at most `len` bytes; it need not be what was packed.
+fn beginning(packed: &[u8], len: usize) -> Bytes {
+    let mut raw = Vec::new();
+    let room = len.min(STORE_MAX_CHUNK_BYTES) as u64;
+    let _ = MultiGzDecoder::new(packed).take(room).read_to_end(&mut raw); // what came before the fault is in `raw`
+    raw.into()
 }
 
 /// Inflates a gzip stream (of any number of members) that must be exactly `len` bytes long.

@@ -79,7 +79,7 @@ mod tests {
         let key = FeedKey { tenant: "acme".into(), feed: "audit" };
         let mut chunk = fixture::chunk(&key, &["x"]);
         chunk.raw = vec![b'x'; raw_len].into();
-        Arc::new(StoredChunk { seq, key, collected: Time(0), chunk })
+        Arc::new(StoredChunk { seq, key, collected: Time(0), chunk, damage: None })
     }
 
     #[test]

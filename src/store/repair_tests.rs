@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::fixture::{assert_balanced, chunk, deliver, deliver_texts, intake, key, open, options, span};
+use super::fixture::{
+    assert_balanced, chunk, deliver, deliver_texts, intake, key, open, options, scalar, span,
+};
 use super::{
     Account, DeadLetter, Dedupe, Intake, Order, Pick, Position, Quarantined, Readmitted, Shelf, Start, Store,
     Sum, Tally, Walked,
@@ -32,7 +34,7 @@ async fn with_letters(dir: &std::path::Path) -> Store {
     store.register_feed(&key("audit")).await.unwrap();
     let start = store.register_sink("siem", Start::Oldest).await.unwrap();
     store.commit(intake(&key("audit"), "", "c1", &["a", "b", "c", "d", "e"])).await.unwrap();
-    let tally = [(key("audit"), Tally { delivered: 2, filtered: 0, dead_lettered: 3 })];
+    let tally = [(key("audit"), Tally { delivered: 2, filtered: 0, dead_lettered: 3, lost: 0 })];
     let dead = [letter("b"), letter("c"), letter("d")];
     store.advance("siem", start, Position { seq: 1, index: 0 }, &tally, &dead).await.unwrap();
     store
@@ -95,6 +97,28 @@ async fn letters_of_a_sink_that_was_removed_are_kept_and_counted_by_nobody() {
     store.drop_dead_letters(&Pick::default()).await.unwrap();
     let account = books(&store).await;
     assert_eq!((account.sinks[0].delivered, account.sinks[0].in_letters), (0, (0, 0)));
+}
+
+#[tokio::test]
+async fn a_removal_that_broke_off_between_two_pieces_is_finished_before_the_sink_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = with_letters(dir.path()).await;
+    let crash = "INSERT INTO dead_letter (sink, feed, event_id, record, words, refused, collected, kind, wanted) \
+                 WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 700) \
+                 SELECT d.sink, d.feed, d.event_id, d.record, d.words, d.refused, d.collected, d.kind, \
+                 iif(n.value % 2, 1, NULL) FROM dead_letter AS d, n; DELETE FROM account; DELETE FROM sink";
+    let mut tx = store.begin("stop half-way").await.unwrap();
+    let done = sqlx::raw_sql(crash).execute(tx.conn()).await.map_err(Into::into);
+    tx.finish(done).await.unwrap();
+    drop(tx);
+    assert_eq!(scalar(&store, "SELECT count(*) FROM dead_letter WHERE booked = 1").await, 2_103);
+    assert!(store.retain_sinks(&[]).await.unwrap().is_empty(), "it is gone already");
+    assert_eq!(
+        scalar(&store, "SELECT count(*) FROM dead_letter WHERE booked = 1 OR wanted NOT NULL").await,
+        0
+    );
+    store.register_sink("siem", Start::Now).await.unwrap();
+    assert_eq!(books(&store).await.sinks[0].in_letters, (0, 0));
 }
 
 #[tokio::test]

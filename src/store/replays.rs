@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// `Conflict` for a sink that is not registered; else the database cannot be written.
     pub async fn add_replay(&self, order: &Order) -> Result<Replay, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("note a replay").await?;
         let done = add_in(tx.conn(), order, now).await;
         tx.finish(done).await
@@ -145,7 +145,7 @@ impl Store {
         walked: Walked,
         dead: &[DeadLetter],
     ) -> Result<(), Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let sql = "UPDATE replay SET seq = ?2, idx = ?3, looked_at = looked_at + ?4, sent = sent + ?5, \
                    refused = refused + ?6 WHERE id = ?1 AND finished IS NULL AND seq = ?7 AND idx = ?8";
         let mut tx = self.begin("move a replay on").await?;
@@ -167,7 +167,7 @@ impl Store {
     /// # Errors
     /// The database cannot be written.
     pub async fn end_replay(&self, id: i64, words: &str) -> Result<bool, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let sql = "UPDATE replay SET finished = ?2, words = ?3 WHERE id = ?1 AND finished IS NULL";
         let mut tx = self.begin("end a replay").await?;
         let done = sqlx::query(sql).bind(id).bind(now.0).bind(words).execute(tx.conn()).await;

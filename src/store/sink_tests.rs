@@ -100,7 +100,7 @@ async fn refused_and_unwanted_events_are_booked_and_kept() {
         severity: Severity::Notice,
         json: true,
     };
-    let tally = [(key("audit"), Tally { delivered: 1, filtered: 1, dead_lettered: 1 })];
+    let tally = [(key("audit"), Tally { delivered: 1, filtered: 1, dead_lettered: 1, lost: 0 })];
     let end = Position { seq: 1, index: 0 };
     for _ in 0..2 {
         store.advance("siem", start, end, &tally, std::slice::from_ref(&letter)).await.unwrap();
@@ -158,9 +158,9 @@ async fn couriers_are_told_and_read_the_same_from_memory_and_from_disk() {
     store.commit(intake(&key("audit"), "", "c1", &["a", "ü"])).await.unwrap();
     assert!(newest.has_changed().unwrap());
     assert_eq!(*newest.borrow_and_update(), 1);
-    let hot = store.next_chunk(0).await.unwrap().unwrap();
     assert!(store.inner.live().recent.next(0).is_some(), "kept in memory");
-    store.inner.live().recent.passed(i64::MAX);
+    let hot = store.next_chunk(0).await.unwrap().unwrap();
+    assert!(store.inner.live().recent.next(0).is_none(), "let go once its only reader has it");
     let cold = store.next_chunk(0).await.unwrap().unwrap();
     assert_eq!((hot.seq, &hot.key, hot.collected), (cold.seq, &cold.key, cold.collected));
     assert_eq!((&hot.chunk.raw, &hot.chunk.records), (&cold.chunk.raw, &cold.chunk.records));
@@ -170,8 +170,12 @@ async fn couriers_are_told_and_read_the_same_from_memory_and_from_disk() {
     );
     assert!(store.next_chunk(1).await.unwrap().is_none());
     deliver(&store, "siem", 2).await;
+    store.register_sink("archive", Start::Now).await.unwrap();
     store.commit(intake(&key("audit"), "c1", "c2", &["b"])).await.unwrap();
+    store.next_chunk(1).await.unwrap().unwrap();
     deliver(&store, "siem", 1).await;
+    assert!(store.inner.live().recent.next(1).is_some(), "the other has not come as far");
+    deliver(&store, "archive", 1).await;
     assert!(store.inner.live().recent.next(1).is_none(), "let go once every sink has it");
 }
 
@@ -207,6 +211,34 @@ async fn at_the_limit_collection_pauses_until_a_fifth_is_free() {
     drop(store);
     let store = Store::open(dir.path(), &limited).await.unwrap();
     assert_eq!(store.inner.live().undelivered, 9 * chunk_bytes(), "counted anew at the start");
+}
+
+#[tokio::test]
+async fn a_raised_limit_ends_the_pause_at_once_and_a_lowered_one_begins_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Time(0));
+    let max_size = 10 * chunk_bytes();
+    let store = Store::open(dir.path(), &Options { max_size, ..options(&clock) }).await.unwrap();
+    store.register_feed(&key("audit")).await.unwrap();
+    store.register_sink("slow", Start::Oldest).await.unwrap();
+    for n in 0..10 {
+        store.commit(intake(&key("audit"), &cursor(n), &cursor(n + 1), &["0123456789"])).await.unwrap();
+    }
+    assert!(store.over_limit());
+    store.limit(max_size, Duration::from_secs(7));
+    assert!(store.over_limit(), "another retention makes no room");
+    store.limit(max_size + 1, Duration::from_secs(7));
+    assert!(!store.over_limit(), "ten of eleven would not have ended the pause, the operator's word does");
+    assert_eq!(store.usage().await.unwrap().limit, max_size + 1);
+    store.limit(max_size - 1, Duration::from_secs(7));
+    assert!(store.over_limit());
+    for _ in 0..10 {
+        deliver(&store, "slow", 1).await;
+    }
+    clock.advance(Duration::from_secs(5 + 7));
+    assert_eq!(store.sweep().await.unwrap().chunks, 0, "kept for the new retention");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(store.sweep().await.unwrap().chunks, 10, "and not longer");
 }
 
 fn cursor(n: u64) -> String {

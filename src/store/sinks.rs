@@ -9,6 +9,7 @@ use super::writer::{newest, snapshot};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind};
+use crate::limits::REPAIRED_AT_ONCE;
 
 /// How far a sink has come: every chunk up to number `seq` is dealt with, and the first `index` records of
 /// the chunk after it, which is `next_chunk(seq)`. When that chunk is finished the position is its own
@@ -38,12 +39,15 @@ pub struct Tally {
     pub filtered: u64,
     /// Refused for good and handed over as [`DeadLetter`]s.
     pub dead_lettered: u64,
+    /// Damaged in the store ([`super::Damage`]): the sink cannot have them. The account counts them as dead-lettered and
+    /// given up.
+    pub lost: u64,
 }
 
 impl Store {
     /// Makes sure that the sink has a position, and returns it. `start` counts only for a new sink.
     pub async fn register_sink(&self, name: &str, start: Start) -> Result<Position, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("register a sink").await?;
         let outcome = async {
             let position = register_in(tx.conn(), name, start, now).await?;
@@ -64,7 +68,7 @@ impl Store {
     /// Forgets every sink that is not named: its position, its claim on chunks and its account. Returns the
     /// names forgotten and how many events each still had to get.
     pub async fn retain_sinks(&self, names: &[&str]) -> Result<Vec<(String, u64)>, Fault> {
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("forget removed sinks").await?;
         let outcome = async {
             let gone = retain_in(tx.conn(), names, now).await?;
@@ -74,7 +78,29 @@ impl Store {
         let (gone, snapshot) = tx.finish(outcome).await?;
         self.install(snapshot);
         drop(tx);
+        self.unbook_letters().await?;
         Ok(gone)
+    }
+
+    /// Letters of sinks that are gone are counted in no account: should such a sink come back one day, its account
+    /// begins anew. In pieces; what breaking off leaves is done when sinks are retained next, which is before one comes
+    /// back.
+    async fn unbook_letters(&self) -> Result<(), Fault> {
+        // two statements, so that each has an index of its rows alone
+        let booked = "UPDATE dead_letter SET booked = 0, wanted = NULL WHERE id IN (SELECT id FROM dead_letter \
+                      WHERE booked = 1 AND sink NOT IN (SELECT name FROM sink) LIMIT ?1)";
+        let wanted = "UPDATE dead_letter SET wanted = NULL WHERE id IN (SELECT id FROM dead_letter \
+                      WHERE wanted IS NOT NULL AND sink NOT IN (SELECT name FROM sink) LIMIT ?1)";
+        for sql in [booked, wanted] {
+            loop {
+                let mut tx = self.begin("forget the account of a removed sink").await?;
+                let done = sqlx::query(sql).bind(REPAIRED_AT_ONCE).execute(tx.conn()).await;
+                if tx.finish(done.map_err(Fault::from)).await?.rows_affected() < u64::from(REPAIRED_AT_ONCE) {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Moves a sink from one position to a later one and books what became of the events between them, all
@@ -93,7 +119,7 @@ impl Store {
         if to <= from {
             return Err(local(Kind::Conflict, format!("sink {sink}: {to:?} does not follow {from:?}")));
         }
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         let mut tx = self.begin("move a sink's position").await?;
         let outcome = async {
             if !move_position(tx.conn(), sink, from, to).await? {
@@ -170,9 +196,6 @@ async fn retain_in(
     let mut gone = Vec::new();
     for (id, name, waiting) in sinks {
         if !names.contains(&name.as_str()) {
-            // should it come back one day, its account begins anew
-            let letters = "UPDATE dead_letter SET booked = 0, wanted = NULL WHERE sink = ?1";
-            sqlx::query(letters).bind(&name).execute(&mut *conn).await?;
             let replays = "UPDATE replay SET finished = ?2, words = 'the sink was removed from the configuration' \
                            WHERE sink = ?1 AND finished IS NULL";
             sqlx::query(replays).bind(&name).bind(now.0).execute(&mut *conn).await?;
@@ -212,14 +235,16 @@ async fn move_position(
 }
 
 async fn book(conn: &mut SqliteConnection, sink: &str, tally: &[(FeedKey, Tally)]) -> Result<(), Fault> {
-    let sql = "INSERT INTO account (sink, feed, delivered, dead_lettered, filtered) SELECT s.id, f.id, ?4, ?5, ?6 \
+    let sql = "INSERT INTO account (sink, feed, delivered, dead_lettered, filtered, dropped) SELECT s.id, f.id, ?4, ?5, ?6, ?7 \
                FROM sink AS s CROSS JOIN feed AS f WHERE s.name = ?1 AND f.tenant = ?2 AND f.feed = ?3 \
                ON CONFLICT (sink, feed) DO UPDATE SET delivered = delivered + excluded.delivered, \
-               dead_lettered = dead_lettered + excluded.dead_lettered, filtered = filtered + excluded.filtered";
+               dead_lettered = dead_lettered + excluded.dead_lettered, filtered = filtered + excluded.filtered, \
+               dropped = dropped + excluded.dropped";
     for (feed, tally) in tally {
         let insert =
             sqlx::query(sql).bind(sink).bind(&feed.tenant).bind(feed.feed).bind(int(tally.delivered));
-        let insert = insert.bind(int(tally.dead_lettered)).bind(int(tally.filtered));
+        let insert = insert.bind(int(tally.dead_lettered + tally.lost)).bind(int(tally.filtered));
+        let insert = insert.bind(int(tally.lost));
         expect_one(insert.execute(&mut *conn).await?.rows_affected(), feed)?;
     }
     Ok(())

@@ -4,8 +4,11 @@ use sqlx::SqliteConnection;
 
 use super::sql::{int, local};
 use super::{Store, ballast, dedupe, files, replays};
+use crate::clock::Time;
 use crate::fault::{Fault, Kind};
-use crate::limits::{FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS};
+use crate::limits::{
+    DAMAGED_KEPT, FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS,
+};
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,20 +25,23 @@ pub struct Swept {
 
 impl Store {
     /// Deletes chunks that every sink has passed, no replay waits for and that are older than the retention (on a full
-    /// disk: all that every sink has passed), forgets identities
+    /// disk: all that every sink has passed; never one that is damaged, before [`DAMAGED_KEPT`]), forgets identities
     /// beyond their feed's horizon, gives unused pages back to the file system, and builds the ballast. To be
     /// called soon after the start (the ballast is not built by `open`) and every minute or so.
     ///
     /// Without any sink nothing is deleted.
     pub async fn sweep(&self) -> Result<Swept, Fault> {
         let mut swept = Swept::default();
-        let now = self.inner.options.clock.now();
+        let now = self.inner.clock.now();
         // on a full disk what every sink has is worth less than what Mimecast is about to forget
-        let full = self.inner.live().disk_full.is_some();
-        let before = if full { now } else { now.minus(self.inner.options.retention) };
+        let (full, retention) = {
+            let live = self.inner.live();
+            (live.disk_full.is_some(), live.retention)
+        };
+        let before = if full { now } else { now.minus(retention) };
         loop {
             let mut tx = self.begin("delete delivered events").await?;
-            let outcome = delete_chunks(tx.conn(), before.0, full).await;
+            let outcome = delete_chunks(tx.conn(), (before, now.minus(DAMAGED_KEPT)), full).await;
             let done = tx.finish(outcome).await?;
             drop(tx);
             swept.chunks += done.chunks;
@@ -99,7 +105,7 @@ impl Store {
     /// and then lets collection go on.
     async fn build_ballast(&self) -> Result<u64, Fault> {
         let needed = self.inner.live().disk_full;
-        let (dir, wanted) = (self.inner.dir.clone(), self.inner.options.ballast);
+        let (dir, wanted) = (self.inner.dir.clone(), self.inner.ballast);
         let work = move || match needed {
             Some(needed) if ballast::free(&dir)? < needed => Ok((ballast::size(&dir), false)),
             _ => ballast::build(&dir, wanted).map(|size| (size, true)),
@@ -119,12 +125,17 @@ impl Store {
     }
 }
 
-async fn delete_chunks(conn: &mut SqliteConnection, before: i64, full: bool) -> Result<Swept, Fault> {
+async fn delete_chunks(
+    conn: &mut SqliteConnection,
+    (before, damaged_before): (Time, Time),
+    full: bool,
+) -> Result<Swept, Fault> {
     let sql = "SELECT seq, feed, body, events, bytes FROM chunk \
-               WHERE seq <= (SELECT min(seq) FROM sink) AND collected < ?1 \
+               WHERE seq <= (SELECT min(seq) FROM sink) AND collected < ?1 AND (damaged IS NULL OR collected < ?4) \
                AND (?3 OR seq <= coalesce((SELECT min(seq) FROM replay WHERE finished IS NULL), seq)) \
                ORDER BY seq LIMIT ?2";
-    let query = sqlx::query_as(sql).bind(before).bind(int(SWEEP_CHUNKS)).bind(full);
+    let query = sqlx::query_as(sql).bind(before.0).bind(int(SWEEP_CHUNKS)).bind(full);
+    let query = query.bind(damaged_before.0);
     let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(&mut *conn).await?;
     let mut swept = Swept::default();
     for (seq, feed, body, events, bytes) in rows {

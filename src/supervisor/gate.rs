@@ -87,12 +87,6 @@ pub struct Closed {
     pub rule: Option<&'static Rule>,
 }
 
-/// The permission to send one token request; it is counted already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    pub begun: Time,
-}
-
 /// `credential_state` of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialState {
@@ -144,14 +138,21 @@ impl Gate {
 
     /// The gate was written by a clock that was ahead by so much: a lock must not outlast the mistake.
     pub fn set_back(&mut self, by: Duration) {
-        let back = |at: &mut Time| *at = at.minus(by);
+        self.moved(i64::try_from(by.as_millis()).unwrap_or(i64::MAX).saturating_neg());
+    }
+
+    /// The clock was set, by so many milliseconds: every wait is as long as it was.
+    pub fn moved(&mut self, millis: i64) {
+        let along = |at: &mut Time| *at = at.moved(millis);
         match &mut self.hold {
-            Hold::Until { until, .. } => back(until),
-            Hold::Halted { probe: Some(probe), .. } => back(probe),
+            Hold::Until { until, .. } => along(until),
+            Hold::Halted { probe: Some(probe), .. } => along(probe),
             Hold::Open | Hold::Halted { probe: None, .. } => {}
         }
-        self.recent.iter_mut().for_each(back);
-        self.in_flight.as_mut().map(back);
+        self.recent.iter_mut().for_each(along);
+        for at in [&mut self.in_flight, &mut self.token_until, &mut self.trial] {
+            at.as_mut().map(along);
+        }
     }
 
     /// For the store.
@@ -208,7 +209,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Closed`] when no login may be made now.
-    pub fn begin_login(&mut self, at: Moment, fingerprint: &str, pace: &Pace) -> Result<Attempt, Closed> {
+    pub fn begin_login(&mut self, at: Moment, fingerprint: &str, pace: &Pace) -> Result<(), Closed> {
         self.offer(fingerprint);
         if let Some(end) = self.in_flight.map(|began| began.plus(REQUEST_LEASE)) {
             if at.now < end {
@@ -229,7 +230,7 @@ impl Gate {
         }
         self.recent.push(at.now);
         self.in_flight = Some(at.now);
-        Ok(Attempt { begun: at.now })
+        Ok(())
     }
 
     /// The login brought a token that is good for `life` (zero: not said). It is replaced after four fifths of
@@ -270,11 +271,12 @@ impl Gate {
         if generation != self.generation || !self.on_trial() {
             return false;
         }
-        (self.refusals, self.tokens_refused, self.lockouts) = (0, 0, 0);
-        // an answer to a call from before the gate closed proves nothing
-        if self.trial.take().is_some() || self.hold == Hold::Open {
-            (self.on_probe, self.hold) = (false, Hold::Open);
+        // an answer to a call from before the gate closed proves nothing: neither hold nor counts end by it
+        if self.trial.take().is_none() && (self.hold != Hold::Open || self.token_until.is_none()) {
+            return false;
         }
+        (self.refusals, self.tokens_refused, self.lockouts) = (0, 0, 0);
+        (self.on_probe, self.hold) = (false, Hold::Open);
         true
     }
 
@@ -326,9 +328,6 @@ impl Gate {
             Hold::Until { rule, .. } | Hold::Halted { rule, .. } if rule.starts_with("M10/") => {
                 return CredentialState::LockedOut;
             }
-            Hold::Until { rule, .. } if rule.starts_with("M26/") || rule.starts_with("M27/") => {
-                return CredentialState::Expired;
-            }
             Hold::Until { .. } => return CredentialState::Suspended,
             Hold::Halted { rule, .. } => rule.as_str(),
         };
@@ -349,7 +348,12 @@ impl Gate {
     }
 
     fn closed(&self, at: Time) -> Option<Closed> {
-        self.holding().filter(|closed| closed.until.is_none_or(|until| at < until))
+        let until = match &self.hold {
+            Hold::Open => return None,
+            Hold::Until { until, .. } => Some(*until),
+            Hold::Halted { probe, .. } => *probe,
+        };
+        until.is_none_or(|until| at < until).then(|| self.holding()).flatten()
     }
 
     fn on_trial(&self) -> bool {

@@ -93,6 +93,39 @@ fn a_clock_that_was_ahead_takes_every_time_back_with_it() {
 }
 
 #[test]
+fn a_clock_that_is_set_leaves_every_wait_as_long_as_it_was() {
+    for step in [-400 * 24 * HOUR, -HOUR, HOUR, 400 * 24 * HOUR] {
+        let mut gate = Gate::new("f");
+        fails(&mut gate, HOUR, &token(401, "0010"));
+        gate.moved(step);
+        assert_eq!(held(&gate), Some(("M10", Some(HOUR + 31 * MINUTE + step))), "{step}");
+        let mut gate = working();
+        let until = LIFE.as_millis() as i64 * 4 / 5;
+        gate.moved(step);
+        assert!(goes(&mut gate, until - 1 + step) && !goes(&mut gate, until + step), "{step}: the token");
+    }
+}
+
+/// Of a hold that ends by itself only the lock has a word of its own: an expired binding is renewed at once or halts.
+#[test]
+fn no_hold_that_ends_by_itself_is_called_expired() {
+    for (status, code) in [(418, "0001"), (418, "0007"), (418, "")] {
+        let (mut gate, mut now) = (working(), 1);
+        for generation in 1..4 {
+            gate.call_fault(&said(Origin::Api, status, code), generation, at(now), &Pace::default());
+            if let Some((_, until)) = held(&gate) {
+                assert_eq!(until, None, "{status}/{code}");
+                assert_eq!(gate.state(Time(now)), CredentialState::Expired);
+            } else {
+                now += MINUTE;
+                works(&mut gate, now);
+            }
+        }
+        assert!(held(&gate).is_some());
+    }
+}
+
+#[test]
 fn another_secret_keeps_the_count_of_tokens_and_the_way_of_signing() {
     for signs in [false, true] {
         let mut gate = working().signing(signs);
@@ -237,21 +270,17 @@ fn the_host_that_is_back_opens_only_what_was_closed_for_its_sake() {
     }
 }
 
-/// Whatever an older version wrote: a gate that waits for a key that has expired says so.
 #[test]
-fn a_key_that_has_expired_is_called_so_while_it_waits_too() {
+fn a_hold_that_ends_by_itself_is_called_locked_or_suspended() {
     let mut gate = Gate::new("f");
     fails(&mut gate, 0, &token(401, "9999"));
     assert_eq!(
         (held(&gate).map(|(id, _)| id), gate.state(Time(1))),
         (Some("H12"), CredentialState::Suspended)
     );
-    for (row, state) in [
-        ("M26/key_expired", CredentialState::Expired),
-        ("M27/key_expired", CredentialState::Expired),
-        ("M36/unauthorized", CredentialState::Suspended),
-        ("M10/locked_out", CredentialState::LockedOut),
-    ] {
+    for (row, state) in
+        [("M36/unauthorized", CredentialState::Suspended), ("M10/locked_out", CredentialState::LockedOut)]
+    {
         let text = gate.to_text().replace("H12/unknown_subcode", row);
         assert_eq!(Gate::restore(&text, at(1), &Pace::default()).unwrap().state(Time(1)), state, "{row}");
     }

@@ -86,10 +86,12 @@ impl HostGate {
     /// Whether a request may go out at that moment.
     pub fn pass(&mut self, now: Time) -> Pass {
         let Some(held) = &self.held else { return Pass::Go(Ticket { epoch: self.epoch, probe: false }) };
-        if now < held.until {
+        // what began in the future began before the clock was set back, and waits for nothing any more
+        if held.since <= now && now < held.until {
             return Pass::Wait(held.until);
         }
-        if let Some(end) = self.probe.map(|began| began.plus(REQUEST_LEASE)).filter(|end| now < *end) {
+        let looking = self.probe.filter(|began| *began <= now).map(|began| began.plus(REQUEST_LEASE));
+        if let Some(end) = looking.filter(|end| now < *end) {
             return Pass::Wait(end);
         }
         self.probe = Some(now);
@@ -147,7 +149,7 @@ impl HostGate {
         let before = self.held.take();
         let failures = before.as_ref().map_or(0, |held| held.failures).saturating_add(1);
         let until = at.now.plus(wait(rule, fault, failures, shows, at, pace));
-        let since = before.map_or(at.now, |held| held.since);
+        let since = before.map_or(at.now, |held| held.since.min(at.now));
         self.held = Some(Held { rule, words: fault.to_string().into(), since, until, failures });
         self.probe = None;
         self.met.clear();
@@ -181,8 +183,7 @@ fn wait(rule: &Rule, fault: &Fault, failures: u8, shows: Shows, at: Moment, pace
     let usual = match rule.verdict {
         Verdict::Halt { probe } => pace.probe(fault, probe).unwrap_or(cycle),
         Verdict::Backoff { quick, .. } if failures <= quick => pace.before_quick_try(failures, at),
-        Verdict::Backoff { wait, quick, .. } => pace.after_failure(fault, wait, failures - quick, at),
-        Verdict::BackoffThenShrink { wait, .. } | Verdict::PauseFor(wait) => {
+        Verdict::Backoff { wait, .. } | Verdict::BackoffThenShrink { wait, .. } | Verdict::PauseFor(wait) => {
             pace.after_failure(fault, wait, failures, at)
         }
         _ => cycle,

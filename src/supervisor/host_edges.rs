@@ -45,6 +45,19 @@ fn a_request_is_overtaken_once_another_found_the_host_away() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_ends_the_wait_once() {
+    let (mut gate, until) = closed();
+    let look = go(&mut gate, until);
+    let before = START.minus(Duration::from_secs(365 * 86_400));
+    let again = go(&mut gate, before);
+    assert!(again.probe && look.probe, "the look of the old time holds nobody up");
+    fails(&mut gate, again, "acme/a", Kind::Connect, before);
+    let until = gate.held().unwrap().until;
+    assert!(until > before && until < before.plus(Duration::from_secs(3_600)));
+    assert_eq!(gate.pass(before.plus(TICK)), Pass::Wait(until));
+}
+
+#[test]
 fn two_requests_that_meet_one_outage_count_as_one_failure() {
     let mut gate = HostGate::default();
     let (first, second) = (go(&mut gate, START), go(&mut gate, START));

@@ -1,8 +1,10 @@
 //! 32 feeds, one secret, every order of events up to a depth: who asks, what comes back and when, what never comes
-//! back, when the process dies or restarts, when an answer to an older token arrives late. Whatever the order, a wrong
+//! back, when the process dies or restarts, when a call from before the refusal is answered well late, when another
+//! secret comes. Whatever the order, a wrong
 //! password is sent once and a wrong client secret twice in a day, and a locked account is left alone.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::time::Duration;
 
 use super::backoff::Pace;
@@ -24,6 +26,14 @@ struct Secret {
     code: &'static str,
 }
 
+impl Secret {
+    fn refusal(self, origin: Origin) -> Fault {
+        let mut fault = Fault::new(origin, Kind::Status(self.status), "");
+        (fault.code, fault.attributed) = (Code::new(self.code), true);
+        fault
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Turn {
     /// All feeds ask; the one that may goes.
@@ -39,11 +49,15 @@ enum Turn {
     /// The process dies and starts again, with or without a request under way.
     Restart,
     Minute,
+    /// A call from before the refusal is answered: well.
+    Late,
+    /// The secret's file is changed.
+    Another,
     /// Time passes until the gate says it may be asked again, at most a day.
     Opening,
 }
 
-const TURNS: [Turn; 8] = [
+const TURNS: [Turn; 10] = [
     Turn::Ask,
     Turn::Refused,
     Turn::NotConnected,
@@ -51,6 +65,8 @@ const TURNS: [Turn; 8] = [
     Turn::Timeout,
     Turn::Restart,
     Turn::Minute,
+    Turn::Late,
+    Turn::Another,
     Turn::Opening,
 ];
 
@@ -60,6 +76,10 @@ struct Point {
     gate: Gate,
     now: i64,
     under_way: bool,
+    /// Which secret is in the file; it is changed once.
+    secret: &'static str,
+    /// The token's generation of a call that was let through before the gate closed.
+    late: Option<u64>,
     /// When the other side looked at the secret; `true`: and its refusal reached us.
     looks: Vec<(i64, bool)>,
 }
@@ -70,7 +90,22 @@ fn moment(ms: i64) -> Moment {
 
 impl Point {
     fn new(secret: Secret) -> Self {
-        Point { gate: Gate::new("f").signing(secret.signs), now: 0, under_way: false, looks: Vec::new() }
+        let gate = Gate::new("another").signing(secret.signs);
+        Point { gate, now: 0, under_way: false, secret: "another", late: None, looks: Vec::new() }
+    }
+
+    /// Two calls were let through; one was refused, the other is still under way.
+    fn overtaken(secret: Secret, pace: &Pace) -> Self {
+        let mut point = Point { secret: "f", ..Point::new(secret) };
+        point.gate.begin_login(moment(0), "f", pace).unwrap();
+        if secret.signs {
+            point.gate.knock_ok(Time(0), LIFE);
+        } else {
+            point.gate.login_ok(Time(0), LIFE);
+        }
+        let Permit::Go { generation } = point.gate.permit(Time(0)) else { panic!("it works") };
+        point.gate.call_fault(&secret.refusal(Origin::Api), generation, moment(0), pace);
+        Point { late: Some(generation), looks: vec![(0, true)], ..point }
     }
 
     /// The point after `turn`; `None` where it cannot happen.
@@ -87,12 +122,18 @@ impl Point {
                 if self.under_way {
                     next.looks.push((self.now, false));
                 }
-                next.under_way = false;
+                (next.under_way, next.late) = (false, None);
                 next.gate = Gate::restore(&self.gate.to_text(), moment(self.now), pace).unwrap();
             }
             // an answer that takes longer than its request may last does not come
             Turn::Minute | Turn::Opening if self.under_way => return None,
             Turn::Minute => next.now += MINUTE,
+            Turn::Late => _ = next.gate.call_ok(next.late.take()?),
+            Turn::Another if next.secret == "another" => return None,
+            Turn::Another => {
+                next.secret = "another";
+                next.gate.offer(next.secret);
+            }
             Turn::Opening => {
                 let until = self.gate.holding()?.until.map_or(self.now + DAY, |until| until.0);
                 next.now = until.clamp(self.now + 1, self.now + DAY);
@@ -104,7 +145,7 @@ impl Point {
     fn ask(&mut self, pace: &Pace) {
         for _ in 0..FEEDS {
             if let Permit::Login = self.gate.permit(Time(self.now))
-                && self.gate.begin_login(moment(self.now), "f", pace).is_ok()
+                && self.gate.begin_login(moment(self.now), self.secret, pace).is_ok()
             {
                 assert!(!self.under_way, "two feeds at once");
                 self.under_way = true;
@@ -118,11 +159,11 @@ impl Point {
             Turn::NotConnected => Kind::Connect,
             Turn::Gateway => Kind::Html,
             Turn::Timeout => Kind::Timeout,
-            _ => Kind::Status(secret.status),
+            _ => Kind::Timeout,
         };
         let mut fault = Fault::new(origin, kind, "");
         if turn == Turn::Refused {
-            (fault.code, fault.attributed) = (Code::new(secret.code), true);
+            fault = secret.refusal(origin);
             self.looks.push((self.now, true));
         }
         if turn == Turn::Timeout {
@@ -150,16 +191,21 @@ impl Point {
     }
 
     /// What tells this point from others.
-    fn mark(&self) -> (String, i64, bool, Vec<(i64, bool)>) {
-        (self.gate.to_text(), self.now, self.under_way, self.looks.clone())
+    fn mark(&self) -> impl Eq + Hash + use<> {
+        let open = (self.under_way, self.late, self.secret);
+        (self.gate.to_text(), self.now, open, self.looks.clone())
     }
 }
 
 /// Visits every order of events; `check` sees the looks of each point. Returns how many points there are.
 fn exhaust(secret: Secret, check: impl Fn(&[(i64, bool)])) -> usize {
+    exhaust_from(Point::new(secret), secret, DEPTH, check)
+}
+
+fn exhaust_from(start: Point, secret: Secret, depth: usize, check: impl Fn(&[(i64, bool)])) -> usize {
     let pace = Pace::default();
-    let (mut level, mut seen) = (vec![Point::new(secret)], HashSet::new());
-    for _ in 0..DEPTH {
+    let (mut level, mut seen) = (vec![start], HashSet::new());
+    for _ in 0..depth {
         let mut following = Vec::new();
         for point in &level {
             for next in TURNS.iter().filter_map(|turn| point.after(*turn, secret, &pace)) {
@@ -224,6 +270,21 @@ fn what_is_never_answered_does_not_become_a_flood() {
 fn a_locked_account_is_left_alone_by_32_feeds() {
     for signs in [true, false] {
         let points = exhaust(Secret { signs, status: 401, code: "0010" }, |looks| {
+            for pair in looks.windows(2).filter(|pair| pair[0].1) {
+                assert!(pair[1].0 - pair[0].0 >= 31 * MINUTE, "signs {signs}: {looks:?}");
+            }
+        });
+        assert!(points > 500, "{points}");
+    }
+}
+
+/// A call from before the lock that is answered well, and another secret during it: neither ends the lock.
+#[test]
+fn a_late_success_does_not_open_a_locked_account() {
+    for signs in [true, false] {
+        let secret = Secret { signs, status: 401, code: "0010" };
+        let start = Point::overtaken(secret, &Pace::default());
+        let points = exhaust_from(start, secret, DEPTH / 2, |looks| {
             for pair in looks.windows(2).filter(|pair| pair[0].1) {
                 assert!(pair[1].0 - pair[0].0 >= 31 * MINUTE, "signs {signs}: {looks:?}");
             }

@@ -119,14 +119,16 @@ impl On {
             }
             What::Kinds(kinds) => kinds.contains(&fault.kind),
         };
+        if !what {
+            return false;
+        }
         let code = match self.code {
             Name::Any => true,
             Name::Absent => fault.code.is_none(),
             Name::Present => fault.code.is_some(),
             Name::OneOf(codes) => codes.iter().any(|code| code.eq_ignore_ascii_case(fault.code_str())),
         };
-        what && code
-            && self.attributed.is_none_or(|wanted| wanted == fault.attributed)
+        code && self.attributed.is_none_or(|wanted| wanted == fault.attributed)
             && self.field.is_none_or(|class| fault.field.as_deref().and_then(FieldClass::of) == Some(class))
             && (!self.retryable || fault.retryable == Some(true))
             && (self.says.is_empty() || self.is_said(&fault.detail))

@@ -2,6 +2,8 @@
 //! ends in a row that matches everything, so every fault has exactly one answer. This is the only place that
 //! names a status code in order to react to it.
 
+use std::sync::LazyLock;
+
 use super::overrides::CONFIGURED;
 use super::rule::Rule;
 use super::{
@@ -74,10 +76,18 @@ const fn join() -> [Rule; COUNT] {
     all
 }
 
+/// The rows of each surface, in the order of the table.
+static BY_SURFACE: LazyLock<[(Origin, Vec<&'static Rule>); Origin::ALL.len()]> = LazyLock::new(|| {
+    let of = |origin| RULES.iter().filter(|rule| rule.surfaces.contains(&origin)).collect();
+    Origin::ALL.map(|origin| (origin, of(origin)))
+});
+
 /// What is done about `fault`: the first row that matches.
 pub fn judge(fault: &Fault) -> &'static Rule {
-    // The last row of each surface matches everything (tested), so `LAST_RESORT` is never reached.
-    RULES.iter().find(|rule| rule.matches(fault)).unwrap_or(&JOINED[COUNT - 1])
+    let surface = BY_SURFACE.iter().find(|(origin, _)| *origin == fault.origin);
+    let row = surface.and_then(|(_, rows)| rows.iter().find(|rule| rule.matches(fault)));
+    // The last row of each surface matches everything (tested), so the fallback is never reached.
+    row.copied().unwrap_or(&JOINED[COUNT - 1])
 }
 
 /// The first row of that name, in upper or lower case: `M10`.
@@ -89,7 +99,7 @@ pub fn by_id(id: &str) -> Option<&'static Rule> {
 pub fn by_name(name: &str) -> Option<&'static Rule> {
     let (id, title) = name.split_once('/')?;
     let known = RULES.iter().chain(CONFIGURED);
-    known.into_iter().find(|rule| rule.id == id && rule.title == title)
+    known.into_iter().find(|rule| rule.title == title && rule.id == id)
 }
 
 /// `401/0010`, `403 app_forbidden`, `HTTP 429`, `locked_out`, `M10` → status and word, for [`explain`].

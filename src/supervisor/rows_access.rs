@@ -189,7 +189,7 @@ pub(super) const ROWS: &[Rule] = &[
         title: "bad_credentials",
         meaning: "Client ID or client secret was refused. One later attempt confirms it, a last one follows much later; more \
                   would lock the account.",
-        remedy: "Put the right secret into its file; the change is noticed without a restart.",
+        remedy: "Put the right secret into its file; the change is noticed (a systemd credential needs a restart).",
     },
     Rule {
         id: "M06",
@@ -205,7 +205,7 @@ pub(super) const ROWS: &[Rule] = &[
         title: "bad_credentials",
         meaning: "Wrong user or secret; one of Mimecast's pages adds a disabled account and one that may only sign in \
                   through SSO. Guessing on would lock it.",
-        remedy: "Put the right secret into its file; the change is noticed without a restart.",
+        remedy: "Put the right secret into its file; the change is noticed (a systemd credential needs a restart).",
     },
     Rule {
         id: "M03",
@@ -317,7 +317,7 @@ pub(super) const ROWS: &[Rule] = &[
         clears: Secret,
         title: "bad_credentials",
         meaning: "The answer, in the form of a Rackspace fault, says that authentication failed. Guessing on could lock the account.",
-        remedy: "Put the right secret into its file; the change is noticed without a restart.",
+        remedy: "Put the right secret into its file; the change is noticed (a systemd credential needs a restart).",
     },
     Rule {
         id: "M36",

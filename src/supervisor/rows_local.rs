@@ -131,7 +131,8 @@ pub(super) const ROWS: &[Rule] = &[
         clears: Restart,
         title: "db_corrupt",
         meaning: "The store is damaged.",
-        remedy: "Keep the damaged file; see the documentation on recovery. Look at the disk.",
+        remedy: "Look at the disk, then move the store's files aside (never delete them) and start again: collecting goes on \
+                 at the kept positions. docs/operations.md, \"The store is damaged\", has the commands.",
     },
     Rule {
         id: "L04",

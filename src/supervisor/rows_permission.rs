@@ -10,6 +10,7 @@ const API: &[Origin] = &[Origin::Api];
 const TOKEN: &[Origin] = &[Origin::Token];
 
 pub(super) const ROWS: &[Rule] = &[
+    // The token in use is not used up: it ends within minutes of the time at which a new one is asked for.
     Rule {
         id: "M19",
         surfaces: TOKEN,
@@ -85,6 +86,8 @@ pub(super) const ROWS: &[Rule] = &[
         meaning: "The credential is good, but its role may not read this feed. Only one of Mimecast's pages knows this code.",
         remedy: "Add the permission that `mimecollectd feeds` names; no restart is needed.",
     },
+    // Ten of them in an hour are no alert of their own: no feed of the catalogue asks for single messages, so that only
+    // a whole function could answer so, and each of its files that is left out is a gap, which is told.
     Rule {
         id: "M16",
         surfaces: API,

@@ -37,6 +37,8 @@ pub(super) const ROWS: &[Rule] = &[
         meaning: "The quota is used up; it was said with a 403 whose words speak of a limit.",
         remedy: "Raise `poll_interval`; give every integration a credential of its own.",
     },
+    // After an hour it is told (`lasting`). The polling interval is not stretched besides: our own calls are counted
+    // and kept below the quota, waits grow to half an hour, and whoever shares the credential is not slowed by it.
     Rule {
         id: "M28",
         surfaces: BOTH,

@@ -51,6 +51,7 @@ pub(super) const ROWS: &[Rule] = &[
         meaning: "An event held bytes that are not UTF-8; it is delivered, repaired and marked.",
         remedy: "Nothing to do.",
     },
+    // Not counted into an alert: such an event is delivered and moves nothing, so that there is nothing to be done.
     Rule {
         id: "X16",
         surfaces: WIRE,

@@ -183,8 +183,9 @@ pub enum Verdict {
     SkipWithGap,
     /// This cycle ends here; the cursor stays.
     StopPaging,
-    /// Send the batch in halves until the refused event stands alone.
-    Bisect,
+    /// Send the batch in halves until the refused event stands alone. `smaller`: it is the size that is refused, so
+    /// that the batches that follow are smaller, for a while.
+    Bisect { smaller: bool },
     /// The destination will never take this event: put it aside with the reason.
     DeadLetter,
     /// Stop collecting, keep delivering; look again every `check`.
@@ -258,7 +259,7 @@ impl Verdict {
             Verdict::Quarantine => "quarantine",
             Verdict::SkipWithGap => "skip_with_gap",
             Verdict::StopPaging => "stop_paging",
-            Verdict::Bisect => "bisect",
+            Verdict::Bisect { .. } => "bisect",
             Verdict::DeadLetter => "dead_letter",
             Verdict::PauseIntake { .. } => "pause_intake",
             Verdict::Exit(_) => "exit",

@@ -216,9 +216,11 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
         Verdict::Quarantine => "keeps the bytes in quarantine and goes on".into(),
         Verdict::SkipWithGap => "goes on without it and records a gap".into(),
         Verdict::StopPaging => "ends this cycle; the position stays".into(),
-        Verdict::Bisect => {
-            "halves the batch until the refused event stands alone, and keeps that one as a dead letter"
-                .into()
+        Verdict::Bisect { smaller } => {
+            let ever_after = if smaller { "; the next batches are smaller" } else { "" };
+            format!(
+                "halves the batch until the refused event stands alone, and keeps that one as a dead letter{ever_after}"
+            )
         }
         Verdict::DeadLetter => "keeps the event as a dead letter with the sink's words".into(),
         Verdict::PauseIntake { check } => {

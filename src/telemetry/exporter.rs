@@ -91,13 +91,34 @@ fn described(builder: PrometheusBuilder) -> PrometheusRecorder {
 }
 
 impl Exporter {
-    /// The Prometheus text format, version 0.0.4. `gauges` sets every gauge that applies now.
-    pub fn render(&self, gauges: impl FnOnce()) -> String {
-        let mut out = self.kept.render();
-        self.by_feed.render(&mut out);
-        out.push_str(&scrape::page(gauges));
-        Usage::now().render(self.started, &mut out);
-        out
+    /// The Prometheus text format, version 0.0.4, in pieces, each made when it is asked for: a page of many feeds is
+    /// larger than all the rest of the daemon. `gauges` sets every gauge that applies now to one of `parts` parts of
+    /// what there is.
+    pub fn pieces<F: Fn(usize) + Clone + Send>(
+        &self,
+        parts: usize,
+        gauges: F,
+    ) -> impl Iterator<Item = String> + Send + use<F> {
+        let kept = self.kept.render();
+        let started = self.started;
+        let all = METRICS.iter().filter(|metric| metric.kind == Kind::Gauge);
+        let gauges = all.flat_map(move |metric| {
+            let gauges = gauges.clone();
+            let pieces = (0..parts).map(move |part| scrape::piece(metric, || gauges(part)));
+            scrape::section(metric, "gauge", pieces)
+        });
+        let process = std::iter::once_with(move || {
+            let mut out = String::new();
+            Usage::now().render(started, &mut out);
+            out
+        });
+        std::iter::once(kept).chain(self.by_feed.clone().pieces()).chain(gauges).chain(process)
+    }
+
+    /// The whole page.
+    #[cfg(test)]
+    pub fn render(&self, gauges: impl Fn() + Clone + Send) -> String {
+        self.pieces(1, move |_| gauges()).collect()
     }
 
     /// Folds recorded durations into buckets. To be called every few seconds, or histograms grow until the

@@ -2,41 +2,48 @@
 //! of its own first: with ten thousand feeds, which have a dozen gauges each, that is more memory than the daemon has.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use super::metrics::Metric;
 
 thread_local! {
-    static PAGE: RefCell<Option<BTreeMap<&'static str, String>>> = const { RefCell::new(None) };
+    /// The gauge whose series are wanted, and what was written of them so far.
+    static PIECE: RefCell<Option<(&'static str, String)>> = const { RefCell::new(None) };
 }
 
-/// What `gauges` sets, in the Prometheus text format.
-pub(super) fn page(gauges: impl FnOnce()) -> String {
-    let outer = PAGE.replace(Some(BTreeMap::new()));
+/// What `gauges` sets of that metric, in the Prometheus text format, without what stands above it.
+pub(super) fn piece(metric: &Metric, gauges: impl FnOnce()) -> String {
+    let outer = PIECE.replace(Some((metric.name, String::new())));
     gauges();
-    let page = PAGE.replace(outer).unwrap_or_default();
-    let mut out = String::with_capacity(page.values().map(|text| text.len() + 1).sum());
-    for text in page.into_values() {
-        out.push_str(&text);
-        out.push('\n');
-    }
-    out
+    PIECE.replace(outer).map(|(_, text)| text).unwrap_or_default()
 }
 
 /// Sets a gauge, whose label values come in the table's order. Each series may be set once a scrape.
 pub(super) fn set(metric: &Metric, values: &[&str], value: f64) {
     debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
-    PAGE.with_borrow_mut(|page| {
-        let Some(page) = page else { return }; // nobody scrapes
-        let text = page.entry(metric.name).or_insert_with(|| head(metric, "gauge"));
-        let labels = metric.labels.iter().copied().zip(values.iter().copied());
-        series(text, (metric.name, ""), labels, value);
+    PIECE.with_borrow_mut(|piece| match piece {
+        Some((wanted, text)) if std::ptr::eq(*wanted, metric.name) => {
+            let labels = metric.labels.iter().copied().zip(values.iter().copied());
+            series(text, (metric.name, ""), labels, value);
+        }
+        _ => {} // its turn comes or has been, or nobody scrapes
     });
 }
 
+/// A metric with all its series, which come in pieces; nothing at all when there are none.
+pub(super) fn section(
+    metric: &'static Metric,
+    kind: &'static str,
+    pieces: impl Iterator<Item = String>,
+) -> impl Iterator<Item = String> {
+    let mut pieces = pieces.filter(|piece| !piece.is_empty()).fuse();
+    let first = pieces.next().map(|first| head(metric, kind) + &first);
+    let end = first.is_some().then(|| "\n".to_owned());
+    first.into_iter().chain(pieces).chain(end)
+}
+
 /// What stands above the series of a metric.
-pub(super) fn head(metric: &Metric, kind: &str) -> String {
+fn head(metric: &Metric, kind: &str) -> String {
     format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", metric.name, metric.help)
 }
 

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::main_job::{ALL_FEEDS, FEEDS, file_sink};
+use crate::repair::as_another;
 use crate::rig::{Receiver, Simulator, Site, eventually, http, text};
 
-fn checked(site: &Site, more: &[&str]) -> (Option<i32>, Value) {
+pub fn checked(site: &Site, more: &[&str]) -> (Option<i32>, Value) {
     let mut args = vec!["check", "--json"];
     args.extend(more);
     let out = site.output(&args);
@@ -15,7 +16,7 @@ fn checked(site: &Site, more: &[&str]) -> (Option<i32>, Value) {
 }
 
 /// Outcome and words of the row about `scope` and `check`.
-fn row<'a>(table: &'a Value, scope: &str, check: &str) -> (&'a str, String) {
+pub fn row<'a>(table: &'a Value, scope: &str, check: &str) -> (&'a str, String) {
     let rows = table["checks"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["scope"] == scope && row["check"] == check);
     let row = row.unwrap_or_else(|| panic!("{scope} {check} in {table:#}"));
@@ -126,4 +127,40 @@ fn who_is_not_there_is_named() {
     let (outcome, words) = row(&table, "sink:unknown", "dns");
     assert!(outcome == "failed" && words.contains("siem.invalid"), "{words}");
     assert_eq!(row(&table, "acme/audit", "permission").0, "ok");
+}
+
+/// A file that is not for this user to write: said so, with the path, the user and what to do.
+#[test]
+fn a_file_that_this_user_may_not_write_is_a_matter_of_permission() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let simulator = Simulator::start(&["--events", "100", "--seed", "46"]);
+    let site = Site::new(&simulator.url, "", "");
+    let file = site.path("events.ndjson");
+    site.write(&simulator.url, "feeds = [\"audit\"]", &file_sink(&file));
+    std::fs::write(&file, "").expect("written");
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    mode(&file, 0o400);
+    mode(site.dir.path(), 0o755);
+    mode(&site.config, 0o644);
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        chown(site.path("secret"), Some(65_534), None).expect("chown");
+    }
+    let program = site.path("mimecollectd");
+    std::fs::copy(env!("CARGO_BIN_EXE_mimecollectd"), &program).expect("copied");
+    let out = as_another(&program).args(["check", "--json", "--config"]).arg(&site.config).output();
+    let out = out.expect("it runs");
+    let said = text(&out.stdout) + &text(&out.stderr);
+    assert_eq!(out.status.code(), Some(77), "{said}");
+    let table: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let (outcome, words) = row(&table, "sink:file", "probe");
+    let user = if root { "65534".to_owned() } else { rustix::process::geteuid().to_string() };
+    assert_eq!(outcome, "failed");
+    for wanted in
+        ["Permission denied", &file.display().to_string(), &format!("as user {user}"), "S16", "sudo -u"]
+    {
+        assert!(words.contains(wanted), "{wanted}: {words}");
+    }
 }

@@ -30,6 +30,12 @@ fn two_hundred_kills_lose_nothing() {
     site.write(&simulator.url, ALL_FEEDS, &(file_sink(&file) + &tcp));
     let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
 
+    // a secret that never worked is tried twice in a day, and a kill in the middle of a login counts as one of them: on a
+    // slow machine the first two kills would close the account's gate for longer than a single run waits
+    let first = site.spawn();
+    receiver.wait_for(1);
+    drop(first); // SIGKILL
+
     let mut dice = fastrand::Rng::with_seed(11);
     for _ in 0..KILLS {
         let mut daemon = site.spawn();
@@ -39,7 +45,12 @@ fn two_hundred_kills_lose_nothing() {
         assert!(ended.is_none(), "the daemon ended by itself: {ended:?}\n{}", daemon.log());
         drop(daemon); // SIGKILL
     }
-    let after_kills = receiver.arrived().distinct();
+    // a receiver that still reads what dead daemons sent would be too slow for a run that gives up after three tries
+    let mut after_kills = 0;
+    eventually("the receiver to have read what was sent", || {
+        let now = receiver.arrived().distinct();
+        (std::mem::replace(&mut after_kills, now) == now).then_some(())
+    });
     site.run_once();
     eventually("the receiver to take what is in its socket", || {
         (receiver.arrived().distinct() >= published).then_some(())
@@ -48,11 +59,11 @@ fn two_hundred_kills_lose_nothing() {
 
     let arrived = receiver.arrived();
     assert_complete(&simulator, &arrived, FEEDS);
-    let bound = u64::from(KILLS) * CONFIRM_EVERY;
+    let bound = u64::from(KILLS + 1) * CONFIRM_EVERY;
     assert!(arrived.repeats() <= bound, "{} repeats, allowed {bound}", arrived.repeats());
     let (in_file, torn) = Arrived::from_file_after_kills(&file);
     assert_complete(&simulator, &in_file, FEEDS);
-    assert!(torn <= u64::from(KILLS), "{torn} torn lines: more than one a kill");
+    assert!(torn <= u64::from(KILLS + 1), "{torn} torn lines: more than one a kill");
     site.reconcile();
 }
 

@@ -130,6 +130,11 @@ fn what_closes_the_credential() {
         credential("row:M12", "revoked", ["M12", "keys_revoked_or_wiped", "halt"]),
         credential("row:M20", "denied", ["M20", "source_ip_forbidden", "halt"]),
         credential("row:M06", "suspended", ["M06", "bad_credentials", "confirm_then_halt"]),
+        // somebody in between answers the login: told when it lasts
+        Trouble {
+            at_once: false,
+            ..credential("row:X09", "suspended", ["X09", "unattributed_auth", "backoff"])
+        },
     ] {
         see(&trouble);
     }
@@ -144,10 +149,30 @@ fn what_holds_one_feed() {
         feed("row:M28", "throttled", ["M28", "rate_limited", "pause"], false),
         feed("row:D01", "throttled", ["D01", "rate_limited", "pause"], false),
         tenant("row:X08", "backing_off", ["X08", "html_from_proxy", "backoff"], false),
-        tenant("row:X09", "backing_off", ["X09", "unattributed_auth", "backoff"], false),
         tenant("row:H04", "halted", ["H04", "proxy_auth", "halt"], true),
     ] {
         see(&trouble);
+    }
+}
+
+/// The feed whose request found it out, too, although its next poll is a minute away.
+#[test]
+fn all_feeds_of_a_closed_credential_say_the_same() {
+    for (scenario, state) in [("lockout", "paused"), ("row:M12", "halted")] {
+        let scenario = format!("no_quota,{scenario}");
+        let simulator = Simulator::start(&["--events", "300", "--seed", "84", "--scenario", &scenario]);
+        let site = Site::new(&simulator.url, "", "");
+        let file = file_sink(&site.path("events.ndjson"));
+        site.write(&simulator.url, "feeds = [\"siem.*\", \"audit\"]\npoll_interval = \"60s\"", &file);
+        let daemon = site.spawn();
+        let all_say_it = || {
+            let feeds = status(&daemon)?["tenants"][0]["feeds"].clone();
+            let says = |feed: &Value| feed["state"] == state && feed["why"] == "the credential is closed";
+            let all = feeds.as_array()?;
+            (all.len() > 5 && all.iter().all(|feed| says(feed) && feed["rule"].is_null())).then_some(())
+        };
+        eventually(&format!("all feeds to be {state}"), all_say_it);
+        drop(daemon);
     }
 }
 

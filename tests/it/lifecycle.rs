@@ -210,3 +210,24 @@ fn resume_lifts_a_halt_after_the_cause_was_fixed() {
     eventually("events after resume", || (Arrived::from_file(&file).distinct() > 0).then_some(()));
     assert_eq!(site.output(&["resume", "nobody"]).status.code(), Some(2));
 }
+
+/// While a daemon drains, fewer and fewer of its parts run: `status` says why they are not shown.
+#[test]
+fn a_daemon_that_is_stopping_says_so_instead_of_showing_nothing() {
+    let simulator = Simulator::start(&["--events", "200", "--seed", "95", "--scenario", "no_quota"]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let sink = format!(
+        "[sinks.silent]\ntype = \"http\"\npreset = \"ndjson\"\nurl = \"http://{}/\"\n",
+        silent.local_addr().expect("bound")
+    );
+    let site = Site::new(&simulator.url, "feeds = [\"audit\"]", &sink);
+    let daemon = site.spawn();
+    let status = format!("{}/status", daemon.admin());
+    let (_held, _) = silent.accept().expect("a request that is never answered");
+    daemon.signal("TERM");
+    let told = eventually("the daemon to say that it is stopping", || {
+        let told: Value = serde_json::from_str(&http("GET", &status, "").1).ok()?;
+        told["ready"]["reasons"][0].as_str().is_some_and(|why| why.contains("is stopping")).then_some(told)
+    });
+    assert_eq!(told["ready"]["ok"], false, "{told}");
+}

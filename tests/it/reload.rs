@@ -1,5 +1,6 @@
 //! A new configuration while everything runs: nothing is lost by it, whatever changes and whenever.
 
+use crate::counterparts::certificates;
 use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
 use crate::rig::{Arrived, Daemon, Receiver, Simulator, Site, assert_complete, eventually, http};
 
@@ -127,4 +128,33 @@ fn tenants_feeds_and_secrets_change_in_an_outage_and_nothing_is_lost() {
     assert_complete(&simulator, &acme, FEEDS);
     assert_eq!(acme.repeats(), 0);
     site.reconcile();
+}
+
+/// Client certificates are renewed every few weeks, a daemon runs for a year.
+#[test]
+fn a_renewed_certificate_under_its_old_name_is_taken_up_by_a_reload() {
+    let simulator = simulator("53");
+    let site = Site::new(&simulator.url, ALL_FEEDS, "");
+    let (ca, cert, key) = certificates(site.dir.path());
+    let sink = format!(
+        "[sinks.siem]\ntype = \"syslog\"\naddress = \"{}\"\ntransport = \"tls\"\n\
+         tls = {{ ca_file = {ca:?}, cert_file = {cert:?}, key_file = {key:?} }}\n",
+        Receiver::nobody()
+    );
+    site.write(&simulator.url, ALL_FEEDS, &sink);
+    let daemon = site.spawn();
+    daemon.admin();
+    let told = |words: &str| daemon.log().matches(words).count();
+    reload(&daemon);
+    assert_eq!(told("sinks started: siem"), 0);
+    assert_eq!(told("nothing that runs is different"), 1);
+    let renewed = site.path("renewed");
+    std::fs::create_dir(&renewed).expect("made");
+    let (_, new_cert, new_key) = certificates(&renewed);
+    std::fs::rename(new_cert, cert).expect("replaced");
+    std::fs::rename(new_key, key).expect("replaced");
+    reload(&daemon);
+    assert_eq!(told("sinks started: siem"), 1);
+    reload(&daemon);
+    assert_eq!((told("sinks started: siem"), told("nothing that runs is different")), (1, 2));
 }

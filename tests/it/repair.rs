@@ -243,15 +243,57 @@ fn who_may_not_look_is_told_so() {
     mode(site.config.clone(), 0o644);
     mode(site.path("state"), 0o000);
     for verb in [&["gaps"][..], &["cursor", "set", "acme", "--since", "1h"], &["resume", "acme"], &["run"]] {
-        let mut command = std::process::Command::new(&program);
-        if rustix::process::geteuid().is_root() {
-            command = std::process::Command::new("setpriv"); // root may look everywhere
-            command.args(["--reuid=65534", "--clear-groups"]).arg(&program);
-        }
-        let out = command.args(verb).arg("--config").arg(&site.config).output().expect("it runs");
+        let out =
+            as_another(&program).args(verb).arg("--config").arg(&site.config).output().expect("it runs");
         let words = text(&out.stderr);
         assert_eq!(out.status.code(), Some(77), "{verb:?}: {words}");
         assert!(words.contains("daemon's user"), "{verb:?}: {words}");
     }
     mode(site.path("state"), 0o700);
+}
+
+/// The program as a user who owns nothing; root may look everywhere.
+pub fn as_another(program: &std::path::Path) -> std::process::Command {
+    if !rustix::process::geteuid().is_root() {
+        return std::process::Command::new(program);
+    }
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--clear-groups"]).arg(program);
+    command
+}
+
+/// Members of the daemon's group may ask it, and not read its store: what they asked for is begun, and they are told that
+/// nobody waits for its end.
+#[test]
+fn a_member_of_the_group_has_events_sent_again_without_watching() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can be somebody else of the same group
+    }
+    let simulator = Simulator::start(&["--events", "200", "--seed", "94", "--scenario", "no_quota"]);
+    let site = Site::new(&simulator.url, "feeds = [\"audit\"]", "");
+    let file = site.path("events.ndjson");
+    site.write(&simulator.url, "feeds = [\"audit\"]", &file_sink(&file));
+    let program = site.path("mimecollectd");
+    std::fs::copy(env!("CARGO_BIN_EXE_mimecollectd"), &program).expect("copied");
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    mode(site.dir.path(), 0o755);
+    mode(&site.config, 0o644);
+    let daemon = site.spawn();
+    daemon.admin();
+    let published = simulator.truth("audit").len() as u64;
+    eventually("all events", || (Arrived::from_file(&file).distinct() == published).then_some(()));
+    let member = as_another(&program)
+        .args(["replay", "--sink", "file", "--since", "30d", "--config"])
+        .arg(&site.config)
+        .output();
+    let member = member.expect("it runs");
+    let said = text(&member.stdout) + &text(&member.stderr);
+    assert_eq!(member.status.code(), Some(0), "{said}");
+    assert!(said.contains("only who may read its store can watch it"), "{said}");
+    eventually("all events again", || (Arrived::from_file(&file).repeats() == published).then_some(()));
+    assert!(daemon.stop().0.success());
+    site.reconcile();
 }

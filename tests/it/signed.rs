@@ -120,6 +120,22 @@ fn a_clock_that_is_off_costs_one_call() {
     assert_eq!(refused(&simulator), 1, "{}", signatures(&simulator));
 }
 
+/// The operator sets up NTP while our clock is corrected: the correction is dropped after one refused call.
+#[test]
+fn a_clock_that_is_set_right_costs_one_call_more() {
+    let simulator = Simulator::start(&["--events", "500", "--seed", "50", "--clock-offset=10m"]);
+    let (site, _) = site(&simulator, "1s");
+    let daemon = site.spawn();
+    let good = || signatures(&simulator)["good"].as_u64().unwrap_or(0);
+    eventually("calls by its clock", || (good() > 12).then_some(()));
+    simulator.post("/_sim/clock?offset=0");
+    let before = good();
+    eventually("calls by the right clock", || (good() > before + 12).then_some(()));
+    let refused = refused(&simulator);
+    assert!(refused <= 1 + window_feeds().len() as u64, "{refused}: at most what was under way at once");
+    drop(daemon);
+}
+
 /// Mimecast lives three minutes behind this machine, which its signature check tolerates: a window that ends by our
 /// clock would reach into its future, and what happens there would never be asked for.
 #[test]

@@ -126,4 +126,19 @@ fn a_sink_gets_its_types_and_a_new_one_begins_where_it_is_told() {
     let refused = site.output(&["validate"]);
     assert_eq!(refused.status.code(), Some(78));
     assert!(text(&refused.stderr).contains("two sinks write to"), "{}", text(&refused.stderr));
+
+    // events would be written into what the daemon lives on, counted as delivered, and be gone
+    let link = site.path("harmless.ndjson");
+    std::os::unix::fs::symlink(site.path("secret"), &link).expect("linked");
+    for (taken, what) in [
+        (site.path("state/../state/store.db"), "the daemon's own state"),
+        (site.config.clone(), "the configuration"),
+        (link, "a secret"),
+    ] {
+        site.write(&simulator.url, ALL_FEEDS, &file_sink(&taken));
+        let refused = site.output(&["validate"]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{said}");
+        assert!(said.contains("would write into") && said.contains(what), "{said}");
+    }
 }

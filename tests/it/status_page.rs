@@ -77,6 +77,8 @@ fn can_be_heard(browser: &mut Browser, name: &str) {
     assert_eq!(drawings.count(), 4, "{name}: {heard:?}");
 }
 
+const TENANT: &str = "feeds = [\"siem.*\", \"audit\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
+
 struct Scene {
     simulator: Simulator,
     site: Site,
@@ -86,10 +88,9 @@ struct Scene {
 impl Scene {
     fn start(scenario: &str, sinks: &str) -> Self {
         let simulator = Simulator::start(&["--events", "4000", "--seed", "63", "--scenario", scenario]);
-        let tenant = "feeds = [\"siem.*\", \"audit\"]\npoll_interval = \"1s\"\nlookback = \"7d\"";
-        let site = Site::new(&simulator.url, tenant, "");
+        let site = Site::new(&simulator.url, TENANT, "");
         let file = file_sink(&site.path("events.ndjson"));
-        site.write(&simulator.url, tenant, if sinks.is_empty() { &file } else { sinks });
+        site.write(&simulator.url, TENANT, if sinks.is_empty() { &file } else { sinks });
         let daemon = site.spawn();
         Scene { simulator, site, daemon }
     }
@@ -158,9 +159,14 @@ fn the_page_tells_each_state_at_a_glance() {
     assert!(text.contains("down") && text.contains("sink:siem") && text.contains("next attempt"), "{text}");
     drop(scene);
 
-    let scene = Scene::start("no_quota", &format!("{tcp}[store]\nmax_size = \"16MiB\"\n"));
+    let sized = |size: &str| format!("{tcp}[store]\nmax_size = \"{size}\"\n");
+    let scene = Scene::start("no_quota", &sized("16MiB"));
     scene.simulator.post("/_sim/publish?feed=siem.*&count=120000&over=5m");
     let url = scene.when("collection to pause", |status| !status["store"]["paused"].is_null());
     let text = look(&mut browser, &url, "full");
     assert!(text.contains("Collection is paused"), "{text}");
+    // what docs/operations.md tells the operator to do
+    scene.site.write(&scene.simulator.url, TENANT, &sized("1GiB"));
+    scene.daemon.signal("HUP");
+    scene.when("collection to go on with a larger store", |status| status["store"]["paused"].is_null());
 }

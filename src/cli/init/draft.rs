@@ -108,7 +108,7 @@ impl Site {
             SetupError::new(error.exit, format!("{what}:\n\n{}", error.message))
         })?;
         let ours = |name: &String| name != FILLING_NAME;
-        site.tenants = found.tenants.into_iter().map(|tenant| tenant.name).filter(ours).collect();
+        site.tenants = found.tenants.into_iter().map(|tenant| tenant.name.clone()).filter(ours).collect();
         site.sinks = found.sinks.into_iter().map(|sink| sink.name).filter(ours).collect();
         Ok(site)
     }

@@ -59,7 +59,27 @@ pub fn unit() -> Result<String, String> {
         let found = usual.iter().find_map(|place| fs::read_to_string(format!("{place}/{UNIT}")).ok());
         found.ok_or(why)
     })?;
-    Ok(text.lines().map(|line| unit_line(line) + "\n").collect())
+    Ok(masked(&text))
+}
+
+/// Each setting masked as a whole: a line that ends in a backslash goes on in the next one that is no comment.
+fn masked(unit: &str) -> String {
+    let mut text = String::new();
+    let mut begun = String::new();
+    for line in unit.lines() {
+        let comment = line.starts_with(['#', ';']);
+        match line.strip_suffix('\\').filter(|_| !comment) {
+            Some(part) => begun.push_str(part),
+            None if comment && !begun.is_empty() => {}
+            None => {
+                begun.push_str(line);
+                text.push_str(&unit_line(&begun));
+                text.push('\n');
+                begun.clear();
+            }
+        }
+    }
+    text + &unit_line(&begun)
 }
 
 fn unit_line(line: &str) -> String {
@@ -135,5 +155,16 @@ mod tests {
         ] {
             assert_eq!(unit_line(line), shown);
         }
+    }
+
+    #[test]
+    fn a_value_that_goes_on_in_the_next_line_is_masked_to_its_end() {
+        let unit = "[Service]\nEnvironment=A=x \\\n# the token\n  TOKEN=hunter2 \\\n  KEY=hunter2\nRestart=on-failure\n\
+                    ExecStart=/usr/bin/env \\\n TOKEN=hunter2 mimecollectd\nSetCredential=a:\\\n hunter2 \\";
+        let shown = masked(unit);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains("Restart=on-failure\n") && shown.starts_with("[Service]\nEnvironment=********\n")
+        );
     }
 }

@@ -60,10 +60,16 @@ impl Account {
     }
 
     /// What an answer's headers say about Mimecast's clock, and about the budget: none left means a pause before
-    /// the refusal comes.
-    pub fn note_headers(&self, feed: &Feed, endpoint: Endpoint, headers: &[(String, String)]) {
+    /// the refusal comes. Returns Mimecast's time by this answer.
+    pub fn note_headers(
+        &self,
+        feed: &Feed,
+        endpoint: Endpoint,
+        headers: &[(String, String)],
+    ) -> Option<Time> {
         let now = self.clock.now();
-        if let Some(skew) = dialect::skew_ms(headers, now) {
+        let skew = dialect::skew_ms(headers, now);
+        if let Some(skew) = skew {
             self.note_skew(skew);
         }
         if let Some(wait) = dialect::quota_pause(headers, now) {
@@ -73,6 +79,7 @@ impl Account {
                 Endpoint::Stream => quota.stream_exhausted(Some(now.plus(wait)), now),
             }
         }
+        skew.map(|skew| Time(now.0.saturating_add(skew)))
     }
 
     /// A feed met a fault: what several feeds meet within a short time is the credential's, and a code that no row

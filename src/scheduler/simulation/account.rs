@@ -9,9 +9,11 @@ use super::weather::Answer;
 use super::world::World;
 use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::CLOCK_SKEW_TOLERATED;
 use crate::mimecast::quota::{Call, May, Quota};
 use crate::scheduler::decide::{By, Outcome};
-use crate::supervisor::gate::{Gate, Permit};
+use crate::scheduler::server_clock::ServerClock;
+use crate::supervisor::gate::{Closed, Gate, Permit};
 use crate::supervisor::spread::Spread;
 
 const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
@@ -22,6 +24,9 @@ pub struct Account {
     pub token: Option<u64>,
     pub quota: Quota,
     pub spread: Spread,
+    pub server_clock: ServerClock,
+    /// By how much our clock was wrong when the gate was last looked at.
+    pub skew: i64,
     /// The password in our configuration, by number.
     pub secret: u32,
 }
@@ -44,20 +49,74 @@ impl World {
         let moment = self.moment();
         let kept = self.store.gate.clone().filter(|_| !self.is(Planted::GateForgotten));
         let pace = self.pace.clone();
-        let gate = kept.and_then(|text| Gate::restore(&text, moment, &pace));
+        let ahead = |at: Time| {
+            if self.is(Planted::AheadTakenAtItsWord) { Duration::ZERO } else { at.since(moment.now) }
+        };
+        let gate = kept.and_then(|(kept, at)| {
+            let mut gate = Gate::restore(&kept.to_text(), moment, &pace)?;
+            gate.set_back(ahead(at));
+            Some(gate)
+        });
         let fingerprint = self.account.fingerprint();
         self.account.gate = gate.unwrap_or_else(|| Gate::new(fingerprint));
         self.account.token = None;
         self.account.quota = Quota::new(&self.feeds_of_plan(), true);
         self.account.spread = Spread::default();
-        if let Some(text) = self.store.quota.clone().filter(|_| !self.is(Planted::QuotaForgotten)) {
-            self.account.quota.restore(&text, self.now);
+        (self.account.server_clock, self.account.skew) = (ServerClock::default(), self.skew);
+        if let Some(kept) = self.store.quota.clone().filter(|_| !self.is(Planted::QuotaForgotten)) {
+            self.account.quota.restore(&kept.to_text(), self.clock());
         }
     }
 
     fn save_gate(&mut self) -> Result<(), Fault> {
         self.writable()?;
-        self.store.gate = Some(self.account.gate.to_text());
+        self.store.gate = Some((self.account.gate.clone(), self.clock()));
+        Ok(())
+    }
+
+    /// Somebody has set our clock: what the gate waits for is as far away as it was.
+    fn follow_clock(&mut self) -> Result<(), Fault> {
+        let step = self.skew - self.account.skew;
+        if u128::from(step.unsigned_abs()) < CLOCK_SKEW_TOLERATED.as_millis() {
+            return Ok(());
+        }
+        self.account.skew = self.skew;
+        if !self.is(Planted::LockMovesWithTheClock) {
+            self.account.gate.moved(step);
+        }
+        self.save_gate()
+    }
+
+    /// Mimecast's time, as far as its answers tell.
+    pub(super) fn server_now(&self) -> Time {
+        if self.is(Planted::ClockTakenForMimecasts) {
+            return self.clock();
+        }
+        self.account.server_clock.at(self.clock(), self.uptime())
+    }
+    /// An answer was dated.
+    pub(super) fn note_date(&mut self) {
+        let (now, uptime) = (self.clock(), self.uptime());
+        self.account.server_clock.note(-self.skew, now, uptime);
+    }
+    pub(super) fn closed(&mut self) -> Option<Closed> {
+        let _ = self.follow_clock();
+        let now = self.clock();
+        let closed =
+            self.account.gate.holding().filter(|closed| closed.until.is_none_or(|until| now < until));
+        if let Some(until) = closed.and_then(|closed| closed.until) {
+            self.audit_wait(0, until.since(now));
+        }
+        closed
+    }
+    /// Sees to it that some answer has told the time, where a login can.
+    pub(super) fn learn_time(&mut self, feed: usize) -> Result<(), Fault> {
+        if !self.account.server_clock.is_known()
+            && self.closed().is_none()
+            && let Pass::Go { .. } = self.access(feed)?
+        {
+            self.account.gate.not_sent();
+        }
         Ok(())
     }
 
@@ -80,8 +139,7 @@ impl World {
         }
         if self.account.gate.holding().is_some() && !self.is(Planted::GateIgnored) {
             self.offer_secret()?;
-            let closed = self.account.gate.holding();
-            if let Some(closed) = closed.filter(|c| c.until.is_none_or(|until| self.now < until)) {
+            if let Some(closed) = self.closed() {
                 return Ok(Pass::Shut(Outcome::Shut { until: closed.until, by: By::Gate }));
             }
         }
@@ -89,13 +147,13 @@ impl World {
             self.account.quota = Quota::new(&[row], true);
         }
         if let (May::Wait(until), false) =
-            (self.account.quota.may(row, call, self.now), self.is(Planted::QuotaNotCounted))
+            (self.account.quota.may(row, call, self.clock()), self.is(Planted::QuotaNotCounted))
         {
             return Ok(Pass::Shut(Outcome::Shut { until: Some(until), by: By::Quota }));
         }
         if self.account.quota.counts(row) {
             self.writable()?;
-            self.store.quota = Some(self.account.quota.to_text());
+            self.store.quota = Some(self.account.quota.clone());
         }
         self.access(feed)
     }
@@ -113,7 +171,8 @@ impl World {
         if self.is(Planted::GateIgnored) {
             self.account.gate.resume();
         }
-        match self.account.gate.permit(self.now) {
+        self.follow_clock()?;
+        match self.account.gate.permit(self.clock()) {
             Permit::Closed(closed) => {
                 if closed.rule.is_none() {
                     self.audit_trial(feed);
@@ -141,10 +200,10 @@ impl World {
             return shut(closed.until);
         }
         self.log_in(feed)?;
-        match (self.account.gate.permit(self.now), self.account.token) {
+        match (self.account.gate.permit(self.clock()), self.account.token) {
             (Permit::Go { generation }, Some(token)) => Ok(Pass::Go { token, generation }),
             (Permit::Closed(closed), _) => shut(closed.until),
-            _ => shut(Some(self.now.plus(Duration::from_secs(1)))),
+            _ => shut(Some(self.clock().plus(Duration::from_secs(1)))),
         }
     }
 
@@ -159,7 +218,8 @@ impl World {
         let (moment, pace) = (self.moment(), self.pace.clone());
         match answer {
             None => {
-                self.account.gate.login_ok(self.now, TOKEN_LIFE);
+                self.note_date();
+                self.account.gate.login_ok(self.clock(), TOKEN_LIFE);
                 self.account.token = Some(self.server.token());
                 // one in eight dies before its time
                 let life =
@@ -185,12 +245,12 @@ impl World {
 
     fn login_answer(&mut self, feed: usize) -> Option<Fault> {
         if let Some(answer) = self.weather(Origin::Token, feed) {
-            return answer.fault(Origin::Token, self.now);
+            return answer.fault(Origin::Token, self.clock());
         }
         (self.account.secret != self.server.secret).then(|| {
             let body = r#"{"error":"invalid_client","error_description":"same words"}"#.to_owned();
             let wrong = Answer::Http { status: 401, headers: Vec::new(), body };
-            wrong.fault(Origin::Token, self.now)
+            wrong.fault(Origin::Token, self.clock())
         })?
     }
 
@@ -233,15 +293,10 @@ impl World {
     fn met(&mut self, feed: usize, fault: &Fault) -> Result<(), Fault> {
         let (rule, moment, pace) = (self.pace.judge(fault), self.moment(), self.pace.clone());
         let (name, feeds) = (self.feeds[feed].feed.name, self.feeds.len());
-        if self.account.spread.met(name, rule, feeds, self.now) {
+        if self.account.spread.met(name, rule, feeds, self.clock()) {
             self.account.gate.widen(fault, moment, &pace);
             self.save_gate()?;
         }
         Ok(())
-    }
-
-    /// Since when a gate has been closed does not matter here; when it opens does.
-    pub(super) fn gate_opens(&self) -> Option<Time> {
-        self.account.gate.holding().and_then(|closed| closed.until)
     }
 }

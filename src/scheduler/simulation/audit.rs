@@ -15,6 +15,8 @@ use crate::supervisor::rule::{End, Verdict};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// A day, and what a lock or an interval may add to it.
+const LONGEST: Duration = Duration::from_secs(30 * 3_600);
 /// Failed requests of one feed in one cycle: three fresh listings, two quick tries, one fresh token, and each of
 /// them may end one more way.
 const MOST_FAILURES: u32 = 12;
@@ -42,6 +44,8 @@ pub struct Audit {
     in_a_row: Vec<Option<(&'static str, &'static str, u32)>>,
     /// Something the store could not take: after a restart we may not know it.
     amnesty: bool,
+    /// Our clock was set: after a restart nobody can tell by how much.
+    clock_set: bool,
     newest_token: u64,
     faulted_token: u64,
     /// Tokens up to this one were refused, in words that say so.
@@ -74,6 +78,14 @@ impl Audit {
     pub fn forgotten(&mut self) {
         self.amnesty = true;
     }
+    pub fn clock_set(&mut self) {
+        self.clock_set = true;
+    }
+    /// Another configuration ends what holds a feed back.
+    pub fn reconfigured(&mut self) {
+        self.quiet_feed.fill(None);
+        self.in_a_row.fill(None);
+    }
     /// From now on one call has to go first.
     pub fn on_trial(&mut self, now: Time) {
         (self.tried_at, self.cleared) = (now, false);
@@ -82,7 +94,7 @@ impl Audit {
         self.on_trial(now);
         // a death in the middle of a cycle lets its quick try be made again
         self.in_a_row.iter_mut().flatten().for_each(|row| row.2 = row.2.saturating_sub(1));
-        if std::mem::take(&mut self.amnesty) {
+        if std::mem::take(&mut self.amnesty) | std::mem::take(&mut self.clock_set) {
             self.a_person_acted();
         }
     }
@@ -119,6 +131,9 @@ impl World {
         let now = self.now;
         let name = self.feeds[feed].feed.name;
         self.tell(|| format!("{name}: {what}"));
+        if self.off[feed] {
+            self.breach(format!("{name}: a {what} although no configuration names the feed any more"));
+        }
         if let (true, Some((until, why))) = (knock != Knock::Download, &self.audit.quiet)
             && now < *until
         {
@@ -137,10 +152,18 @@ impl World {
         }
     }
 
+    /// No row and no service asks for a longer wait than a day, whatever our clock shows.
+    pub(super) fn audit_wait(&mut self, feed: usize, wait: Duration) {
+        if wait > LONGEST {
+            let (name, hours) = (self.feeds[feed].feed.name, wait.as_secs() / 3_600);
+            self.breach(format!("{name}: waits for {hours} hours"));
+        }
+    }
+
     pub(super) fn audit_call(&mut self, feed: usize) {
         self.audit.listings += 1;
         if self.account.quota.counts(self.feeds[feed].feed) {
-            let calls = self.server.count_call(self.now);
+            let calls = self.server.count_call(self.clock());
             if calls > BATCH_QUOTA_CALLS {
                 self.breach(format!("{calls} listing calls in a quarter of an hour"));
             }

@@ -51,7 +51,8 @@ impl World {
             return;
         }
         let batch: Vec<EventId> = self.store.log[from..to].iter().map(|(_, id)| *id).collect();
-        let struck = self.weather(Origin::Sink, sink).and_then(|answer| answer.fault(Origin::Sink, self.now));
+        let struck =
+            self.weather(Origin::Sink, sink).and_then(|answer| answer.fault(Origin::Sink, self.clock()));
         let done = match struck {
             None => {
                 self.receive(sink, &batch);
@@ -95,7 +96,7 @@ impl World {
 
     fn refused(&mut self, sink: usize, from: usize, batch: &[EventId], fault: Fault) -> Result<(), Fault> {
         let verdict = judge(&fault).verdict;
-        if matches!(verdict, Verdict::Bisect | Verdict::DeadLetter) {
+        if matches!(verdict, Verdict::Bisect { .. } | Verdict::DeadLetter) {
             // the halves before it were taken, the event alone is refused for good
             let bad = self.dice.usize(0..batch.len());
             self.receive(sink, &batch[..bad]);

@@ -5,33 +5,32 @@ use std::time::Duration;
 
 use super::account::Pass;
 use super::audit::Knock;
-use super::mimecast::{TENANT, number_of};
+use super::mimecast::TENANT;
 use super::planted::Planted;
 use super::store::{Commit, Trouble};
 use super::weather::{self, Answer};
 use super::world::{Event, World, local};
 use crate::clock::Time;
-use crate::cursor::{Cursor, TimeSpan};
-use crate::event::EventId;
+use crate::cursor::Cursor;
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{API_TIMEOUT, CLOCK_SKEW_TOLERATED};
 use crate::mimecast::feed::{Feed, Identity};
-use crate::mimecast::links::FileLink;
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
-use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
 use crate::mimecast::request::{self, Asking};
-use crate::scheduler::decide::{Leads, Outcome, State, Step};
+use crate::scheduler::decide::{By, Leads, Outcome, State, Step};
 use crate::store::{Cause, Dedupe, Gap};
 use crate::supervisor::policy::judge;
-use crate::supervisor::rule::Verdict;
 
-const LOOKBACK: Duration = Duration::from_secs(86_400);
+pub const LOOKBACK: Duration = Duration::from_secs(86_400);
 
 /// What is under way.
 pub enum Flight {
     Page(Box<Asked>),
     File(u16),
+    /// A file that will not have come when the time is up.
+    Drip(u16),
 }
 
 /// A request that was sent, and what is coming back.
@@ -40,6 +39,8 @@ pub struct Asked {
     generation: u64,
     position: Position,
     cursor: Cursor,
+    /// Mimecast's time, as far as it was known.
+    at: Time,
     answer: Result<String, Fault>,
 }
 
@@ -53,9 +54,11 @@ pub struct Hand {
     pub flight: Option<Flight>,
     pub trouble_stored: bool,
     pub cycle: Option<Time>,
-    page: Option<(Listing, Cursor)>,
+    pub(super) page: Option<(Listing, Cursor)>,
     asked: Time,
     first: bool,
+    /// The cursor that was read last, and what it says: the same text says the same again.
+    opened: Option<(String, Position)>,
 }
 
 /// A file that was being fetched when its process was taken for dead, with the listing it belongs to.
@@ -83,6 +86,7 @@ impl Hand {
             page: None,
             asked: Time(0),
             first: true,
+            opened: None,
         }
     }
     pub fn new_cycle(&mut self) {
@@ -94,14 +98,20 @@ impl Hand {
 impl World {
     // --- asking -------------------------------------------------------------------------------------------
 
-    fn room(&self) -> Result<(), Fault> {
+    pub(super) fn room(&self) -> Result<(), Fault> {
         let full = self.store.over_limit() && !self.is(Planted::RoomIgnored);
         if full { Err(local(Kind::DiskFull)) } else { Ok(()) }
     }
 
-    fn place(&self, feed: usize) -> Result<(Position, Cursor), Fault> {
-        let cursor = Cursor(self.store.rows[feed].cursor.clone());
-        let position = Position::open(self.feeds[feed].feed, &cursor, self.now, LOOKBACK)?;
+    fn place(&mut self, feed: usize) -> Result<(Position, Cursor), Fault> {
+        let (cursor, now) = (Cursor(self.store.rows[feed].cursor.clone()), self.server_now());
+        let hand = &mut self.feeds[feed];
+        let known = hand.opened.take().filter(|(text, _)| *text == cursor.0 && !cursor.is_unset());
+        let position = match known {
+            Some((_, position)) => position,
+            None => Position::open(hand.feed, &cursor, now, LOOKBACK)?,
+        };
+        hand.opened = Some((cursor.0.clone(), position.clone()));
         Ok((position, cursor))
     }
 
@@ -120,9 +130,16 @@ impl World {
         self.room()?;
         self.begin(feed);
         self.feeds[feed].page = None;
+        self.learn_time(feed)?;
+        if !self.account.server_clock.is_known()
+            && let Some(closed) = self.closed()
+        {
+            return Ok(Some(Outcome::Shut { until: closed.until, by: By::Gate }));
+        }
+        let now = self.server_now();
         let (position, cursor) = self.place(feed)?;
         let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
-        if !self.is(Planted::AgeUnnoticed) && position.beyond_retention(row, self.now, known).is_some() {
+        if !self.is(Planted::AgeUnnoticed) && position.beyond_retention(row, now, known).is_some() {
             return Err(local(Kind::BeyondRetention));
         }
         let call = if self.feeds[feed].first { Call::Live } else { Call::CatchUp };
@@ -130,12 +147,12 @@ impl World {
             Pass::Go { token, generation } => (token, generation),
             Pass::Shut(outcome) => return Ok(Some(outcome)),
         };
-        (self.feeds[feed].first, self.feeds[feed].asked) = (false, self.now);
+        (self.feeds[feed].first, self.feeds[feed].asked) = (false, now);
         let ahead = if self.is(Planted::WindowIntoTheFuture) { 1_800 } else { 0 };
         let asking = Asking {
             page_size: self.feeds[feed].state.page_size(request::page_size(row)),
             overlap: if self.is(Planted::NoOverlap) { Duration::ZERO } else { row.overlap },
-            server_now: self.now.plus(Duration::from_secs(ahead)),
+            server_now: now.plus(Duration::from_secs(ahead)),
             until: None,
         };
         let asked = request::build(row, &position, &asking);
@@ -144,33 +161,46 @@ impl World {
         self.audit_token(feed, token);
         let ended = (self.now >= self.server.token_until).then(weather::token_ended);
         let struck = self.weather(Origin::Api, feed).or(ended);
+        let drips = matches!(struck, Some(Answer::Drip));
         let answer = match struck {
             None => Ok(self.server.answer(feed, &asked.request, self.now)),
-            Some(answer) => match (answer.fault(Origin::Api, self.now), answer) {
+            Some(answer) => match (answer.fault(Origin::Api, self.clock()), answer) {
                 (Some(fault), _) => Err(fault),
                 (None, Answer::Http { body, .. }) => Ok(body),
                 (None, _) => Err(Fault::new(Origin::Api, Kind::Interrupted, "same words")),
             },
         };
-        let flight = Asked { token, generation, position: asked.position, cursor, answer };
-        self.feeds[feed].flight = Some(Flight::Page(Box::new(flight)));
-        let millis = self.dice.u64(20..4_000);
-        self.at(self.now.plus(Duration::from_millis(millis)), Event::Arrives { feed });
+        let flight = Asked { token, generation, position: asked.position, cursor, at: now, answer };
+        self.sent(feed, Flight::Page(Box::new(flight)), drips.then_some(API_TIMEOUT));
         Ok(None)
+    }
+
+    /// Something is under way: its answer comes soon, or the time allowed runs out.
+    pub(super) fn sent(&mut self, feed: usize, flight: Flight, drips: Option<Duration>) {
+        self.feeds[feed].flight = Some(flight);
+        let millis = self.dice.u64(20..3_000);
+        let after = drips.unwrap_or_default() + Duration::from_millis(millis);
+        if drips.is_none() || !self.is(Planted::DripWaitedFor) {
+            self.at(self.now.plus(after), Event::Arrives { feed });
+        }
     }
 
     /// The answer is there.
     pub(super) fn arrive(&mut self, feed: usize, flight: Flight) -> Outcome {
         let done = match flight {
             Flight::Page(asked) => self.answered(feed, *asked),
-            Flight::File(file) => self.take(feed, file),
+            Flight::File(file) => self.take(feed, file, false),
+            Flight::Drip(file) => self.take(feed, file, true),
         };
         done.unwrap_or_else(Outcome::Fault)
     }
 
     fn answered(&mut self, feed: usize, asked: Asked) -> Result<Outcome, Fault> {
         let row = self.feeds[feed].feed;
-        let read = |body: &str| page::read(row, TENANT, &asked.position, body.as_bytes(), self.now);
+        let read = |body: &str| page::read(row, TENANT, &asked.position, body.as_bytes(), asked.at);
+        if asked.answer.is_ok() {
+            self.note_date();
+        }
         let page = match &asked.answer {
             Err(fault) => Err(fault.clone()),
             Ok(body) if self.is(Planted::FirstPageOnly) => read(&body.replace("\"next\"", "\"nothing\"")),
@@ -194,6 +224,9 @@ impl World {
                 self.call_ok(asked.generation)?;
                 self.audit_call_ok(asked.token, self.feeds[feed].asked);
                 self.audit.went_well(feed);
+                if asked.at.since(self.server_now()) >= CLOCK_SKEW_TOLERATED {
+                    return Ok(Outcome::Shut { until: Some(self.clock()), by: By::Gate }); // asked again
+                }
                 match page {
                     Page::Files(listing) => self.listed(feed, listing, asked.cursor),
                     Page::Records(page) => self.store_records(feed, page, asked.cursor, &asked.position),
@@ -207,10 +240,11 @@ impl World {
 
     fn listed(&mut self, feed: usize, mut listing: Listing, cursor: Cursor) -> Result<Outcome, Fault> {
         listing.files.retain(|link| !self.store.knows_file(feed, link.key.bytes()));
+        let now = self.clock();
         if listing.caught_up && listing.files.is_empty() && self.writable().is_ok() {
             let known = &mut self.store.rows[feed].known;
             known.complete = known.complete.max(Some(self.feeds[feed].asked));
-            known.last_success = Some(self.now);
+            known.last_success = Some(now);
         }
         if self.is(Planted::LastFileLeftOut) && listing.files.len() > 1 {
             listing.files.pop();
@@ -260,15 +294,18 @@ impl World {
     pub(super) fn haunt(&mut self) {
         let Some(ghost) = self.ghost.take().filter(|_| !self.dead) else { return };
         let Some(feed) = self.feeds.iter().position(|hand| hand.feed.name == ghost.feed) else { return };
+        if self.off[feed] {
+            return;
+        }
         let own = self.feeds[feed].page.replace(ghost.page);
-        let done = self.take(feed, ghost.file).is_ok();
+        let done = self.take(feed, ghost.file, false).is_ok();
         self.tell(|| format!("{}: a process taken for dead has stored a file: {done}", ghost.feed));
         self.feeds[feed].page = own;
     }
 
     // --- storing ------------------------------------------------------------------------------------------
 
-    fn moving(&self, feed: usize, from: Cursor, to: Cursor) -> Commit {
+    pub(super) fn moving(&self, feed: usize, from: Cursor, to: Cursor) -> Commit {
         Commit {
             feed,
             from,
@@ -284,7 +321,7 @@ impl World {
         }
     }
 
-    fn commit(&mut self, mut commit: Commit) -> Result<(), Fault> {
+    pub(super) fn commit(&mut self, mut commit: Commit) -> Result<(), Fault> {
         let trouble = match self.local_trouble() {
             None => Trouble::None,
             Some(kind) if self.dice.u8(0..3) == 0 => Trouble::After(kind),
@@ -303,140 +340,12 @@ impl World {
         if trouble == Trouble::None || matches!(trouble, Trouble::After(_)) {
             self.audit.collected[feed] = true;
         }
-        let done = self.store.commit(commit, self.now, trouble, self.planted());
+        let done = self.store.commit(commit, self.clock(), trouble, self.planted());
         self.audit.quarantined[feed] += self.store.rows[feed].quarantined - before;
         self.tell(|| format!("{name}: commits {added} events, {done:?}; to {to}"));
         self.audit_store(added);
         self.wake_couriers();
         done.map(|_| ())
-    }
-
-    // --- files --------------------------------------------------------------------------------------------
-
-    fn link(&self, feed: usize, file: u16) -> Result<FileLink, Fault> {
-        let files = self.feeds[feed].page.as_ref().map(|(listing, _)| &listing.files);
-        files.and_then(|files| files.get(usize::from(file))).cloned().ok_or_else(|| local(Kind::Conflict))
-    }
-
-    fn download(&mut self, feed: usize, link: &FileLink) -> Result<Vec<u8>, Fault> {
-        self.audit_knock(Knock::Download, feed, "download");
-        let cut = match self.weather(Origin::Download, feed) {
-            Some(Answer::CutShort) => true,
-            Some(answer) => match answer.fault(Origin::Download, self.now) {
-                Some(fault) => return Err(self.as_heard(fault)),
-                None => true,
-            },
-            None => false,
-        };
-        let Some(bytes) = self.server.file(feed, link.url.expose(), self.now) else {
-            let gone = Answer::Http { status: 403, headers: Vec::new(), body: String::new() };
-            return Err(gone.fault(Origin::Download, self.now).unwrap());
-        };
-        Ok(if cut { bytes[..bytes.len() / 2].to_vec() } else { bytes.to_vec() })
-    }
-
-    fn read_file(
-        &mut self,
-        feed: usize,
-        link: &FileLink,
-        mut parser: FileParser,
-    ) -> Result<(FileEnd, Vec<EventId>), Fault> {
-        let bytes = self.download(feed, link)?;
-        parser.push(&bytes)?;
-        parser.close();
-        let mut ids = Vec::new();
-        while let Some(chunk) = parser.take_sealed() {
-            ids.extend(chunk.records.iter().map(|record| record.id));
-        }
-        let end = parser.finish()?;
-        ids.extend(end.chunk.iter().flat_map(|chunk| chunk.records.iter().map(|record| record.id)));
-        Ok((end, ids))
-    }
-
-    fn take(&mut self, feed: usize, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(feed, file)?;
-        self.room()?;
-        let row = self.feeds[feed].feed;
-        let parser = if self.is(Planted::DamageTakenForWhole) {
-            FileParser::salvaging(row, TENANT, &link.name)
-        } else {
-            FileParser::new(row, TENANT, &link.name)
-        };
-        let read = match self.read_file(feed, &link, parser) {
-            Err(_) if self.is(Planted::FaultTakenForFile) => Ok((FileEnd::default(), Vec::new())),
-            read => read,
-        };
-        let (end, ids) = read.inspect_err(|fault| {
-            self.audit_feed_fault(feed, fault);
-            self.tell(|| format!("{}: {fault} ({})", row.name, judge(fault).name()));
-        })?;
-        self.store_file(feed, &link, end, ids, Vec::new())?;
-        Ok(Outcome::Took)
-    }
-
-    pub(super) fn give_up(&mut self, feed: usize, file: u16) -> Result<Outcome, Fault> {
-        let link = self.link(feed, file)?;
-        let row = self.feeds[feed].feed;
-        let (end, ids) = match self.read_file(feed, &link, FileParser::salvaging(row, TENANT, &link.name)) {
-            Ok(read) => read,
-            Err(fault)
-                if fault.status().is_some()
-                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
-            {
-                let mut parser = FileParser::salvaging(row, TENANT, &link.name);
-                let _ = parser.push(fault.to_string().as_bytes());
-                (parser.finish()?, Vec::new())
-            }
-            Err(fault) => return Err(fault),
-        };
-        let files = &self.server.logs[feed].files;
-        let given = number_of(&link.name).and_then(|number| files.get(number));
-        self.audit.given_up.extend(given.iter().flat_map(|file| file.ids.iter().copied()));
-        let gap = Gap {
-            span: TimeSpan { from: self.now.minus(LOOKBACK), to: self.now },
-            cause: Cause::FileGivenUp,
-            detail: link.name.clone(),
-            records: 0,
-            fetchable: false,
-        };
-        self.store_file(feed, &link, end, ids, vec![gap])?;
-        if !self.store.rows[feed].gaps.iter().any(|gap| gap.detail == link.name) {
-            self.breach(format!("{} was given up, and no gap tells of it", link.name));
-        }
-        Ok(Outcome::GaveUp)
-    }
-
-    fn store_file(
-        &mut self,
-        feed: usize,
-        link: &FileLink,
-        end: FileEnd,
-        ids: Vec<EventId>,
-        gaps: Vec<Gap>,
-    ) -> Result<(), Fault> {
-        let Some((listing, cursor)) = &self.feeds[feed].page else { return Ok(()) };
-        let mut after = listing.position.with_done(link.key);
-        if self.is(Planted::DoneFilesForgotten) {
-            after = listing.position.clone();
-        }
-        if self.is(Planted::AllFilesDoneAtOnce) {
-            after = listing.files.iter().fold(after, |after, file| after.with_done(file.key));
-        }
-        let to = after.cursor();
-        let commit = Commit {
-            ids,
-            quarantined: end.unreadable.len() as u64,
-            listed: end.listed,
-            newest: end.newest,
-            file: Some(link.key.bytes()).filter(|_| gaps.is_empty() && !self.is(Planted::DoneFilesForgotten)),
-            gaps,
-            ..self.moving(feed, cursor.clone(), to.clone())
-        };
-        self.commit(commit)?;
-        if let Some((listing, cursor)) = &mut self.feeds[feed].page {
-            (listing.position, *cursor) = (after, to);
-        }
-        Ok(())
     }
 
     pub(super) fn turn(&mut self, feed: usize) -> Result<Outcome, Fault> {
@@ -455,18 +364,19 @@ impl World {
 
     pub(super) fn rewind(&mut self, feed: usize) -> Result<Outcome, Fault> {
         let (position, from) = self.place(feed)?;
+        let now = self.server_now();
         let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
-        let without = match position.beyond_retention(row, self.now, known) {
+        let without = match position.beyond_retention(row, now, known) {
             Some(_) => position,
             None => position.without_token(),
         };
-        let lost = without.beyond_retention(row, self.now, known);
+        let lost = without.beyond_retention(row, now, known);
         let mut after = match lost {
-            Some(span) => without.rewound(row, span.to, self.now),
+            Some(span) => without.rewound(row, span.to, now),
             None => without,
         };
         if self.is(Planted::RewoundToNow) {
-            let tomorrow = self.now.plus(LOOKBACK);
+            let tomorrow = now.plus(LOOKBACK);
             after = Position::first(row, tomorrow, Duration::ZERO);
         }
         let gap = lost.map(|span| Gap {

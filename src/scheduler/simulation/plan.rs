@@ -33,6 +33,26 @@ pub struct Plan {
     pub secret: Option<(Time, Time)>,
     pub room: usize,
     pub episodes: Vec<Episode>,
+    /// When our clock is set, and by how many milliseconds it is wrong from then on.
+    pub clock: Vec<(Time, i64)>,
+    /// Between two reloads of the configuration, seconds, on average; `None`: there are none.
+    pub reloads_every: Option<u64>,
+}
+
+/// In one story of three our clock is set now and then, most often while something is wrong; in the end it is right.
+fn clock(dice: &mut fastrand::Rng, episodes: &[Episode], calm: Time) -> Vec<(Time, i64)> {
+    if dice.u8(0..3) != 0 {
+        return Vec::new();
+    }
+    let mut steps: Vec<(Time, i64)> = Vec::new();
+    for _ in 0..dice.u8(1..4) {
+        let episode = &episodes[dice.usize(0..episodes.len())];
+        let at = episode.from.plus(Duration::from_secs(dice.u64(0..9_000))).min(calm);
+        let seconds = [90, 600, 10_800, 172_800, 34_560_000][dice.usize(0..5)];
+        steps.push((at, if dice.bool() { seconds * 1_000 } else { -seconds * 1_000 }));
+    }
+    steps.push((calm, 0));
+    steps
 }
 
 impl Plan {
@@ -60,6 +80,8 @@ impl Plan {
             person_every: [DAY, 3 * DAY, 30 * DAY][dice.usize(0..3)],
             secret: (dice.u8(0..3) == 0).then_some((changed, followed)),
             room: [40, 2_000, 1_000_000][dice.usize(0..3)],
+            clock: clock(&mut dice, &episodes, calm),
+            reloads_every: [None, None, Some(4 * DAY), Some(DAY), Some(7_200)][dice.usize(0..5)],
             episodes,
         };
         (plan, dice)

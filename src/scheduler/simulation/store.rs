@@ -10,15 +10,19 @@ use crate::clock::Time;
 use crate::cursor::Cursor;
 use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
+use crate::mimecast::quota::Quota;
 use crate::mimecast::reach::Known;
+use crate::scheduler::decide::State;
 use crate::store::{Dedupe, Gap};
+use crate::supervisor::gate::Gate;
 
 /// What is kept of one feed.
 #[derive(Clone, Default)]
 pub struct Row {
     pub cursor: String,
     pub known: Known,
-    pub state: Option<String>,
+    /// And when, by our clock. Its text is made when it is read again.
+    pub state: Option<(State, Time)>,
     pub listed: u64,
     pub stored: u64,
     pub duplicate: u64,
@@ -58,8 +62,9 @@ pub struct Store {
     /// Of each sink.
     pub positions: Vec<usize>,
     pub dead: Vec<Vec<EventId>>,
-    pub gate: Option<String>,
-    pub quota: Option<String>,
+    /// And when, by our clock. As above, the texts are made when they are read again.
+    pub gate: Option<(Gate, Time)>,
+    pub quota: Option<Quota>,
     files: HashSet<(usize, [u8; 16])>,
     /// Read-through, occurrences in it, occurrences stored.
     seen: Vec<ById<(u64, u32, u32)>>,

@@ -19,6 +19,8 @@ pub enum Answer {
     Broken(Kind),
     /// A file that ends too early.
     CutShort,
+    /// Bytes that trickle until the time is up.
+    Drip,
 }
 
 impl Answer {
@@ -29,6 +31,7 @@ impl Answer {
             Answer::Http { status, headers, body } => {
                 Some(dialect::read(origin, *status, headers, body.as_bytes(), now))
             }
+            Answer::Drip => Some(Fault::new(origin, Kind::Timeout, "same words")),
             Answer::Broken(kind) => Some(Fault::new(origin, *kind, "same words")),
             Answer::CutShort => None,
         }
@@ -121,6 +124,9 @@ fn one(dice: &mut fastrand::Rng, from: Time, span: u64, feeds: usize) -> Episode
 fn of_a_row(dice: &mut fastrand::Rng, on: Origin) -> Answer {
     if on == Origin::Download && dice.u8(0..4) == 0 {
         return Answer::CutShort;
+    }
+    if matches!(on, Origin::Api | Origin::Download) && dice.u8(0..6) == 0 {
+        return Answer::Drip;
     }
     let rows: Vec<_> = RULES.iter().filter(|rule| rule.surfaces.contains(&on)).collect();
     for _ in 0..50 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::audit::Audit;
 use super::courier::Courier;
-use super::hand::{Flight, Ghost, Hand};
+use super::hand::{Ghost, Hand};
 use super::mimecast::Mimecast;
 use super::plan::Plan;
 use super::planted::Planted;
@@ -19,6 +19,7 @@ use crate::limits::MIN_POLL_INTERVAL;
 use crate::mimecast::feed::Feed;
 use crate::mimecast::quota::Quota;
 use crate::scheduler::decide::{Outcome, State, Step, Why, decide};
+use crate::scheduler::server_clock::ServerClock;
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::gate::Gate;
 use crate::supervisor::rule::Rule;
@@ -50,6 +51,10 @@ pub enum Event {
     },
     SecretChanges,
     SecretFollows,
+    /// Our clock is wrong by so many milliseconds from now on.
+    ClockSet(i64),
+    /// Another configuration.
+    Reload,
     Calm,
 }
 
@@ -58,6 +63,12 @@ pub struct World {
     pub plan: Plan,
     pub dice: fastrand::Rng,
     pub now: Time,
+    /// How far our clock is ahead, milliseconds.
+    pub skew: i64,
+    /// Feeds that the configuration does not name.
+    pub off: Vec<bool>,
+    /// Tells one configuration from another.
+    pub(super) config: u64,
     queue: BinaryHeap<Reverse<(Time, u64, u64, Event)>>,
     number: u64,
     /// Which life of the process this is.
@@ -86,11 +97,16 @@ impl World {
             token: None,
             quota: Quota::new(&plan.feeds, true),
             spread: Spread::default(),
+            server_clock: ServerClock::default(),
+            skew: 0,
             secret: 0,
         };
         World {
             dice,
             now: plan.start,
+            skew: 0,
+            off: vec![false; plan.feeds.len()],
+            config: 0,
             queue: BinaryHeap::new(),
             number: 0,
             life: 0,
@@ -117,7 +133,7 @@ impl World {
         self.planted
     }
     pub(super) fn moment(&mut self) -> Moment {
-        Moment { now: self.now, dice: self.dice.u64(..) }
+        Moment { now: self.clock(), dice: self.dice.u64(..) }
     }
     pub(super) fn feeds_of_plan(&self) -> Vec<&'static Feed> {
         self.plan.feeds.clone()
@@ -152,6 +168,12 @@ impl World {
         if let Some((changes, follows)) = self.plan.secret {
             self.at(changes, Event::SecretChanges);
             self.at(follows, Event::SecretFollows);
+        }
+        for (at, skew) in self.plan.clock.clone() {
+            self.at(at, Event::ClockSet(skew));
+        }
+        if let Some(every) = self.plan.reloads_every {
+            self.around(every, Event::Reload);
         }
         self.at(self.plan.calm, Event::Calm);
         self.start();
@@ -211,11 +233,22 @@ impl World {
                 self.account.secret = 1;
                 self.audit.a_person_acted();
             }
+            Event::ClockSet(skew) => self.set_clock(skew),
+            Event::Reload if self.now < self.plan.calm => {
+                self.reload();
+                self.plan.reloads_every.into_iter().for_each(|every| self.around(every, Event::Reload));
+            }
+            Event::Reload => {}
             // the person comes when somebody is there to listen
             Event::Calm if self.dead => self.within(90, Event::Calm),
             Event::Calm => {
                 self.tell(|| "all faults end".into());
                 self.account.secret = self.server.secret;
+                if self.off.contains(&true) {
+                    self.finish_what_is_under_way();
+                    self.off.fill(false);
+                    self.begin_again();
+                }
                 self.a_person_looks();
             }
         }
@@ -229,7 +262,7 @@ impl World {
         self.tell(|| "a person says `resume`".into());
         self.audit.a_person_acted();
         self.account.gate.resume();
-        self.store.gate = Some(self.account.gate.to_text());
+        self.store.gate = Some((self.account.gate.clone(), self.clock()));
         for feed in 0..self.feeds.len() {
             match self.feeds[feed].step {
                 Step::Hold { .. } => self.advance(feed, Outcome::Woken),
@@ -250,7 +283,7 @@ impl World {
         self.within(90, Event::Starts);
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.tell(|| "the process starts".into());
         self.dead = false;
         self.life += 1;
@@ -264,11 +297,20 @@ impl World {
         }
         for feed in 0..self.feeds.len() {
             let kept = self.store.rows[feed].state.clone().filter(|_| !self.is(Planted::StateForgotten));
-            let state = kept.and_then(|text| State::restore(&text)).unwrap_or_default();
+            let now = self.clock();
+            let state = kept.and_then(|(state, at)| {
+                let ahead =
+                    if self.is(Planted::AheadTakenAtItsWord) { Duration::ZERO } else { at.since(now) };
+                Some(State::restore(&state.to_text())?.set_back(ahead))
+            });
+            let state = state.unwrap_or_default().under(self.config);
             let serial = self.feeds[feed].serial + 1;
             let mut hand = Hand::new(self.plan.feeds[feed]);
             (hand.state, hand.serial, hand.trouble_stored) = (state, serial, true);
             self.feeds[feed] = hand;
+            if self.off[feed] && !self.is(Planted::RemovedFeedGoesOn) {
+                continue;
+            }
             self.advance(feed, Outcome::Ready);
             if self.dead {
                 return;
@@ -292,7 +334,8 @@ impl World {
                 Step::Hold { probe } => self.hold(feed, probe),
                 Step::AwaitGate => {
                     let look = self.now.plus(LOOK_AT_GATE);
-                    let until = self.gate_opens().map_or(look, |until| until.min(look));
+                    let until =
+                        self.feeds[feed].state.next().map_or(look, |until| self.slept(until).min(look));
                     self.wake(feed, until.max(self.now.plus(Duration::from_millis(1))))
                 }
                 Step::Stop => {
@@ -306,7 +349,7 @@ impl World {
         self.breach(format!("{MOST_AT_ONCE} decisions at once, the last: {step:?}"));
     }
 
-    fn decide(&mut self, feed: usize, outcome: Outcome) {
+    pub(super) fn decide(&mut self, feed: usize, outcome: Outcome) {
         let by_hand = matches!(outcome, Outcome::Woken);
         // a halt has its own pace, which is the shortest interval there may be
         let held = matches!(self.feeds[feed].step, Step::Hold { .. });
@@ -345,13 +388,15 @@ impl World {
             return;
         }
         if self.writable().is_ok() {
+            let now = self.clock();
             let hand = &mut self.feeds[feed];
             hand.trouble_stored = trouble;
-            self.store.rows[feed].state = Some(hand.state.to_text());
+            self.store.rows[feed].state = Some((hand.state.clone(), now));
         }
     }
 
     fn wake(&mut self, feed: usize, at: Time) -> Option<Outcome> {
+        self.audit_wait(feed, at.since(self.now));
         self.feeds[feed].serial += 1;
         let serial = self.feeds[feed].serial;
         self.at(at, Event::Wake { feed, serial });
@@ -366,7 +411,7 @@ impl World {
             self.tell(|| format!("{name}: waits until {} ({why:?})", until.rfc3339()));
         }
         let hasty = self.is(Planted::WaitsEndAtOnce) && why == Why::Backoff;
-        let until = if hasty { self.now.plus(Duration::from_secs(1)) } else { until };
+        let until = if hasty { self.now.plus(Duration::from_secs(1)) } else { self.slept(until) };
         if hasty {
             self.feeds[feed].state.cycle = None;
         }
@@ -382,7 +427,7 @@ impl World {
             return self.wake(feed, self.now.plus(Duration::from_secs(600)));
         }
         match probe {
-            Some(at) => self.wake(feed, at),
+            Some(at) => self.wake(feed, self.slept(at)),
             None => {
                 self.feeds[feed].serial += 1;
                 None
@@ -395,9 +440,7 @@ impl World {
             Step::Ask => self.ask(feed),
             Step::Aside => Ok(Some(Outcome::Nothing)),
             Step::Take { file } => {
-                self.feeds[feed].flight = Some(Flight::File(file));
-                let millis = self.dice.u64(20..3_000);
-                self.at(self.now.plus(Duration::from_millis(millis)), Event::Arrives { feed });
+                self.fetch(feed, file);
                 Ok(None)
             }
             Step::Turn => self.turn(feed).map(Some),

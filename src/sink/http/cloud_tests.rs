@@ -14,6 +14,7 @@ use super::entra::Tokens;
 use super::preset::Preset;
 use super::tests::*;
 use super::{Datadog, GoogleSecops, Loki, Otlp, Sentinel, SumoLogic};
+use crate::clock::{Clock, Time};
 use crate::fault::Kind;
 use crate::format::Body;
 use crate::format::template::Template;
@@ -228,35 +229,40 @@ fn loki(metadata: bool) -> Arc<dyn Preset> {
     })
 }
 
-/// One push by the "Ingest logs" section; returns labels and values.
-fn check_push(head: &str, body: &[u8]) -> (Value, Vec<Value>) {
+/// One push by the "Ingest logs" section; returns labels and values of each stream.
+fn check_push(head: &str, body: &[u8]) -> Vec<(Value, Vec<Value>)> {
     assert!(head.starts_with("post /loki/api/v1/push http/1.1"), "{head}");
     assert!(head.contains("content-type: application/json") && head.contains("x-scope-orgid: soc"), "{head}");
     let body: Value = serde_json::from_slice(body).unwrap();
-    let streams = body["streams"].as_array().unwrap();
-    assert_eq!((body.as_object().unwrap().len(), streams.len()), (1, 1));
-    let values = streams[0]["values"].as_array().unwrap().clone();
-    for value in &values {
-        let nanos = value[0].as_str().expect("the time is a string");
-        assert_eq!((nanos.len(), nanos), (19, "1767225600123000000"));
-        assert!(value[1].is_string());
-        assert!(value.get(2).is_none_or(|meta| meta.as_object().unwrap().values().all(Value::is_string)));
-    }
-    (streams[0]["stream"].clone(), values)
+    assert_eq!(body.as_object().unwrap().len(), 1);
+    let stream = |stream: &Value| {
+        let values = stream["values"].as_array().unwrap().clone();
+        for value in &values {
+            let nanos = value[0].as_str().expect("the time is a string");
+            assert_eq!((nanos.len(), nanos), (19, "1767225600123000000"));
+            assert!(value[1].is_string());
+            assert!(value.get(2).is_none_or(|meta| meta.as_object().unwrap().values().all(Value::is_string)));
+        }
+        (stream["stream"].clone(), values)
+    };
+    body["streams"].as_array().unwrap().iter().map(stream).collect()
 }
 
 #[tokio::test]
-async fn loki_gets_a_stream_for_each_feed() {
+async fn loki_gets_a_stream_for_each_feed_in_one_request() {
     for metadata in [false, true] {
         let (plan, seen) = scripted(loki(metadata), vec![reply("204 No Content", "", "")]).await;
         assert_eq!(send(&plan, &packed(&loki(metadata), Body::Envelope, 6)).await.unwrap(), taken(6));
         let seen = seen.lock().unwrap();
-        assert_eq!(seen.len(), 2);
-        let (labels, values) = check_push(&seen[1].0, &seen[1].1);
-        assert_eq!(labels, serde_json::json!({ "job": "mime\"cast", "tenant": "acme", "feed": "audit" }));
-        let line: Value = serde_json::from_str(values[1][1].as_str().unwrap()).unwrap();
-        assert_eq!((values.len(), line["feed"].as_str()), (2, Some("audit")));
-        assert_eq!(values[1][2]["event_id"].is_string(), metadata);
+        assert_eq!(seen.len(), 1);
+        let streams = check_push(&seen[0].0, &seen[0].1);
+        for ((labels, values), (feed, count)) in streams.iter().zip([("siem.receipt", 4), ("audit", 2)]) {
+            assert_eq!(*labels, serde_json::json!({ "job": "mime\"cast", "tenant": "acme", "feed": feed }));
+            let line: Value = serde_json::from_str(values[1][1].as_str().unwrap()).unwrap();
+            assert_eq!((values.len(), line["feed"].as_str()), (count, Some(feed)));
+            assert_eq!(values[1][2]["event_id"].is_string(), metadata);
+        }
+        assert_eq!(streams.len(), 2);
     }
 }
 
@@ -344,14 +350,66 @@ async fn otlp_partial_successes_are_counted_honestly() {
     assert!(seen.lock().unwrap()[0].1.is_empty(), "an empty request is an empty message");
 }
 
-#[tokio::test]
-async fn datadog_gets_reserved_attributes_and_nothing_that_it_would_cut() {
-    let preset: Arc<dyn Preset> = Arc::new(Datadog {
+fn datadog(clock: Clock) -> Arc<dyn Preset> {
+    Arc::new(Datadog {
         source: "mimecast".to_owned(),
         service: place("mail-{feed}"),
         tags: "env:prod".to_owned(),
         host: "gateway".to_owned(),
-    });
+        clock,
+    })
+}
+
+/// Datadog takes events up to 18 hours old, answers 202 and shows no others: late ones are dated by their receipt.
+#[tokio::test]
+async fn datadog_gets_late_events_without_a_date_that_it_would_drop_them_for() {
+    const DATES: [&str; 6] = ["timestamp", "date", "_timestamp", "Timestamp", "eventTime", "published_date"];
+    let born = Time(event().time.unwrap());
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let raw = br#"{"timestamp":1767225600123,"subject":"a, \"message\":\"b"}"#;
+    for (body, parsed, kept) in [
+        (Body::Envelope, true, "/event/subject"),
+        (Body::Raw, true, "/event/subject"),
+        (Body::Ecs, true, "/event/event/id"),
+        (Body::Cef, false, ""),
+    ] {
+        let clock = Clock::manual(born);
+        let preset = datadog(clock.clone());
+        let (plan, seen) = scripted(preset.clone(), vec![reply("202 Accepted", "", "{}")]).await;
+        let sink = Sink::new(Plan::Http(plan)).unwrap();
+        let json = body != Body::Cef;
+        let encoder =
+            crate::format::Encoder::new(&crate::format::Shape { body, wire: crate::format::Wire::Line });
+        let mut packer = crate::sink::Packer::new(encoder, json, Some(preset.clone()));
+        let mut batch = crate::sink::Batch::default();
+        packer.pack(&crate::event::Event { raw, ..event() }, &mut batch).unwrap();
+        packer.pack(&crate::event::Event { time: None, ..event() }, &mut batch).unwrap();
+        // held back for hours by a fault, the same batch is sent again
+        for (wait, dated) in [(hours(16), true), (hours(1), false), (hours(100), false)] {
+            clock.advance(wait);
+            assert_eq!(sink.send(&batch).await.unwrap(), taken(2));
+            let (_, sent) = seen.lock().unwrap().last().unwrap().clone();
+            let logs: Vec<Value> = serde_json::from_slice(&sent).unwrap();
+            assert_eq!(
+                logs[0].get("timestamp").and_then(Value::as_i64),
+                dated.then_some(born.0),
+                "{}",
+                logs[0]
+            );
+            assert_eq!(logs[1].get("timestamp"), None);
+            let message = logs[0]["message"].as_str().unwrap();
+            if !dated && parsed {
+                let message: Value = serde_json::from_str(message).unwrap();
+                assert!(DATES.iter().all(|name| message.get(name).is_none()), "{message}");
+                assert!(message.pointer(kept).is_some(), "{message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn datadog_gets_reserved_attributes_and_nothing_that_it_would_cut() {
+    let preset = datadog(Clock::manual(Time(event().time.unwrap())));
     let (plan, seen) = scripted(preset.clone(), vec![reply("202 Accepted", "", "{}")]).await;
     let secret = Secret::new("key-1").into();
     let auth = vec![Auth::Header { name: "dd-api-key", scheme: "", secret }];

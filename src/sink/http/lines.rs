@@ -1,6 +1,7 @@
 //! `ndjson` and `json`: events for anybody who takes them by POST, one on each line or as a JSON array. A 2xx whose
 //! body does not report a failure acknowledges all of them.
 
+use bytes::Bytes;
 use url::Url;
 
 use super::preset::{Preset, array};
@@ -58,7 +59,7 @@ impl Preset for Array {
     fn content_type(&self) -> &'static str {
         "application/json"
     }
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
+    fn body(&self, batch: &Batch, group: &Group<'_>) -> Bytes {
         array(batch, &group.events)
     }
     fn url(&self, base: &Url, route: &str) -> Url {

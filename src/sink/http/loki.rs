@@ -10,11 +10,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::Answer;
-use super::preset::{Harmless, Preset, under};
+use super::preset::{Harmless, Preset, array, under};
 use crate::event::Event;
 use crate::format::json_string;
 use crate::sink::batch::{Batch, Group};
@@ -64,19 +65,23 @@ impl Preset for Loki {
     fn content_type(&self) -> &'static str {
         "application/json"
     }
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
-        let mut body = Vec::with_capacity(batch.size(&group.events) + group.route.len() + 64);
-        body.extend_from_slice(b"{\"streams\":[{\"stream\":");
-        body.extend_from_slice(group.route.as_bytes());
-        body.extend_from_slice(b",\"values\":");
-        let values = body.len();
-        group.events.iter().for_each(|run| body.extend_from_slice(batch.wire(run)));
-        match body.get_mut(values) {
-            Some(comma) => *comma = b'[',
-            None => body.push(b'['),
+    fn all_in_one(&self) -> bool {
+        true
+    }
+    fn body(&self, batch: &Batch, _all: &Group<'_>) -> Bytes {
+        let groups = batch.groups();
+        let labels: usize = groups.iter().map(|group| group.route.len() + 32).sum();
+        let mut body = Vec::with_capacity(batch.bytes.len() + labels + 16);
+        body.extend_from_slice(b"{\"streams\":[");
+        for (n, group) in groups.iter().enumerate() {
+            body.extend_from_slice(if n == 0 { b"{\"stream\":" } else { b",{\"stream\":" });
+            body.extend_from_slice(group.route.as_bytes());
+            body.extend_from_slice(b",\"values\":");
+            body.extend_from_slice(&array(batch, &group.events));
+            body.push(b'}');
         }
-        body.extend_from_slice(b"]}]}");
-        body
+        body.extend_from_slice(b"]}");
+        body.into()
     }
     fn url(&self, base: &Url, _route: &str) -> Url {
         under(base, "/loki/api/v1/push")

@@ -17,18 +17,23 @@ mod preset;
 mod preset_tests;
 mod sentinel;
 mod splunk_hec;
+#[cfg(test)]
+mod splunk_tests;
 mod sumologic;
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::future::join_all;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName, LOCATION,
+    RETRY_AFTER,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
@@ -50,6 +55,7 @@ use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
+use crate::telemetry::pulse;
 use keys::{Keys, Shown};
 use preset::{ANSWERED, Item, Judged, NO_NUMBER, Question};
 
@@ -61,8 +67,6 @@ pub struct Http {
     keys: Keys,
     /// The URL without query and user, for people.
     peer: String,
-    /// Bytes of a batch that the receiver takes, as far as it has refused larger ones.
-    room: AtomicUsize,
     /// What an acknowledgement is worth, as far as is known.
     level: AtomicU8,
 }
@@ -87,8 +91,8 @@ impl Http {
         let peer = shown(&plan.url);
         let keys = Keys::new(&plan.headers, &plan.auth, &peer)?;
         let client = client.build().map_err(unusable)?;
-        let (room, level) = (AtomicUsize::new(usize::MAX), AtomicU8::new(plan.preset.level()));
-        Ok(Http { keys, peer, client, room, level, plan })
+        let level = AtomicU8::new(plan.preset.level());
+        Ok(Http { keys, peer, client, level, plan })
     }
 
     /// As configured, within what the destination takes; every answer acknowledges its own batch, so nothing is left
@@ -99,7 +103,7 @@ impl Http {
         let bytes = caps.bytes.saturating_sub(caps.bytes.min(limits::HTTP_REQUEST_SLACK_BYTES));
         Window {
             max_events: self.plan.batch_events.min(caps.events),
-            max_bytes: self.plan.batch_bytes.min(bytes).min(self.room.load(Ordering::Relaxed)),
+            max_bytes: self.plan.batch_bytes.min(bytes),
             wait: self.plan.batch_wait,
             concurrency: self.plan.concurrency,
             confirm_every: 0,
@@ -127,7 +131,9 @@ impl Http {
             }
             match self.exchange(batch, &request).await {
                 Ok(Reply::Settled(items)) => rest.extend(items),
-                Ok(Reply::Later(number)) => later.push(Promised { number, events: request.events }),
+                Ok(Reply::Later(number, thread)) => {
+                    later.push(Promised { number, thread, events: request.events })
+                }
                 Err(fault) if alone => return Err(fault),
                 Err(fault) => {
                     failed = true;
@@ -155,15 +161,17 @@ impl Http {
         let preset = &self.plan.preset;
         if let Some(harmless) = preset.harmless() {
             let group = Group { route: "", events: Vec::new() };
-            let answer = self.post(&group, harmless.body, self.plan.gzip).await?;
+            let answer = self.post(&group, harmless.body.into(), self.plan.gzip).await?;
             if let Judged::Refused(kind, code) = preset.judge(&answer, 0)
                 && !(harmless.lets_in)(&answer)
             {
                 return Err(self.refused(kind, code, &answer));
             }
         }
-        if let Some(question) = preset.question(&self.plan.url, &[NO_NUMBER]) {
-            let idle = (question.is_idle)(&self.ask(&question).await?);
+        if let Some(question) = preset.question(&self.plan.url, NO_NUMBER) {
+            let mut thread = HeaderMap::new();
+            preset.headers("", &mut thread);
+            let idle = (question.is_idle)(&self.ask(&question, thread).await?);
             self.level.store(if idle { ANSWERED } else { preset.level() }, Ordering::Relaxed);
         }
         Ok(self.ack_level())
@@ -173,6 +181,10 @@ impl Http {
     fn requests<'a>(&self, batch: &'a Batch) -> (Vec<Group<'a>>, Vec<Undelivered>) {
         let caps = self.plan.preset.caps();
         let (mut requests, mut never): (Vec<Group<'a>>, Vec<Undelivered>) = (Vec::new(), Vec::new());
+        if self.plan.preset.all_in_one() {
+            let all = std::iter::once(0..batch.len()).collect();
+            return (vec![Group { route: "", events: all }], never);
+        }
         for group in batch.groups() {
             if batch.size(&group.events) <= caps.bytes.min(caps.event_bytes) {
                 requests.push(group);
@@ -209,12 +221,7 @@ impl Http {
         let preset = &self.plan.preset;
         let events = request.events.iter().map(ExactSizeIterator::len).sum();
         let body = preset.body(batch, request);
-        let size = body.len();
         let answer = self.post(request, body, self.plan.gzip).await?;
-        if answer.status == StatusCode::PAYLOAD_TOO_LARGE && events > 1 {
-            let half = (size / 2).max(limits::LEAST_HTTP_ROOM_BYTES);
-            self.room.fetch_min(half, Ordering::Relaxed);
-        }
         match preset.judge(&answer, events) {
             Judged::Taken => Ok(Reply::Settled(Vec::new())),
             Judged::Unconfirmed => {
@@ -228,45 +235,58 @@ impl Http {
             }
             Judged::Later(number) => {
                 self.level.store(preset.level(), Ordering::Relaxed);
-                Ok(Reply::Later(number))
+                Ok(Reply::Later(number, answer.thread))
             }
         }
     }
 
-    /// Asks for all of these at once until the destination has confirmed them, or patience ends; what is left in `open` is
-    /// not confirmed.
+    /// Asks for each of these until the destination has confirmed it, or patience ends; what is left in `open` is not
+    /// confirmed. A question that fails is asked again as well: what was taken is not sent twice for it.
     async fn confirmed(&self, open: &mut Vec<Promised>) -> Result<(), Fault> {
         let begun = tokio::time::Instant::now();
         let mut pause = limits::LATER_ACK_FIRST;
-        loop {
-            let numbers: Vec<u64> = open.iter().map(|promised| promised.number).collect();
-            let question = self.plan.preset.question(&self.plan.url, &numbers);
-            let Some(question) = question.filter(|_| !numbers.is_empty()) else { return Ok(()) };
+        while !open.is_empty() {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(limits::LATER_ACK_EVERY);
-            let answer = self.ask(&question).await?;
-            if !answer.status.is_success() {
-                return Err(match self.plan.preset.judge(&answer, 0) {
-                    Judged::Refused(kind, code) => self.refused(kind, code, &answer),
-                    _ => self.refused(Kind::Malformed, None, &answer),
-                });
-            }
-            open.retain(|promised| !(question.confirms)(&answer.body, promised.number));
-            if !open.is_empty() && begun.elapsed() >= question.patience {
-                let words = format!("{}: not confirmed within {:?}", self.peer, question.patience);
+            let answers = join_all(open.iter().map(|promised| self.is_confirmed(promised))).await;
+            let fault = answers.iter().find_map(|answer| answer.clone().err());
+            let mut answers = answers.into_iter();
+            open.retain(|_| answers.next() != Some(Ok(true)));
+            let patience = open.first().and_then(|promised| self.about(promised)).map(|asked| asked.patience);
+            if let Some(patience) = patience.filter(|patience| begun.elapsed() >= *patience) {
+                let words = format!("{}: not confirmed within {patience:?}", self.peer);
                 let code = Code::new("hec_ack_timeout");
-                return Err(Fault { code, ..Fault::new(Origin::Sink, Kind::Timeout, words) });
+                let late = || Fault { code, ..Fault::new(Origin::Sink, Kind::Timeout, words) };
+                return Err(fault.unwrap_or_else(late));
             }
         }
+        Ok(())
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, Fault> {
+    fn about(&self, promised: &Promised) -> Option<Question> {
+        self.plan.preset.question(&self.plan.url, promised.number)
+    }
+
+    async fn is_confirmed(&self, promised: &Promised) -> Result<bool, Fault> {
+        let Some(question) = self.about(promised) else { return Ok(true) };
+        let answer = self.ask(&question, promised.thread.clone()).await?;
+        if answer.status.is_success() {
+            return Ok((question.confirms)(&answer.body, promised.number));
+        }
+        self.keys.doubt(None);
+        Err(match self.plan.preset.judge(&answer, 0) {
+            Judged::Refused(kind, code) => self.refused(kind, code, &answer),
+            _ => self.refused(Kind::Malformed, None, &answer),
+        })
+    }
+
+    async fn ask(&self, question: &Question, thread: HeaderMap) -> Result<Answer, Fault> {
         let request = self.client.post(question.url.clone()).header(CONTENT_TYPE, "application/json");
         let shown = self.keys.shown(&self.client).await?;
-        self.answer(request.body(question.body.clone()), shown, "").await
+        self.answer(request.body(question.body.clone()), shown, thread).await
     }
 
-    async fn post(&self, group: &Group<'_>, mut body: Vec<u8>, gzip: bool) -> Result<Answer, Fault> {
+    async fn post(&self, group: &Group<'_>, mut body: Bytes, gzip: bool) -> Result<Answer, Fault> {
         let preset = &self.plan.preset;
         let shown = self.keys.shown(&self.client).await?;
         let url = shown.url(preset.url(&self.plan.url, group.route));
@@ -278,7 +298,9 @@ impl Http {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         let token = shown.token.clone();
-        let answer = self.answer(request.body(body), shown, group.route).await?;
+        let mut thread = HeaderMap::new();
+        preset.headers(group.route, &mut thread);
+        let answer = self.answer(request.body(body), shown, thread).await?;
         if !answer.status.is_success() {
             // who is busy, or asks for patience, has no quarrel with the token
             let about_us = answer.status.is_client_error() && answer.wait.is_none();
@@ -288,9 +310,14 @@ impl Http {
     }
 
     /// Sends once and reads the answer to its end, or to the bound of what anybody needs of it.
-    async fn answer(&self, request: RequestBuilder, mut shown: Shown, route: &str) -> Result<Answer, Fault> {
-        self.plan.preset.headers(route, &mut shown.headers);
-        let request = request.headers(shown.headers).timeout(self.plan.timeout);
+    async fn answer(
+        &self,
+        request: RequestBuilder,
+        shown: Shown,
+        thread: HeaderMap,
+    ) -> Result<Answer, Fault> {
+        pulse::beat(); // a batch may be many requests, and many questions after them, each as long as it may take
+        let request = request.headers(shown.headers).headers(thread.clone()).timeout(self.plan.timeout);
         let mut response = request.send().await.map_err(|err| self.unanswered(err))?;
         let bound = if response.status().is_success() {
             limits::MAX_SINK_ANSWER_BYTES
@@ -298,7 +325,7 @@ impl Http {
             limits::MAX_ERROR_BODY_BYTES
         };
         let body = answer::bounded(&mut response, bound).await.map_err(|err| self.unanswered(err))?;
-        Ok(Answer::new(&response, body, shown.secrets))
+        Ok(Answer::new(&response, body, shown.secrets, thread))
     }
 
     fn refused(&self, kind: Kind, code: Option<Code>, answer: &Answer) -> Fault {
@@ -334,13 +361,14 @@ impl Http {
 enum Reply {
     /// All taken but these places of the batch.
     Settled(Vec<Undelivered>),
-    /// Taken; whether it is stored is to be asked for under this number.
-    Later(u64),
+    /// Taken; whether it is stored is to be asked for under this number, with these headers.
+    Later(u64, HeaderMap),
 }
 
 /// Events whose acknowledgement comes later.
 struct Promised {
     number: u64,
+    thread: HeaderMap,
     events: Vec<std::ops::Range<usize>>,
 }
 
@@ -375,12 +403,17 @@ pub struct Answer {
     pub(super) body: Vec<u8>,
     /// What its request showed, and nobody may quote: those of the next request may be others.
     secrets: Vec<Secret>,
+    /// What a later question about its request has to show: the preset's own headers of that request, and the cookies by
+    /// which a balancer knows which of its servers had it.
+    thread: HeaderMap,
 }
 
 impl Answer {
-    fn new(response: &Response, body: Vec<u8>, secrets: Vec<Secret>) -> Self {
+    fn new(response: &Response, body: Vec<u8>, secrets: Vec<Secret>, mut thread: HeaderMap) -> Self {
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        thread.extend(answer::cookies(response.headers()).map(|cookies| (COOKIE, cookies)));
         Answer {
+            thread,
             status: response.status(),
             wait: answer::wait_asked(header(RETRY_AFTER), header(DATE)),
             location: header(LOCATION)
@@ -402,12 +435,12 @@ fn shown(url: &url::Url) -> String {
     url.to_string().replace("%7B", "{").replace("%7D", "}")
 }
 
-async fn compressed(body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+async fn compressed(body: Bytes) -> Result<Bytes, Fault> {
     let work = tokio::task::spawn_blocking(move || {
         // Level 1: a quarter of level 6's time for a tenth more bytes.
         let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(1));
         gzip.write_all(&body)?;
-        gzip.finish()
+        gzip.finish().map(Bytes::from)
     });
     let failed = |why: String| {
         Fault::new(Origin::Local, Kind::Interrupted, format!("failed to compress a batch: {why}"))

@@ -8,6 +8,7 @@
 //! the request is put together by copying bytes. A partial success does not say which records were rejected: all of them become dead
 //! letters, for the protocol forbids to ask again. 200 says that the receiver accepted them: level 4.
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -83,9 +84,9 @@ impl Preset for Otlp {
     fn content_type(&self) -> &'static str {
         "application/x-protobuf"
     }
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
+    fn body(&self, batch: &Batch, group: &Group<'_>) -> Bytes {
         if group.events.is_empty() {
-            return Vec::new(); // a request without resources is an empty message
+            return Bytes::new(); // a request without resources is an empty message
         }
         let scope_logs = self.scope.len() + batch.size(&group.events);
         let resource_logs = self.resource.len() + 1 + prost::length_delimiter_len(scope_logs) + scope_logs;
@@ -95,7 +96,7 @@ impl Preset for Otlp {
         begin(FIELD_2, scope_logs, &mut body);
         body.extend_from_slice(&self.scope);
         group.events.iter().for_each(|run| body.extend_from_slice(batch.wire(run)));
-        body
+        body.into()
     }
     fn url(&self, base: &Url, _route: &str) -> Url {
         under(base, "/v1/logs")

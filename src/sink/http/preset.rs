@@ -4,13 +4,15 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
+use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::Answer;
+use crate::dialect::failure_in_success;
 use crate::event::Event;
-use crate::fault::{Code, Kind};
-use crate::sink::answer::contradiction;
+use crate::fault::{Code, Kind, Origin};
 use crate::sink::batch::{Batch, Group};
 use crate::sink::pack::Record;
 
@@ -28,6 +30,10 @@ pub trait Preset: Debug + Send + Sync {
     fn route(&self, _event: &Event<'_>, _out: &mut String) -> bool {
         false
     }
+    /// Events of all ways go in one request, whose body tells them apart. Only where one request takes a whole batch.
+    fn all_in_one(&self) -> bool {
+        false
+    }
     /// Appends the event as it stands in a request's body.
     fn write(&self, event: &Event<'_>, record: &mut Record, out: &mut Vec<u8>) {
         record.line(event, out);
@@ -35,8 +41,11 @@ pub trait Preset: Debug + Send + Sync {
     /// The body's media type.
     fn content_type(&self) -> &'static str;
     /// The whole body of one request.
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
-        joined(batch, &group.events)
+    fn body(&self, batch: &Batch, group: &Group<'_>) -> Bytes {
+        match group.events.as_slice() {
+            [run] => batch.shared(run),
+            runs => joined(batch, runs).into(),
+        }
     }
     /// Where this request goes.
     fn url(&self, base: &Url, _route: &str) -> Url {
@@ -60,8 +69,8 @@ pub trait Preset: Debug + Send + Sync {
     fn harmless(&self) -> Option<Harmless> {
         None
     }
-    /// How to ask later for what [`Judged::Later`] promised under these numbers.
-    fn question(&self, _base: &Url, _numbers: &[u64]) -> Option<Question> {
+    /// How to ask later for what [`Judged::Later`] promised under this number; with the headers of the request it is about.
+    fn question(&self, _base: &Url, _number: u64) -> Option<Question> {
         None
     }
 }
@@ -132,15 +141,17 @@ pub struct Question {
     pub patience: std::time::Duration,
 }
 
-/// By status alone: 2xx, if its body does not contradict. A web page is a portal's or a proxy's, whatever its status.
+/// By status alone: 2xx, if its body does not contradict, but for 207, which says that some of it was refused. A web page
+/// is a portal's or a proxy's, whatever its status.
 pub fn by_status(answer: &Answer) -> Judged {
-    if !answer.status.is_success() {
+    if !answer.status.is_success() || answer.status == StatusCode::MULTI_STATUS {
         return Judged::Refused(Kind::Status(answer.status.as_u16()), None);
     }
     if answer.body.trim_ascii_start().starts_with(b"<") {
         return Judged::Refused(Kind::Html, None);
     }
-    contradiction(&answer.body).map_or(Judged::Taken, |kind| Judged::Refused(kind, None))
+    failure_in_success(Origin::Sink, &answer.body)
+        .map_or(Judged::Taken, |fault| Judged::Refused(fault.kind, None))
 }
 
 /// The records of these events one after another.
@@ -151,14 +162,18 @@ pub fn joined(batch: &Batch, events: &[Range<usize>]) -> Vec<u8> {
 }
 
 /// A JSON array of records that begin with a comma each.
-pub fn array(batch: &Batch, events: &[Range<usize>]) -> Vec<u8> {
-    let mut body = joined(batch, events);
+pub fn array(batch: &Batch, events: &[Range<usize>]) -> Bytes {
+    framed(joined(batch, events))
+}
+
+/// The same, of their bytes.
+pub fn framed(mut body: Vec<u8>) -> Bytes {
     match body.first_mut() {
         Some(comma) => *comma = b'[',
         None => body.push(b'['),
     }
     body.push(b']');
-    body
+    body.into()
 }
 
 /// A base URL with this path behind its own, unless it ends in it already.

@@ -8,6 +8,7 @@
 //! 204 says that the pipeline has the events, not that the table has them: level 4. There is no id that would tell a
 //! repeat; `event_id` is in every event.
 
+use bytes::Bytes;
 use url::Url;
 
 use super::preset::{Caps, Preset, array};
@@ -40,7 +41,7 @@ impl Preset for Sentinel {
     fn content_type(&self) -> &'static str {
         "application/json"
     }
-    fn body(&self, batch: &Batch, group: &Group<'_>) -> Vec<u8> {
+    fn body(&self, batch: &Batch, group: &Group<'_>) -> Bytes {
         array(batch, &group.events)
     }
     fn url(&self, base: &Url, route: &str) -> Url {

@@ -43,8 +43,6 @@ pub struct SplunkHec {
     pub index: Option<Template>,
     /// How long to wait for the indexers; `None`: their acknowledgement is not asked for.
     pub acknowledge: Option<Duration>,
-    /// Of this run of the daemon.
-    pub channel: HeaderValue,
 }
 
 impl Preset for SplunkHec {
@@ -112,9 +110,12 @@ impl Preset for SplunkHec {
         url
     }
 
+    /// A channel of its own for every request: each indexer behind an address counts the requests of a channel from 0, so
+    /// that on a shared one another indexer could answer for a request that it never saw. A token with indexer
+    /// acknowledgement wants one even if nobody asks for it.
     fn headers(&self, _route: &str, headers: &mut HeaderMap) {
-        if self.raw || self.acknowledge.is_some() {
-            headers.insert(CHANNEL, self.channel.clone());
+        if let Ok(channel) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
+            headers.insert(CHANNEL, channel);
         }
     }
 
@@ -156,11 +157,10 @@ impl Preset for SplunkHec {
         }
     }
 
-    fn question(&self, base: &Url, numbers: &[u64]) -> Option<Question> {
-        let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    fn question(&self, base: &Url, number: u64) -> Option<Question> {
         Some(Question {
             url: endpoint(base, "ack"),
-            body: format!("{{\"acks\":[{}]}}", numbers.join(",")).into_bytes(),
+            body: format!("{{\"acks\":[{number}]}}").into_bytes(),
             confirms: |body, number| {
                 let acks = serde_json::from_slice::<Acks>(body).map(|said| said.acks).unwrap_or_default();
                 acks.get(&number.to_string()).copied().unwrap_or(false)

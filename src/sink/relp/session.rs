@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::frame;
 use crate::limits::{RELP_WINDOW, WRITE_BYTES};
 use crate::sink::Batch;
+use crate::telemetry::pulse;
 
 /// Versions 0 and 1 differ in nothing that is used here; rsyslog's library speaks 0.
 const OFFERS: &str =
@@ -140,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Some(_) => self.hear(|txnr, data| transfer.answered(txnr, data))?,
             }
             if transfer.under_way.len() < before {
+                pulse::beat(); // a slow receiver is no task that hangs
                 deadline = Instant::now() + patience;
             }
         }

@@ -15,6 +15,7 @@ use super::*;
 use crate::sink::plan::TlsFiles;
 use crate::sink::receivers::{Got, Pki, batch, listen};
 use crate::sink::{Plan, Sink};
+use crate::telemetry::pulse;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const OPENED: &str = "200 OK\nrelp_version=0\nrelp_software=test\ncommands=syslog";
@@ -137,7 +138,7 @@ async fn every_message_is_answered_and_the_session_is_used_again() {
     let sent = sink.send(&first).await.unwrap();
     assert_eq!(sent, Sent::of(1000, 4, Vec::new()));
     assert_eq!(taken(sink.send(&second).await.unwrap()), 3);
-    assert_eq!(*got.lock().unwrap(), [first.bytes, second.bytes].concat());
+    assert_eq!(*got.lock().unwrap(), [first.bytes.as_slice(), &second.bytes].concat());
     assert_eq!(sessions.load(Ordering::SeqCst), 1, "one session for both");
     assert_eq!((sink.ack_level(), sink.probe().await.unwrap(), sink.window().confirm_every), (4, 4, 0));
 }
@@ -341,6 +342,37 @@ async fn a_receiver_that_falls_silent_is_given_up_and_a_slow_one_is_not() {
     let (answers, failed) = session.transfer(&batch(6, 10)).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Answer::Taken).count(), 5);
     assert_eq!(failed.unwrap().kind(), io::ErrorKind::TimedOut);
+}
+
+/// Hours for one batch, and a sign of life with every answer: the watchdog ends what hangs, not what is slow.
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_does_not_look_like_a_task_that_hangs() {
+    let count = 2 * limits::TASK_STALLED.as_secs() as usize / PATIENCE.as_secs() as usize;
+    let mut session = against(move |peer| async move {
+        let mut peer = peer.opened().await;
+        for _ in 0..count {
+            let (txnr, ..) = peer.next().await.unwrap();
+            passes(PATIENCE - Duration::from_millis(1)).await;
+            peer.say(txnr, "rsp", "200 OK").await;
+        }
+    })
+    .await;
+    let (watched, task) = pulse::living("courier", async move {
+        pulse::beat();
+        session.transfer(&batch(count, 10)).await
+    });
+    let watchdog = async {
+        loop {
+            passes(limits::TASK_STALLED / 4).await;
+            assert_eq!(watched.stalled(), None);
+        }
+    };
+    tokio::select! {
+        (answers, failed) = task => {
+            assert!(failed.is_none() && answers.iter().all(|answer| *answer == Answer::Taken));
+        }
+        () = watchdog => {}
+    }
 }
 
 #[tokio::test]

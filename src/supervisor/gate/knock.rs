@@ -37,7 +37,7 @@ impl Gate {
     /// The first call was answered well: the key works, and is read again after `life`.
     pub fn knock_ok(&mut self, at: Time, life: Duration) {
         let generation = self.login_ok(at, life);
-        self.token_until = Some(at.plus(life));
+        self.token_until = Some(at.plus(life)); // to its very end: no token runs out
         self.call_ok(generation);
     }
 
@@ -60,13 +60,14 @@ impl Gate {
         rule
     }
 
-    /// Another token can be had, or another date: a key that signs stays what it is.
+    /// Another token can be had, or another date: a key that signs stays what it is. The fault's skew is here the
+    /// date that was signed against theirs.
     pub fn can_be_renewed(&self, fault: &Fault) -> bool {
         !self.signs || is_skewed(fault)
     }
 }
 
-/// Our clock and theirs differ by more than is tolerated.
+/// The date that was signed and theirs differ by more than is tolerated.
 fn is_skewed(fault: &Fault) -> bool {
     fault.skew_ms.is_some_and(|skew| Duration::from_millis(skew.unsigned_abs()) >= CLOCK_SKEW_TOLERATED)
 }

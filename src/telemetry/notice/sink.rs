@@ -27,6 +27,8 @@ pub enum Sink<'a> {
     Halted { incident: Incident<'a>, attempt: Attempt, waiting: u64, clears: &'a str },
     /// Events the sink refused for good; kept, one notice for all of a batch.
     DeadLettered { events: u64, first: EventId, words: &'a str },
+    /// Events that the disk did not keep: the store cannot give them back, and the account counts them as dead-lettered.
+    Lost { events: u64 },
     /// Events longer than the sink takes were shortened; one notice for all of a batch.
     Truncated { events: u64 },
     /// Stored events are sent again by order of an operator.
@@ -58,7 +60,9 @@ impl Sink<'_> {
                 metrics::delivery_attempt(sink, *attempt);
                 incident.count("");
             }
-            Sink::DeadLettered { events, .. } => metrics::events_dead_lettered(sink, *events),
+            Sink::DeadLettered { events, .. } | Sink::Lost { events } => {
+                metrics::events_dead_lettered(sink, *events)
+            }
             Sink::Truncated { events } => metrics::events_truncated(sink, *events),
             Sink::AckLevel { .. } | Sink::Up { .. } | Sink::Replaying { .. } => {}
         }
@@ -82,6 +86,11 @@ impl Sink<'_> {
                 warn!(target: "mimecollectd::sink", sink, events, first = %first,
                     "sink {sink} refused {events} events for good; they are kept, see `mimecollectd dead-letters`. \
                      Its words: {}", clean(words));
+            }
+            Sink::Lost { events } => {
+                tracing::error!(target: "mimecollectd::sink", sink, events,
+                    "sink {sink} does not get {events} events: the disk did not keep them. `mimecollectd gaps backfill` \
+                     fetches them again while Mimecast has them. Look at the disk that holds the store");
             }
             Sink::Truncated { events } => {
                 debug!(target: "mimecollectd::sink", sink, events,

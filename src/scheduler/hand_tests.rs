@@ -1,0 +1,183 @@
+//! One request of a feed and what is stored of its answer, against a small server and a real store: answers that look
+//! like the end and are none.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+
+use super::account_tests::{NOW, World};
+use super::decide::Outcome;
+use super::places::Places;
+use super::side::Side;
+use super::steps::{Hand, Reach};
+use crate::clock::Time;
+use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
+use crate::mimecast::catalogue::find;
+use crate::mimecast::feed::Endpoint;
+use crate::mimecast::links::FileKey;
+use crate::mimecast::page::Leads;
+use crate::mimecast::position::Position;
+use crate::store::{Cause, Change, FeedRow, FileMark, Gap, Store};
+use crate::supervisor::policy::judge;
+
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// A feed that stands at `to` and was complete an hour ago.
+pub(super) struct Feed {
+    pub key: FeedKey,
+    pub store: Store,
+    pub hand: Hand,
+}
+
+impl Feed {
+    pub async fn at(world: &World, feed: &'static str, to: Cursor, gaps: Vec<Gap>) -> Feed {
+        let (account, store) = world.account_and_store("ZGVtbw==").await;
+        let key = FeedKey { tenant: "acme".into(), feed };
+        store.register_feed(&key).await.unwrap();
+        let complete = Some(NOW.minus(HOUR));
+        let change = Change { feed: key.clone(), from: Cursor::unset(), to, complete, gaps };
+        assert!(store.set_position(&change).await.unwrap());
+        let reach = Reach { overlap: HOUR, lookback: HOUR, endpoint: Endpoint::Batch, sweep_every: DAY };
+        let (row, stored) = (find(feed).unwrap(), (store.clone(), world.clock.clone()));
+        let hand = Hand::new(key.clone(), row, reach, Arc::clone(&account), stored, Places::new());
+        Feed { key, store, hand }
+    }
+
+    async fn row(&self) -> FeedRow {
+        self.store.feed(&self.key).await.unwrap()
+    }
+}
+
+fn window(high: Time) -> Cursor {
+    Position::Window { high, pass: 3, reading: None }.cursor()
+}
+
+fn skipped(from: Time, to: Time) -> Gap {
+    let detail = "skipped".to_owned();
+    Gap { span: TimeSpan { from, to }, cause: Cause::SkippedByHand, detail, records: 0, fetchable: true }
+}
+
+/// An answer that carries the time of day.
+fn said(body: String) -> Response {
+    ([("date", "Thu, 01 Jan 2026 09:30:00 GMT"), ("content-type", "application/json")], body).into_response()
+}
+
+fn rows(ids: std::ops::Range<u32>, paging: &str, failure: &str) -> Response {
+    let row = |id| format!(r#"{{"id":"{id}","eventTime":"2025-12-30T10:00:00+0000"}}"#);
+    let rows: Vec<String> = ids.map(row).collect();
+    said(format!(r#"{{"meta":{{"status":200{paging}}},"data":[{}]{failure}}}"#, rows.join(",")))
+}
+
+const FAILURE: &str = r#","fail":[{"errors":[{"code":"err_some","message":"0006 no","retryable":true}]}]"#;
+
+/// A page of a backfill that tells of a failure beside its records: they are kept, and the gap is read from its start.
+#[tokio::test]
+async fn a_failure_beside_the_records_of_a_gap_does_not_close_it() {
+    let world = World::new(|_, number| match number {
+        1 => rows(0..2, "", FAILURE),
+        2 => rows(0..2, r#","pagination":{"next":"n"}"#, ""),
+        _ => rows(2..5, "", ""),
+    })
+    .await;
+    let span = (NOW.minus(DAY * 3), NOW.minus(DAY * 2));
+    let mut feed = Feed::at(&world, "audit", window(NOW), vec![skipped(span.0, span.1)]).await;
+    let gap = feed.store.gaps_list(0, 9).await.unwrap().remove(0);
+    assert!(feed.store.want_gap(gap.id).await.unwrap());
+    let fault = feed.hand.aside(500).await.unwrap_err();
+    assert_eq!(fault.code_str(), "0006");
+    let row = feed.row().await;
+    assert_eq!(row.stored, 2, "what came is kept");
+    assert!(Side::read(&row.side).filling().is_some());
+    let at = Side::read(&row.side).position().unwrap();
+    let at = Position::open(find("audit").unwrap(), &at, NOW, HOUR).unwrap();
+    assert_eq!(at.window().unwrap().1, TimeSpan { from: span.0, to: span.1 }, "all of the gap, nothing else");
+    for _ in 0..2 {
+        assert_eq!(feed.store.gaps_open().await.unwrap().len(), 1, "it is not read to its end");
+        feed.hand.aside(500).await.unwrap();
+    }
+    assert!(feed.store.gaps_open().await.unwrap().is_empty());
+    let row = feed.row().await;
+    assert_eq!((row.stored, row.duplicate), (5, 2), "read once more, and known");
+}
+
+/// A gap that nobody fetched in time stays in the ledger, and the next one is fetched.
+#[tokio::test]
+async fn a_gap_that_expired_does_not_stand_before_others() {
+    let world = World::new(|_, _| rows(0..5, "", "")).await;
+    let (old, new) = ((NOW.minus(DAY * 80), NOW.minus(DAY * 70)), (NOW.minus(DAY * 3), NOW.minus(DAY * 2)));
+    let gaps = vec![skipped(old.0, old.1), skipped(new.0, new.1)];
+    let mut feed = Feed::at(&world, "audit", window(NOW), gaps).await;
+    for gap in feed.store.gaps_list(0, 9).await.unwrap() {
+        assert!(feed.store.want_gap(gap.id).await.unwrap());
+    }
+    feed.hand.aside(500).await.unwrap();
+    assert_eq!(feed.row().await.stored, 5);
+    let gaps = feed.store.gaps_list(0, 9).await.unwrap();
+    let open: Vec<_> = gaps.iter().filter(|gap| gap.closed.is_none()).map(|gap| gap.span.from).collect();
+    assert_eq!(open, [old.0], "what nobody can fetch any more is not said to be fetched");
+}
+
+/// A listing of files that were read before, under the token that was sent, and there are said to be more: nothing is
+/// complete, or what lies behind would age out without a word.
+#[tokio::test]
+async fn x11_a_listing_that_stands_still_leaves_the_feed_incomplete() {
+    const LISTING: &str = r#"{"value":[{"url":"https://x/1"}],"@nextPage":"t","isCaughtUp":false}"#;
+    let world = World::new(|_, number| match number {
+        1 => said(LISTING.into()),
+        _ => said(LISTING.replace("false", "true")),
+    })
+    .await;
+    let row = find("siem.av").unwrap();
+    let at = Position::first(row, NOW, HOUR).forward("t", false, NOW);
+    let at = at.with_done(FileKey::of("https://x/1"));
+    let mut feed = Feed::at(&world, "siem.av", at.cursor(), Vec::new()).await;
+    let fault = feed.hand.ask(100).await.unwrap_err();
+    assert_eq!(judge(&fault).id, "X11");
+    assert_eq!(feed.row().await.complete, Some(NOW.minus(HOUR)), "it was complete then, and is not now");
+    let end = feed.hand.ask(100).await.unwrap();
+    assert!(matches!(end, Outcome::Listed { files: 0, caught_up: true, .. }), "{end:?}");
+    assert_eq!(feed.row().await.complete, Some(NOW));
+}
+
+/// The same in a backfill: the gap stays open, and is gone on with later.
+#[tokio::test]
+async fn x11_a_listing_that_stands_still_closes_no_gap() {
+    const MORE: &str = r#"{"value":[],"@nextPage":"t","isCaughtUp":false}"#;
+    const LISTING: &str = r#"{"value":[{"url":"https://x/1"}],"@nextPage":"t","isCaughtUp":false}"#;
+    let world = World::new(|_, number| said(if number == 1 { MORE } else { LISTING }.into())).await;
+    let at = Position::first(find("siem.av").unwrap(), NOW, HOUR).forward("o", true, NOW).cursor();
+    let gap = skipped(NOW.minus(DAY * 3), NOW.minus(DAY * 2));
+    let mut feed = Feed::at(&world, "siem.av", at.clone(), vec![gap]).await;
+    let gap = feed.store.gaps_list(0, 9).await.unwrap().remove(0);
+    assert!(feed.store.want_gap(gap.id).await.unwrap());
+    let mut read = feed.hand.intake(Span { from: at.clone(), to: at });
+    read.file = Some(FileMark { name: FileKey::of("https://x/1").bytes(), size: None });
+    feed.store.commit(read).await.unwrap();
+    assert!(matches!(feed.hand.aside(100).await.unwrap(), Outcome::Listed { files: 0, .. }));
+    feed.hand.turn().await.unwrap();
+    let fault = feed.hand.aside(100).await.unwrap_err();
+    assert_eq!(judge(&fault).id, "X11");
+    let side = Side::read(&feed.row().await.side);
+    assert_eq!(
+        side.led_to(&Leads::Same, false).filling(),
+        side.filling(),
+        "nor does one with files still to read"
+    );
+    assert!(side.filling().is_some());
+    assert_eq!(feed.store.gaps_open().await.unwrap().len(), 1);
+}
+
+/// "No results found" comes as a failure: a quiet threat feed is up to date all the same, or it would count as
+/// unread since its last event, and be a gap one day.
+#[tokio::test]
+async fn m30_a_threat_feed_without_news_is_complete() {
+    const EMPTY: &str = include_str!("../../tests/fixtures/dialect/v1-threat-feed-empty.json");
+    let world = World::new(|_, _| said(EMPTY.into())).await;
+    let at = Position::first(find("threat-feed.grid").unwrap(), NOW, HOUR).cursor();
+    let mut feed = Feed::at(&world, "threat-feed.grid", at.clone(), Vec::new()).await;
+    let told = feed.hand.ask(100).await.unwrap();
+    assert!(matches!(told, Outcome::Stored { records: 0, caught_up: true, .. }), "{told:?}");
+    let row = feed.row().await;
+    assert_eq!((row.complete, row.last_success, row.cursor), (Some(NOW), Some(NOW), at));
+}
