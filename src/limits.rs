@@ -52,8 +52,6 @@ pub const BATCH_QUOTA_OPEN_AFTER: Duration = Duration::from_secs(10 * 60);
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(1800);
 /// Longest lifetime that is believed.
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// A token is renewed this long before it ends, if it lives long enough for that: longer than any one call.
-pub const TOKEN_MARGIN: Duration = Duration::from_secs(300);
 /// Names of members that a message repeats, so that a person can tell what came instead of a list.
 pub const MAX_NAMES_SHOWN: usize = 8;
 /// One piece of a download, handed to the parser at a time; bounds what the parser can produce at once.
@@ -89,8 +87,6 @@ pub const HOST_WITNESS_MEMORY: Duration = Duration::from_secs(600);
 /// Hosts that are remembered for trouble: a handful for Mimecast, one a region and bucket for files. With more, feeds
 /// find out for themselves.
 pub const MAX_TROUBLED_HOSTS: usize = 256;
-/// Life of a token whose answer does not say (recovery row M35).
-pub const TOKEN_LIFE: Duration = Duration::from_secs(1_800);
 /// Keys that sign are read again after this time, so that a changed file is noticed while the old keys still work.
 pub const SIGNING_KEYS_LIFE: Duration = Duration::from_secs(1_800);
 /// In-cycle tries after a fault of transport (reliability.md §2.1 rule 4).
@@ -123,6 +119,10 @@ pub const DOWNLOAD_RATE_OVER: Duration = Duration::from_secs(60);
 pub const WINDOW_SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// How far back such a sweep reaches.
 pub const SWEEP_SPAN: Duration = Duration::from_secs(48 * 3_600);
+/// How long a record of a window is known after it was last read, and one overlap longer: no sweep reaches further
+/// back, less the day and more that one under way may take. Only a position set back by hand does, and an overlap that
+/// was just made longer than this.
+pub const WINDOW_MEMORY: Duration = SWEEP_SPAN.saturating_mul(2);
 /// Requests of a sweep or a backfill in one cycle of a feed: 25,000 records in five minutes, and a poll of what
 /// happens now is never more than a minute away.
 pub const MAX_SIDE_REQUESTS: u8 = 50;

@@ -2,6 +2,8 @@
 //! verb itself. A position is moved from where it was seen; a feed that reads at that moment starts over from the
 //! new one.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::requests::{Answer, Request};
@@ -10,7 +12,7 @@ use crate::clock::Time;
 use crate::config::{Settings, Tenant};
 use crate::cursor::{Cursor, FeedKey, Scope, TimeSpan};
 use crate::fault::Fault;
-use crate::limits::{MAX_LISTED_ROWS, SET_LOOKS};
+use crate::limits::{MAX_LISTED_ROWS, SET_LOOKS, STREAM_MEMORY, WINDOW_MEMORY};
 use crate::mimecast::catalogue;
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
@@ -191,7 +193,7 @@ pub fn plan(
     let (to, starts) = match target {
         Target::Beginning => (Cursor::unset(), first.starts_at()),
         Target::Since(at) => {
-            let new = old.unwrap_or(first).rewound(feed, at, now);
+            let new = old.as_ref().unwrap_or(&first).rewound(feed, at, now);
             (new.cursor(), new.starts_at())
         }
     };
@@ -206,15 +208,26 @@ pub fn plan(
         fetchable: true,
     });
     let complete = (target != Target::Beginning).then_some(comes_back);
-    let words = words(feed, (read_to, starts), target, (gap.as_ref(), again), now);
+    let twice = again_after(old.as_ref()).filter(|(memory, _)| starts < now.minus(*memory));
+    let words = words(feed, (read_to, starts), target, (gap.as_ref(), again, twice), now);
     Plan { to, complete, gap, read_to, starts, words }
+}
+
+/// How long what was read at such a position is known, where that is less than what Mimecast keeps, and which event
+/// ids it has when it is read again after that.
+fn again_after(old: Option<&Position>) -> Option<(Duration, &'static str)> {
+    match old? {
+        Position::Window { .. } => Some((WINDOW_MEMORY, "the same")),
+        Position::Stream(_) | Position::Batch { seam: Some(_), .. } => Some((STREAM_MEMORY, "other")),
+        Position::Batch { seam: None, .. } | Position::Token(_) => None,
+    }
 }
 
 fn words(
     feed: &Feed,
     (read_to, starts): (Option<Time>, Time),
     target: Target,
-    (gap, again): (Option<&Gap>, bool),
+    (gap, again, twice): (Option<&Gap>, bool, Option<(Duration, &str)>),
     now: Time,
 ) -> String {
     let mut words = format!("reads from {} at its next poll", starts.rfc3339());
@@ -242,7 +255,14 @@ fn words(
         None if again => {
             words.push_str("; what it reads again is stored and delivered again, under the same event ids")
         }
-        None => words.push_str("; what is known of it is not stored twice (`--again` would)"),
+        None => words.push_str(&match twice {
+            None => "; what is known of it is not stored twice (`--again` would)".to_owned(),
+            Some((memory, ids)) => format!(
+                "; what was read of it in the last {} days is not stored twice (`--again` would), what was read \
+                 before is stored and delivered once more, under {ids} event ids",
+                memory.as_secs() / 86_400
+            ),
+        }),
     }
     words
 }
@@ -304,8 +324,6 @@ async fn backfill(store: &Store, now: Time, scope: &str) -> Result<Answer, Fault
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::mimecast::catalogue::find;
 
@@ -344,6 +362,22 @@ mod tests {
         let plan = set("siem.av", NOW.minus(HOUR), Target::Since(NOW.minus(HOUR * 30)));
         assert_eq!(plan.starts.rfc3339(), "2025-12-31T00:00:00.000Z");
         assert!(plan.words.contains("whole days"), "{}", plan.words);
+    }
+
+    /// The memory of what was read is shorter than Mimecast's, and the answer does not promise more.
+    #[test]
+    fn setting_back_further_than_is_remembered_says_what_comes_twice() {
+        let plan = set("audit", NOW.minus(HOUR), Target::Since(NOW.minus(HOUR * 24 * 21)));
+        assert!(plan.words.contains("in the last 4 days is not stored twice"), "{}", plan.words);
+        assert!(plan.words.contains("once more, under the same event ids"), "{}", plan.words);
+        let plan = set("audit", NOW.minus(HOUR), Target::Since(NOW.minus(HOUR * 24 * 3)));
+        assert!(!plan.words.contains("once more"), "{}", plan.words);
+        let plan = set("siem.av", NOW.minus(HOUR), Target::Since(NOW.minus(HOUR * 24 * 6)));
+        assert!(
+            !plan.words.contains("once more"),
+            "files are known as long as they are listed: {}",
+            plan.words
+        );
     }
 
     #[test]

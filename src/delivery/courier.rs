@@ -222,7 +222,7 @@ impl Courier {
             return Ok(Round::Nothing);
         }
         let (sink, before) = (&self.sink, self.refused_in_a_row);
-        let results =
+        let mut results =
             join_all(self.under_way.iter_mut().map(|(_, delivery)| delivery.proceed(sink, before))).await;
         let moved = |count, (_, delivery): &mut (Load, Delivery)| {
             count + u32::from(std::mem::take(&mut delivery.progress))
@@ -231,6 +231,11 @@ impl Courier {
         self.note_size(too_large);
         if self.under_way.iter_mut().fold(0, moved) > 0 {
             self.failures = self.failures.min(1); // a sink that takes some is busy, not down: no longer waits
+            for ((_, delivery), result) in self.under_way.iter_mut().zip(&mut results) {
+                if delivery.vouch() {
+                    *result = Ok(());
+                }
+            }
         }
         self.book_decided(start).await?;
         match results.into_iter().find_map(Result::err) {

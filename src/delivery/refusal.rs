@@ -1,13 +1,15 @@
 //! What a request sink makes of a load: acknowledged, refused, or not decided yet. A refused batch is halved
-//! until single events stand alone; those become dead letters, unless so many in a row are refused that the
-//! sink, not the events, must be wrong (recovery row S05).
+//! until single events stand alone; those become dead letters, unless so many are refused, and nothing taken, that the
+//! sink, not the events, must be wrong (recovery row S05). Refused events often lie side by side, because a feed's do:
+//! what counts is whether the sink takes anything else meanwhile, so the rest of the load is tried before it is judged.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::courier::confirm;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::REFUSED_IN_A_ROW;
+use crate::limits::{REFUSED_FLOOD, REFUSED_IN_A_ROW};
 use crate::sink::{Batch, Sent, Sink, Undelivered};
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
@@ -24,6 +26,10 @@ pub struct Delivery {
     undecided: Vec<Part>,
     /// Single events refused since the last acknowledgement: dead once the sink proves itself by taking another.
     suspects: Vec<Refused>,
+    /// Parts refused while the sink is in doubt: not halved before it takes another.
+    doubted: Vec<Part>,
+    /// With which words the last of them.
+    doubt: Option<Fault>,
     pub dead: Vec<Refused>,
     /// The sink acknowledged something of this batch.
     pub acknowledged: bool,
@@ -48,6 +54,8 @@ impl Delivery {
             batch,
             guarded,
             suspects: Vec::new(),
+            doubted: Vec::new(),
+            doubt: None,
             dead: Vec::new(),
             acknowledged: false,
             progress: false,
@@ -58,14 +66,23 @@ impl Delivery {
     }
 
     pub fn decided(&self) -> bool {
-        self.undecided.is_empty()
+        self.undecided.is_empty() && self.doubted.is_empty()
+    }
+
+    /// The sink takes events of others while it refuses all of these: then it is not the sink. False when it was not in
+    /// doubt for that reason.
+    pub fn vouch(&mut self) -> bool {
+        let doubted = self.all_refused && !self.acknowledged;
+        self.acknowledged |= doubted;
+        doubted
     }
 
     /// Places of events that were taken, and what was refused one by one, when it ends here.
     pub fn so_far(&self) -> (Vec<usize>, impl Iterator<Item = &Refused>) {
         let refused = || self.dead.iter().chain(&self.suspects);
         let mut open: Vec<bool> = vec![true; self.batch.len()];
-        let places = self.undecided.iter().flat_map(|part| part.0.iter().flat_map(Clone::clone));
+        let parts = self.undecided.iter().chain(&self.doubted);
+        let places = parts.flat_map(|part| part.0.iter().flat_map(Clone::clone));
         for place in places.chain(refused().map(|(place, _)| *place)) {
             if let Some(open) = open.get_mut(place) {
                 *open = false;
@@ -77,6 +94,7 @@ impl Delivery {
     /// Sends what is undecided until everything is decided or a fault concerns more than single events.
     /// `refused_before` counts single refusals in a row before this load.
     pub async fn proceed(&mut self, sink: &Sink, refused_before: usize) -> Result<(), Fault> {
+        self.all_refused = false;
         while let Some(part) = self.undecided.pop() {
             pulse::beat();
             let sent = if part.len() == self.batch.len() {
@@ -97,14 +115,28 @@ impl Delivery {
                 },
                 Err(fault) => self.refused(part, fault, refused_before)?,
             }
+            if self.undecided.is_empty()
+                && let Some(fault) = self.doubt.take()
+            {
+                return Err(self.sink_is_wrong(fault));
+            }
         }
         self.dead.append(&mut self.suspects);
         Ok(())
     }
 
     fn taken(&mut self) {
-        (self.acknowledged, self.progress) = (true, true);
+        (self.acknowledged, self.progress, self.doubt) = (true, true, None);
         self.dead.append(&mut self.suspects);
+        self.undecided.extend(self.doubted.drain(..).rev());
+    }
+
+    /// All that it refused is still to be delivered.
+    fn sink_is_wrong(&mut self, fault: Fault) -> Fault {
+        self.undecided.extend(self.doubted.drain(..).rev());
+        self.undecided.extend(self.suspects.drain(..).rev().map(|(place, _)| Part::of(place..place + 1)));
+        self.all_refused = true;
+        fault
     }
 
     /// Books what each event of a part got for an answer, in the order of the events; the first fault that is about
@@ -127,15 +159,12 @@ impl Delivery {
             self.undecided.push(part);
             return Err(Fault::new(Origin::Sink, Kind::Interrupted, words));
         }
-        let (mut first, mut again, mut at) = (Ok(()), Part::default(), 0);
+        if taken > 0 {
+            self.taken();
+        }
+        let (mut first, mut again) = (Ok(()), Part::default());
         let halves = self.undecided.len();
         for Undelivered { events, fault } in rest {
-            let (start, end) =
-                (events.first().map_or(at, |run| run.start), events.last().map_or(at, |run| run.end));
-            if taken > 0 && start > at {
-                self.taken();
-            }
-            at = at.max(end);
             let events = part.subs(events);
             let Some(fault) = fault else {
                 again.add(events);
@@ -148,16 +177,13 @@ impl Delivery {
                 first = first.and(Err(fault));
             }
         }
-        if taken > 0 && at < part.len() {
+        if self.all_refused {
+            self.undecided.extend(self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1)));
+        } else if taken > 0 {
             self.taken();
         }
-        if let Err(fault) = &first
-            && about_contents(fault)
-        {
-            self.undecided.extend(self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1)));
-        }
         if let Some(found) = self.undecided.get_mut(halves..) {
-            found.reverse(); // the last one is sent first
+            found.sort_by_key(|part| Reverse(part.first())); // the last one is sent first
         }
         if !again.is_empty() {
             self.undecided.push(again);
@@ -189,19 +215,20 @@ impl Delivery {
                 return Err(fault);
             }
         }
+        let in_a_row = self.suspects.len() + before + usize::from(part.len() == 1);
+        if self.guarded && !self.acknowledged && in_a_row >= REFUSED_IN_A_ROW {
+            self.doubted.push(part);
+            self.doubt = Some(fault);
+            return Ok(());
+        }
         if part.len() > 1 {
             let middle = part.len() / 2;
             self.undecided.extend([part.sub(middle..part.len()), part.sub(0..middle)]);
             return Ok(());
         }
-        let in_a_row = self.suspects.len() + 1 + if self.acknowledged { 0 } else { before };
-        if self.guarded && (in_a_row >= REFUSED_IN_A_ROW || self.mostly_refused()) {
-            // the sink is wrong, not the events: all that it refused is still to be delivered
-            let suspects = self.suspects.drain(..).map(|(place, _)| Part::of(place..place + 1));
+        if self.guarded && self.mostly_refused() {
             self.undecided.push(part);
-            self.undecided.extend(suspects);
-            self.all_refused = true;
-            return Err(fault);
+            return Err(self.sink_is_wrong(fault));
         }
         self.suspects.push((part.first(), fault.to_string()));
         Ok(())
@@ -220,7 +247,7 @@ impl Delivery {
     /// before stays one; each of them was followed by an event that the sink took.
     fn mostly_refused(&self) -> bool {
         let refused = self.dead.len() + self.suspects.len() + 1;
-        refused >= REFUSED_IN_A_ROW && refused * 2 > self.batch.len()
+        refused >= REFUSED_FLOOD && refused * 2 > self.batch.len()
     }
 }
 
@@ -280,12 +307,47 @@ mod tests {
     async fn what_was_only_written_is_confirmed_before_it_counts() {
         let dir = tempfile::tempdir().unwrap();
         let sink = Sink::new(Plan::File(FilePlan::new(dir.path().join("out")))).unwrap();
-        let mut batch = Batch::default();
-        batch.push(EventId([1; 16]), |out| out.extend_from_slice(b"{}\n"));
-        let mut delivery = Delivery::new(batch, true);
+        let mut delivery = Delivery::new(batch(1), true);
         delivery.proceed(&sink, 0).await.unwrap();
         assert!(delivery.decided() && delivery.acknowledged);
         assert!(sink.confirm().await.is_err(), "nothing is left to confirm");
+    }
+
+    fn batch(events: u8) -> Batch {
+        let mut batch = Batch::default();
+        for n in 0..events {
+            batch.push(EventId([n; 16]), |out| out.extend_from_slice(b"{}\n"));
+        }
+        batch
+    }
+
+    /// Each of these places refused by itself, as `_bulk` does.
+    fn refused(places: Range<usize>) -> Vec<Undelivered> {
+        let fault = || Some(Fault::new(Origin::Sink, Kind::Status(400), "document_parsing_exception"));
+        let one = |place| Undelivered { events: Part::of(place..place + 1).0, fault: fault() };
+        places.map(one).collect()
+    }
+
+    #[test]
+    fn an_answer_that_takes_some_shows_that_the_others_are_at_fault() {
+        for from in [0, 50, 78] {
+            let mut delivery = Delivery::new(batch(100), true);
+            let part = delivery.undecided.pop().unwrap();
+            delivery.partly(part, 78, refused(from..from + 22), 7).unwrap();
+            assert!(delivery.decided() && delivery.acknowledged, "from {from}");
+            assert_eq!(delivery.dead.len(), 22, "from {from}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_the_sinks_fault_although_it_takes_some() {
+        let mut delivery = Delivery::new(batch(98), true);
+        let part = delivery.undecided.pop().unwrap();
+        delivery.partly(part, 48, refused(0..50), 0).unwrap_err();
+        assert!(delivery.all_refused && delivery.dead.is_empty());
+        assert_eq!(delivery.so_far().0.len(), 48, "what it took stays taken");
+        let order: Vec<usize> = delivery.undecided.iter().rev().map(Part::first).collect();
+        assert_eq!(order, (0..50).collect::<Vec<_>>(), "the first is sent first");
     }
 
     #[test]

@@ -337,6 +337,51 @@ async fn a_replay_that_the_sink_refuses_ends_and_new_events_go_on() {
     assert_balanced(&scene.store).await;
 }
 
+/// Nothing waits any more; so many events are letters.
+async fn all_decided(scene: &Scene) -> u64 {
+    eventually("every event to be decided", async || {
+        (scene.store.usage().await.unwrap().sinks[0].events_waiting == 0).then_some(())
+    })
+    .await;
+    scene.store.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn refused_neighbours_do_not_halt_a_sink_that_takes_the_rest_of_the_load() {
+    for from in [0, 200, 380] {
+        let mut scene = Scene::new().await;
+        let mut all = lines("good", 400);
+        all[from..from + 20].iter_mut().for_each(|line| *line = line.replace("good", "bad"));
+        scene.commit("audit", &all).await;
+        let (receiver, sink) = Receiver::start().await;
+        receiver.hate("bad", 400);
+        let courier = scene.courier(sink).await;
+        assert_eq!(all_decided(&scene).await, 20, "from {from}");
+        let mut got = receiver.got.lock().unwrap().clone();
+        got.sort();
+        all.retain(|line| line.contains("good"));
+        all.sort();
+        assert_eq!(got, all, "each once, from {from}");
+        courier.end().await;
+        assert_balanced(&scene.store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_refused_whole_does_not_halt_a_sink_that_takes_others() {
+    let mut scene = Scene::new().await;
+    scene.commit("audit", &lines("bad", 20)).await;
+    scene.commit("dlp", &lines("good", 20)).await;
+    let (receiver, sink) =
+        Receiver::asked_by(|plan| HttpPlan { concurrency: 2, batch_events: 20, ..plan }, None).await;
+    receiver.hate("bad", 400);
+    let courier = scene.courier(sink).await;
+    assert_eq!(all_decided(&scene).await, 20);
+    assert_eq!(receiver.got.lock().unwrap().len(), 20);
+    courier.end().await;
+    assert_balanced(&scene.store).await;
+}
+
 /// Letters as a sink leaves them that refused these lines of the first chunk.
 async fn bury(scene: &Scene, lines: &[String]) {
     let letter = |line: &String| DeadLetter {

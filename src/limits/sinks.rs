@@ -75,8 +75,11 @@ pub const SPARE_BATCH_BYTES: usize = 2 << 20;
 pub const SINK_PROBE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How often the worth of an acknowledgement is looked at again (recovery row S13).
 pub const ACK_PROBE_EVERY: Duration = Duration::from_secs(24 * 3_600);
-/// Single events refused in a row after which the sink, not the events, is taken to be wrong (recovery row S05).
+/// Single events refused, and none taken, after which the sink, not the events, is taken to be wrong (recovery row S05).
 pub const REFUSED_IN_A_ROW: usize = 8;
+/// Events of one load refused, and more than half of it, after which that is so even though it takes some: a person
+/// should look before there are thousands of dead letters. More than one feed's share of a load in quiet times.
+pub const REFUSED_FLOOD: usize = 50;
 
 /// Fields of one record that have no name of ours and are carried under their own; real records have about 20.
 /// Beyond it they are counted in the event itself.

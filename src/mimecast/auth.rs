@@ -13,7 +13,7 @@ use super::request::{Body, Request, percent};
 use super::signature::SigningKeys;
 use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_TOKEN_LIFETIME, TOKEN_LIFETIME, TOKEN_MARGIN};
+use crate::limits::{MAX_TOKEN_LIFETIME, TOKEN_LIFETIME};
 use crate::secret::Secret;
 
 /// Path of the token endpoint.
@@ -53,20 +53,7 @@ pub enum Pass {
 #[derive(Clone, Debug)]
 pub struct Token {
     pub secret: Secret,
-    pub issued: Time,
     pub expires: Time,
-}
-
-impl Token {
-    /// When a new one should be asked for: 300 s before the end, but not before 80 % of the lifetime.
-    pub fn refresh_at(&self) -> Time {
-        let life = self.expires.since(self.issued);
-        self.issued.plus((life / 5 * 4).max(life.saturating_sub(TOKEN_MARGIN)))
-    }
-    /// Whether `now` is at or past [`Token::refresh_at`]; the token itself may still be good.
-    pub fn refresh_due(&self, now: Time) -> bool {
-        now >= self.refresh_at()
-    }
 }
 
 /// The call that asks for a token.
@@ -76,12 +63,7 @@ pub fn request(client_id: &str, client_secret: &Secret) -> Request {
         percent(client_id),
         percent(client_secret.expose()),
     ));
-    Request {
-        method: Method::Post,
-        path_and_query: TOKEN_PATH.to_owned(),
-        body: Some(Body::Form(form)),
-        has_cursor: false,
-    }
+    Request { method: Method::Post, path_and_query: TOKEN_PATH.to_owned(), body: Some(Body::Form(form)) }
 }
 
 #[derive(Deserialize)]
@@ -109,7 +91,7 @@ pub fn answer(body: &[u8], now: Time) -> Result<Token, Fault> {
         ));
     };
     let life = lifetime(&answer.expires_in);
-    Ok(Token { secret: Secret::new(text), issued: now, expires: now.plus(life) })
+    Ok(Token { secret: Secret::new(text), expires: now.plus(life) })
 }
 
 fn lifetime(value: &Value) -> Duration {
@@ -181,16 +163,5 @@ mod tests {
         let failed =
             answer(br#"{"fail":[{"code":"InvalidClientIdentifier","message":"no"}]}"#, NOW).unwrap_err();
         assert_eq!((failed.origin, failed.code_str()), (Origin::Token, "InvalidClientIdentifier"));
-    }
-
-    #[test]
-    fn renewed_in_time_but_not_all_the_time() {
-        let due = |secs: i64| {
-            let token = Token { secret: Secret::new("t"), issued: NOW, expires: Time(NOW.0 + secs * 1000) };
-            (token.refresh_at().0 - NOW.0) / 1000
-        };
-        assert_eq!((due(1800), due(60), due(400), due(86_400)), (1500, 48, 320, 86_100));
-        let token = answer(br#"{"access_token":"t","expires_in":1800}"#, NOW).unwrap();
-        assert!(!token.refresh_due(NOW) && token.refresh_due(Time(NOW.0 + 1_500_000)));
     }
 }

@@ -269,18 +269,6 @@ impl Position {
         Cursor(serde_json::to_string(&text).unwrap_or_default())
     }
 
-    /// The request would carry something the server gave us, so a refusal may be about that.
-    pub fn has_token(&self) -> bool {
-        match self {
-            Position::Batch { token, .. } => token.is_some(),
-            Position::Window { reading, .. } => {
-                reading.as_ref().is_some_and(|reading| reading.page.is_some())
-            }
-            Position::Token(place) => place.token.is_some(),
-            Position::Stream(live) => live.token.is_some(),
-        }
-    }
-
     /// The file was read from this position before.
     pub fn is_done(&self, key: FileKey) -> bool {
         matches!(self, Position::Batch { done, .. } if done.contains(&key))

@@ -113,5 +113,4 @@ fn refused_token_goes_back_to_what_is_surely_read() {
     assert_eq!(behind.without_token(), Position::first(feed, NOW, DAY * 3));
     let caught_up = behind.forward("t2", true, NOW);
     assert_eq!(caught_up.without_token(), Position::first(feed, NOW, DAY));
-    assert!(caught_up.has_token() && !start.has_token());
 }

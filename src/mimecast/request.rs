@@ -21,8 +21,6 @@ pub struct Request {
     pub path_and_query: String,
     /// With its media type.
     pub body: Option<Body>,
-    /// It carries something the server gave us, so that a 400 may be about that (recovery row M01).
-    pub has_cursor: bool,
 }
 
 /// What a call sends; the variant decides its media type.
@@ -76,7 +74,7 @@ pub fn build(feed: &Feed, position: &Position, asking: &Asking) -> Asked {
         (Ask::Archive, _) => json(archive_body(&position, true)),
         (Ask::Intel { kind }, _) => json(intel_body(feed, kind, &position, asking)),
     };
-    let request = Request { method: feed.method(), path_and_query, body, has_cursor: position.has_token() };
+    let request = Request { method: feed.method(), path_and_query, body };
     Asked { request, position }
 }
 
@@ -116,7 +114,6 @@ pub fn single_file(feed: &Feed, position: &Position) -> Request {
         method: feed.method(),
         path_and_query: feed.path.to_owned(),
         body: Some(Body::Json(archive_body(position, false))),
-        has_cursor: position.has_token(),
     }
 }
 
@@ -278,10 +275,7 @@ mod tests {
         let expected =
             "/siem/v1/batch/events/cg?type=url%20protect&pageSize=100&dateRangeStartsAt=2026-01-01";
         assert_eq!(asked.request.path_and_query, expected);
-        assert_eq!(
-            (asked.request.method, asked.request.body, asked.request.has_cursor),
-            (Method::Get, None, false)
-        );
+        assert_eq!((asked.request.method, asked.request.body), (Method::Get, None));
     }
 
     #[test]
@@ -289,7 +283,6 @@ mod tests {
         let asked = ask("ci.entities", r#"{"v":1,"batch":{"since":"2026-01-01","token":"a+/b=="}}"#);
         let expected = "/siem/v1/batch/events/ci?type=entities&pageSize=100&nextPage=a%2B%2Fb%3D%3D";
         assert_eq!(asked.request.path_and_query, expected);
-        assert!(asked.request.has_cursor);
     }
 
     #[test]
@@ -305,7 +298,7 @@ mod tests {
             (request.method, request.path_and_query.as_str()),
             (Method::Post, "/api/ttp/url/get-logs")
         );
-        assert!(position.window().is_some() && !request.has_cursor);
+        assert!(position.window().is_some());
     }
 
     #[test]

@@ -27,6 +27,9 @@ impl Hand {
         if self.side_rests.is_some_and(|until| self.clock.now() < until) {
             return Ok(Outcome::Nothing);
         }
+        if self.side_idle && !self.store.gaps_wanted() {
+            return Ok(Outcome::Nothing); // and the store need not be asked, by thousands of feeds a minute
+        }
         self.room()?;
         let row = self.store.feed(&self.key).await?;
         let main = Position::open(self.feed, &row.cursor, now, self.reach.lookback)?;

@@ -8,7 +8,7 @@ use super::steps::Hand;
 use crate::clock::Time;
 use crate::cursor::{Span, TimeSpan};
 use crate::fault::Fault;
-use crate::limits::{COMPLETE_EVERY, FUTURE_TOLERATED, SWEEP_SPAN};
+use crate::limits::{COMPLETE_EVERY, FUTURE_TOLERATED, WINDOW_MEMORY};
 use crate::mimecast::feed::Identity;
 use crate::mimecast::links::FileLink;
 use crate::mimecast::position::Position;
@@ -100,11 +100,9 @@ impl Hand {
 }
 
 /// Identities last seen before this time can be met no more: no later window reaches further back than this one's
-/// start, less what the overlap may be set to, and no sweep further than its span, less the day and more that one
-/// under way may take.
+/// start, less what the overlap may be set to, and no sweep further than [`WINDOW_MEMORY`].
 pub(super) fn horizon(from: Time, now: Time, side: Option<Time>, overlap: Duration) -> Time {
-    let sweep = now.minus(SWEEP_SPAN * 2);
-    from.min(sweep).min(side.unwrap_or(from)).minus(overlap)
+    from.min(now.minus(WINDOW_MEMORY)).min(side.unwrap_or(from)).minus(overlap)
 }
 
 /// What the store tells about how far the feed is read.

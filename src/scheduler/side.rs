@@ -92,6 +92,11 @@ impl Side {
         Cursor(serde_json::to_string(self).unwrap_or_default()) // numbers and text always have a JSON form
     }
 
+    /// It has nothing to go on with.
+    pub fn is_idle(&self) -> bool {
+        self.job.is_none()
+    }
+
     /// The side with the work to do now, if there is any, or with a note that has to be kept; `None`: nothing.
     pub fn due(&self, sight: &Sight<'_>) -> Option<Side> {
         match &self.job {

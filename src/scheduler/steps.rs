@@ -45,6 +45,8 @@ pub struct Hand {
     pub(super) side: Option<Box<Side>>,
     /// How far back the side work will read, whatever lane is being read now.
     pub(super) side_reach: Option<Time>,
+    /// When the cycle began there was no side work, and only a wanted gap could make some: nothing that comes with time.
+    pub(super) side_idle: bool,
     /// No side work before this time, after a fault.
     pub(super) side_rests: Option<Time>,
     /// The last fault may be about a position inside the side's span.
@@ -124,6 +126,7 @@ impl Hand {
             crossing: None,
             side: None,
             side_reach: None,
+            side_idle: false,
             side_rests: None,
             side_refused: false,
             asked: clock_now,
@@ -185,8 +188,10 @@ impl Hand {
         }
         let now = self.account.server_now();
         let row = self.store.feed(&self.key).await?;
-        self.side_reach = Side::read(&row.side).reaches_back_to();
+        let side = Side::read(&row.side);
+        self.side_reach = side.reaches_back_to();
         let place = self.place(&row, now)?;
+        self.side_idle = side.is_idle() && !matches!(place.0, Position::Window { .. });
         let cursor = self.begin(row, &place).await?;
         let (position, known) = place;
         if position.beyond_retention(self.feed, now, known).is_some() {

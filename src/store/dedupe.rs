@@ -191,13 +191,9 @@ fn judge(
     let entry = seen.entry(base);
     if let Dedupe::Ids { pass, .. } = dedupe {
         let ordinal = entry.or_default().sighted(pass.cast_signed());
-        return ordinal
-            .map(|ordinal| match ordinal {
-                // its own id, which is the key unless that was given
-                0 => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, 0)),
-                twin => Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, twin)),
-            })
-            .transpose();
+        // its own id, which is not the key where that was given
+        let own = |ordinal| Ok(EventId::of(&key.tenant, key.feed, raw(record, chunk)?, ordinal));
+        return ordinal.map(own).transpose();
     }
     match entry {
         Entry::Occupied(_) => Ok(None),

@@ -136,6 +136,8 @@ struct Live {
     recent: recent::Recent,
     /// Number of the newest chunk that a courier has taken.
     taken: i64,
+    /// Some gap may be wanted. Stays so until the next start: feeds look then, and find out which.
+    gaps_wanted: bool,
 }
 
 impl Live {
@@ -172,6 +174,11 @@ impl Store {
         let mut live = self.inner.live();
         let paused = live.paused && live.max_size == max_size;
         (live.max_size, live.retention, live.paused) = (max_size, retention, paused);
+    }
+
+    /// Whether some gap may be wanted; when not, no feed has to look for its own.
+    pub fn gaps_wanted(&self) -> bool {
+        self.inner.live().gaps_wanted
     }
 
     /// True while collection has to pause: undelivered events reached `max_size` and have not yet shrunk to

@@ -340,10 +340,9 @@ async fn salt(conn: &mut SqliteConnection, file: &Path) -> Result<Vec<u8>, Setup
 async fn sweep_staged(conn: &mut SqliteConnection) -> Result<(), Fault> {
     let bodies: Vec<i64> = sqlx::query_scalar("SELECT body FROM staged").fetch_all(&mut *conn).await?;
     for body in bodies {
-        // The mark goes last: cut off between the two, the next start finds it again.
-        let sql = "DELETE FROM staged WHERE body = ?1";
+        // one by one, so that a start that is cut off has done a part of it
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
-        sqlx::query(sql).bind(body).execute(&mut *conn).await?;
+        sqlx::query("DELETE FROM staged WHERE body = ?1").bind(body).execute(&mut *conn).await?;
         sqlx::query("DELETE FROM body WHERE id = ?1").bind(body).execute(&mut *conn).await?;
         sqlx::query("COMMIT").execute(&mut *conn).await?;
     }

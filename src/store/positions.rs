@@ -73,6 +73,7 @@ impl Store {
         let now = self.inner.clock.now();
         let sql = "UPDATE gap SET wanted = ?2 WHERE id = ?1 AND closed IS NULL AND fetchable = 1";
         let mut tx = self.begin("mark a gap").await?;
+        self.inner.live().gaps_wanted = true; // before it is: who looks too early looks in vain, and again
         let done = sqlx::query(sql).bind(id).bind(now.0).execute(tx.conn()).await;
         tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
     }

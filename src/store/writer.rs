@@ -82,6 +82,7 @@ impl Store {
         let mut live = self.inner.live();
         live.claims = snapshot.claims;
         live.undelivered = snapshot.undelivered;
+        live.gaps_wanted |= snapshot.gaps_wanted;
         let passed = live.passed_by_all().unwrap_or(i64::MAX);
         live.recent.passed(passed);
         drop(live);
@@ -94,13 +95,17 @@ pub(super) struct Snapshot {
     newest: i64,
     claims: BTreeMap<String, i64>,
     undelivered: u64,
+    gaps_wanted: bool,
 }
 
 pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<Snapshot, Fault> {
     let claims: Vec<(String, i64)> =
         sqlx::query_as("SELECT name, seq FROM sink").fetch_all(&mut *conn).await?;
     let undelivered = undelivered(conn).await?;
-    Ok(Snapshot { newest: newest(conn).await?, claims: claims.into_iter().collect(), undelivered })
+    let sql = "SELECT EXISTS (SELECT 1 FROM gap WHERE closed IS NULL AND wanted IS NOT NULL)";
+    let gaps_wanted = sqlx::query_scalar(sql).fetch_one(&mut *conn).await?;
+    let claims = claims.into_iter().collect();
+    Ok(Snapshot { newest: newest(conn).await?, claims, undelivered, gaps_wanted })
 }
 
 impl Tx<'_> {

@@ -19,7 +19,7 @@ use super::policy::{by_id, by_name};
 use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, Scope, TWICE_MORE, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
-use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFE};
+use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFETIME};
 
 /// The state of one credential. Serialise it into the store after every change that returns from a method, and
 /// always between [`Gate::begin_login`] and the token request.
@@ -150,9 +150,11 @@ impl Gate {
             Hold::Open | Hold::Halted { probe: None, .. } => {}
         }
         self.recent.iter_mut().for_each(along);
-        for at in [&mut self.in_flight, &mut self.token_until, &mut self.trial] {
+        for at in [&mut self.in_flight, &mut self.trial] {
             at.as_mut().map(along);
         }
+        // a machine that slept looks like a clock set forward, and its token has aged: one more login is harmless
+        self.token_until = self.token_until.map(|until| until.min(until.moved(millis)));
     }
 
     /// For the store.
@@ -236,7 +238,7 @@ impl Gate {
     /// The login brought a token that is good for `life` (zero: not said). It is replaced after four fifths of
     /// that. Returns its generation.
     pub fn login_ok(&mut self, at: Time, life: Duration) -> u64 {
-        let life = if life.is_zero() { TOKEN_LIFE } else { life };
+        let life = if life.is_zero() { TOKEN_LIFETIME } else { life };
         self.in_flight = None;
         self.recent.clear();
         self.failures = 0;

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 use serde_json::{Value, json};
 
+use crate::counterparts::{free_port, listens, start};
 use crate::main_job::{ALL_FEEDS, FEEDS};
 use crate::presets::{assert_all_but_one, poison};
 use crate::rig::{Arrived, Simulator, Site};
@@ -203,5 +204,57 @@ fn an_otlp_batch_of_which_one_record_is_rejected_is_put_aside_whole() {
     assert_eq!(state.arrived.repeats(), 0);
     let status = site.status();
     assert_eq!(status["sinks"][0]["dead_lettered"], state.partly, "{status}");
+    site.reconcile();
+}
+
+/// OpenTelemetry's own classes read what was sent: the messages above are written and read by the same crate, which could
+/// be wrong twice.
+#[test]
+fn otlp_is_read_by_opentelemetrys_own_classes() {
+    let simulator = Simulator::start(&["--events", "3000", "--seed", "84", "--scenario", "no_quota"]);
+    let poison = poison(&simulator);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (out, port) = (dir.path().join("out"), free_port());
+    let receiver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/otlp/receiver.py");
+    let text =
+        std::env::var("OTLP_PYTHON").expect("OTLP_PYTHON: run scripts/test, which installs the classes");
+    let args = [receiver, &port.to_string(), &out.display().to_string(), poison];
+    let _server = start(std::path::Path::new(&text), &args, None);
+    listens(port);
+    let sink = format!(
+        "[sinks.otlp]\ntype = \"http\"\npreset = \"otlp\"\nurl = \"http://127.0.0.1:{port}\"\ncompression = \"gzip\"\n\
+         batch = {{ events = 20, wait = \"1s\" }}\n"
+    );
+    let site = Site::new(&simulator.url, ALL_FEEDS, &sink);
+    site.run_once();
+    let mut arrived = Arrived::default();
+    let lines = std::fs::read_to_string(&out).expect("what arrived");
+    for line in lines.lines() {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        let body = record["body"].as_str().expect("a text");
+        arrived.add(body);
+        let envelope: Value = serde_json::from_str(body).expect("an envelope");
+        let attributes = &record["attributes"];
+        for (name, key) in [
+            ("log.record.uid", "event_id"),
+            ("mimecast.tenant", "tenant"),
+            ("mimecast.feed", "feed"),
+            ("mimecast.type", "type"),
+        ] {
+            assert_eq!(attributes[name], envelope[key], "{line}");
+        }
+        for (name, key) in [("time", "time"), ("observed", "collected")] {
+            let told = envelope[key].as_str().map(|text| text.parse::<jiff::Timestamp>().expect("a time"));
+            let nanos = told.map_or(0, jiff::Timestamp::as_nanosecond);
+            assert_eq!(record[name].as_i64().map(i128::from), Some(nanos), "{key}: {line}");
+        }
+        let resource = (&record["resource"]["service.name"], &record["scope"]);
+        assert_eq!(resource, (&json!("mimecollectd"), &json!("mimecollectd")), "{line}");
+        assert!([9, 10, 13].contains(&record["severity"].as_u64().expect("a number")), "{line}");
+    }
+    let published: u64 = FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum();
+    let dead = site.status()["sinks"][0]["dead_lettered"].as_u64().expect("a number");
+    assert!((1..=20).contains(&dead), "the batch of the rejected record: {dead}");
+    assert_eq!((arrived.distinct() + dead, arrived.repeats()), (published, 0));
     site.reconcile();
 }

@@ -129,6 +129,7 @@ fn what_closes_the_credential() {
         credential("password-expired", "expired", ["M17", "password_expired", "halt"]),
         credential("row:M12", "revoked", ["M12", "keys_revoked_or_wiped", "halt"]),
         credential("row:M20", "denied", ["M20", "source_ip_forbidden", "halt"]),
+        credential("row:H04", "denied", ["H04", "proxy_auth", "halt"]),
         credential("row:M06", "suspended", ["M06", "bad_credentials", "confirm_then_halt"]),
         // somebody in between answers the login: told when it lasts
         Trouble {
@@ -149,7 +150,6 @@ fn what_holds_one_feed() {
         feed("row:M28", "throttled", ["M28", "rate_limited", "pause"], false),
         feed("row:D01", "throttled", ["D01", "rate_limited", "pause"], false),
         tenant("row:X08", "backing_off", ["X08", "html_from_proxy", "backoff"], false),
-        tenant("row:H04", "halted", ["H04", "proxy_auth", "halt"], true),
     ] {
         see(&trouble);
     }
