@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::CLOCK_SKEW_TOLERATED;
+
 /// A point in time: Unix milliseconds, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(pub i64);
@@ -174,6 +176,31 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the file the ban points to")]
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Notices that the wall clock was set, by comparing it with [`Clock::uptime`]: times that were planned before lie too far
+/// ahead, or too near, by as much. A machine that slept looks like one whose clock was set forward.
+#[derive(Debug)]
+pub struct StepWatch {
+    /// What the wall clock showed when the uptime was zero.
+    started: Time,
+}
+
+impl StepWatch {
+    /// Compares from now on.
+    pub fn new(clock: &Clock) -> Self {
+        StepWatch { started: clock.now().minus(clock.uptime()) }
+    }
+    /// By how many milliseconds the wall clock was set since the last step; less than [`CLOCK_SKEW_TOLERATED`] is nothing.
+    pub fn step(&mut self, clock: &Clock) -> Option<i64> {
+        let started = clock.now().minus(clock.uptime());
+        let step = started.0.saturating_sub(self.started.0);
+        if u128::from(step.unsigned_abs()) < CLOCK_SKEW_TOLERATED.as_millis() {
+            return None;
+        }
+        self.started = started;
+        Some(step)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +217,21 @@ mod tests {
         }
         assert_eq!(Time(i64::MIN).rfc3339(), "0000-01-01T00:00:00.000Z");
         assert_eq!(Time(i64::MAX).rfc3339(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_once_and_one_that_drifts_is_not() {
+        let clock = Clock::manual(Time(1_000));
+        let mut watch = StepWatch::new(&clock);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(watch.step(&clock), None);
+        clock.set(Time(61_000 - 59_999));
+        assert_eq!(watch.step(&clock), None, "less than a minute");
+        clock.set(Time(61_000 - 60_000));
+        assert_eq!(watch.step(&clock), Some(-60_000), "in two steps");
+        assert_eq!(watch.step(&clock), None, "told once");
+        clock.set(Time(9_000_000));
+        assert_eq!(watch.step(&clock), Some(8_999_000));
     }
 
     #[test]

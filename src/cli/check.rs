@@ -10,6 +10,7 @@ mod sinks;
 
 use serde_json::json;
 
+use super::daemon_user::{self, Owner};
 use super::progress::Progress;
 use super::{Common, Printed, block_on, load, terminal};
 use crate::admin::{TextLook, Tone};
@@ -162,9 +163,9 @@ async fn ask_mimecast(settings: &Settings) -> Vec<Row> {
         Ok(home) => home,
         Err(held) if held.exit == ExitCode::TryLater => return running::told(settings),
         Err(refused) => {
-            let hint = "run this as the daemon's user (`sudo -u mimecollectd mimecollectd check`)";
+            let hint = "run this as root or as the daemon's user (`sudo -u mimecollectd mimecollectd check`)";
             let why = format!(
-                "not asked, because what the daemon knows of locks cannot be read: {}",
+                "not asked, because what is known of locks cannot be read or kept: {}",
                 refused.message
             );
             return vec![Row::new("store", "opening", Outcome::Fails(refused.exit), why).fix(hint)];
@@ -178,45 +179,45 @@ async fn ask_mimecast(settings: &Settings) -> Vec<Row> {
     rows
 }
 
-/// The store whose gates and quotas count; where the daemon has never run, one that is thrown away.
+/// The store whose gates and quotas count. Where the daemon has never run it is created, and stays: what a refused
+/// secret has cost must not be forgotten until the next check.
 struct Home {
     store: Store,
-    passing: Option<std::path::PathBuf>,
+    created: bool,
 }
 
 impl Home {
     async fn open(settings: &Settings) -> Result<Home, SetupError> {
         let options = Options::new(settings.store.max_size, settings.store.retention, Clock::System);
-        if settings.state_dir.exists() {
-            let store = Store::open(&settings.state_dir, &options).await?;
-            return Ok(Home { store, passing: None });
-        }
-        let name = format!("mimecollectd-check-{}", uuid::Uuid::new_v4().simple());
-        let dir = std::env::temp_dir().join(name);
-        let store = Store::open(&dir, &Options { ballast: 0, ..options }).await?;
-        Ok(Home { store, passing: Some(dir) })
+        let created = !settings.state_dir.exists();
+        let store = Store::open(&settings.state_dir, &options).await?;
+        Ok(Home { store, created })
     }
 
     async fn leave(self) {
         let dir = self.store.dir().to_owned();
         let _ = self.store.close().await; // else the next start checks the store
         drop(self.store);
-        match self.passing {
-            Some(dir) => drop(std::fs::remove_dir_all(dir)), // a directory left over in the system's temporary one
-            None => hand_over(&dir),
-        }
+        hand_over(&dir, self.created);
     }
 }
 
-/// What root creates in the daemon's directory has to be the daemon's.
-fn hand_over(dir: &std::path::Path) {
+/// What root creates for the daemon has to be the daemon's: the directory itself last, because systemd puts right what
+/// lies in one that is another's.
+fn hand_over(dir: &std::path::Path, created: bool) {
     use std::os::unix::fs::{MetadataExt, chown};
-    let (Ok(owner), Ok(files)) = (dir.metadata(), dir.read_dir()) else { return };
+    let (Ok(found), Ok(files)) = (dir.metadata(), dir.read_dir()) else { return };
+    let owner = Owner { user: found.uid(), group: found.gid() };
+    let owner = daemon_user::to_give_to().filter(|_| created).unwrap_or(owner);
+    let give = |path: &std::path::Path| chown(path, Some(owner.user), Some(owner.group));
     for file in files.flatten() {
-        let is_ours = file.metadata().is_ok_and(|found| found.is_file() && found.uid() != owner.uid());
+        let is_ours = file.metadata().is_ok_and(|found| found.is_file() && found.uid() != owner.user);
         if is_ours {
-            let _ = chown(file.path(), Some(owner.uid()), Some(owner.gid())); // refused to all but root
+            let _ = give(&file.path()); // refused to all but root
         }
+    }
+    if found.uid() != owner.user {
+        let _ = give(dir);
     }
 }
 

@@ -4,6 +4,7 @@
 mod asking;
 mod check;
 mod cursor;
+mod daemon_user;
 mod dead_letters;
 #[cfg(test)]
 mod docs_tests;

@@ -3,12 +3,16 @@
 use humantime::format_duration;
 
 use super::describe::{Rows, of_batches, of_tls};
-use super::settings::{Http, Preset, TlsFiles, shown};
+use super::settings::{Http, Preset, TlsFiles, place, shown};
 use crate::format::template::Template;
 
 pub(super) fn of_http(http: &Http) -> Rows {
     let gzip = if http.gzip { ", gzip" } else { "" };
-    let url = shown(&http.url).replace("%7B", "{").replace("%7D", "}");
+    // whoever takes lines or an array may have no other secret than its path
+    let url = match &http.preset {
+        Preset::Ndjson | Preset::Json if http.url.path() != "/" => format!("{}/…", place(&http.url)),
+        _ => shown(&http.url),
+    };
     let mut rows = vec![("http", format!("POST {url}, {}{gzip}", in_words(&http.preset)))];
     rows.extend(of_preset(&http.preset));
     rows.extend([

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::secret_ref::SecretRef;
-use super::settings::{TlsFiles, shown};
+use super::settings::{TlsFiles, place, shown};
 use crate::format::template::Template;
 
 /// An HTTP endpoint that takes batches of events by POST.
@@ -56,11 +56,11 @@ impl Http {
     }
 }
 
-/// Shows no query and no header value.
+/// Shows no path, no query and no header value.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http")
-            .field("url", &shown(&self.url))
+            .field("url", &place(&self.url))
             .field("preset", &self.preset)
             .field("token", &self.token)
             .field("token_header", &self.token_header)

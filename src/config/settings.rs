@@ -433,6 +433,11 @@ pub fn shown(url: &Url) -> String {
     format!("{}://{host}{port}{path}", url.scheme())
 }
 
+/// The URL of a destination, fit for people: no path either, which for many receivers is the secret.
+pub fn place(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
 /// Somebody who is told when something is wrong.
 #[derive(Clone, PartialEq)]
 pub struct AlertTarget {

@@ -78,6 +78,17 @@ fn pair(scope: &str, alert: &str) -> (String, String) {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_any_more_is_told_at_once_though_everything_works() {
+    let unreadable = Some((NOW, "the file is gone".to_owned()));
+    let credential = CredentialLive { unreadable, ..CredentialLive::default() };
+    let parts = Parts {
+        tenants: vec![view(credential, vec![("audit", works()), ("dlp", works())])],
+        ..Parts::default()
+    };
+    assert_eq!(found(&parts, &Facts::default()), [pair("acme", "L08")]);
+}
+
+#[test]
 fn a_locked_account_is_one_finding_not_one_per_feed() {
     let locked = policy::RULES.iter().find(|rule| rule.title == "locked_out").unwrap();
     let credential = CredentialLive { rule: Some(locked), since: Some(NOW), ..CredentialLive::default() };

@@ -224,6 +224,7 @@ impl Fleet {
         // only now: while the old parts ran, the stored gate could still change
         let account =
             Account::open(ready.identity, self.store.clone(), self.clock.clone(), ready.pace).await?;
+        account.look_at_proxy();
         let (stop, account) = (CancellationToken::new(), Arc::new(account));
         let mut runners = JoinSet::new();
         let mut feeds = Vec::with_capacity(ready.settings.feeds.len());
@@ -344,6 +345,7 @@ impl Fleet {
         for tenant in self.tenants.iter().filter(meant) {
             known = true;
             self.board.hosts.resume(tenant.account.host()); // or everything of the tenant would go on waiting
+            tenant.account.look_at_proxy();
             if let Err(fault) = tenant.account.resume().await {
                 let words = &format!("failed to resume {scope}: {fault}");
                 Notice::Process(Process::ConfigWarning { words }).emit();

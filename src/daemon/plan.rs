@@ -9,7 +9,7 @@ use url::Url;
 use super::destination;
 use crate::clock::Clock;
 use crate::config::settings::{
-    Credential, FormatName, Framing, Kafka, Oversize, Protocol, SinkKind, Syslog, Transport, shown,
+    Credential, FormatName, Framing, Kafka, Oversize, Protocol, SinkKind, Syslog, Transport, place,
 };
 use crate::config::{self, KnownFeed, PemFile, Settings};
 use crate::delivery::Filter;
@@ -276,7 +276,7 @@ pub fn filter(settings: &config::Sink) -> Filter {
 pub fn address(settings: &config::Sink) -> (&'static str, String) {
     match &settings.kind {
         SinkKind::Syslog(syslog) => ("syslog", format!("{}:{}", syslog.host, syslog.port)),
-        SinkKind::Http(http) => ("http", shown(&http.url)),
+        SinkKind::Http(http) => ("http", place(&http.url)),
         SinkKind::Kafka(kafka) => ("kafka", format!("{} at {}", kafka.topic, kafka.brokers.join(","))),
         SinkKind::File(file) => ("file", file.path.display().to_string()),
         SinkKind::Stdout => ("stdout", "standard output".to_owned()),

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::courier::{Courier, Round, Streamed, attempt_of, stream};
+use super::courier::{Courier, Round, attempt_of};
 use super::reader::{Load, Reader};
 use super::refusal::Delivery;
+use super::stream::{Streamed, stream};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Origin};
-use crate::limits::{LETTERS_AT_ONCE, ONCE_SINK_TRIES};
+use crate::limits::{LETTERS_ALONE, LETTERS_AT_ONCE, ONCE_SINK_TRIES};
 use crate::sink::Batch;
 use crate::store::{DeadLetter, Position, Replay, Tally, Walked};
 use crate::supervisor::policy::judge;
@@ -118,15 +119,18 @@ impl Courier {
     /// an operator may have given some up meanwhile.
     async fn letters_round(&mut self) -> Result<bool, Fault> {
         self.book_letters().await?;
-        let window = self.window();
-        let events = LETTERS_AT_ONCE.min(u32::try_from(window.max_events).unwrap_or(u32::MAX));
+        let (window, alone) = (self.window(), self.sink.judges_as_a_whole());
+        let events = if alone { LETTERS_ALONE } else { LETTERS_AT_ONCE };
+        let events = events.min(u32::try_from(window.max_events).unwrap_or(u32::MAX));
         let letters = self.store.wanted_dead_letters(&self.name, events, window.max_bytes as u64).await?;
         if letters.is_empty() {
             return Ok(false);
         }
         let start = Instant::now();
         let (batch, ids, too_long) = self.errands.encode(&letters, window.max_bytes);
-        let mut delivery = Delivery::new(batch, false); // each was refused before: that proves nothing against the sink
+        // each was refused before: that proves nothing against the sink
+        let mut delivery =
+            if alone { Delivery::each_alone(batch, false) } else { Delivery::new(batch, false) };
         let sent = if ids.is_empty() { Ok(()) } else { delivery.proceed(&self.sink, 0).await };
         self.note_size(delivery.too_large);
         let (taken, mut refused) = parted(&ids, &delivery);

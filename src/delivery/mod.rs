@@ -7,6 +7,7 @@ mod errands;
 mod reader;
 mod refusal;
 mod room;
+mod stream;
 #[cfg(test)]
 mod tests;
 

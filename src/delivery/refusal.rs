@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::courier::confirm;
+use super::stream::confirm;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{REFUSED_FLOOD, REFUSED_IN_A_ROW};
 use crate::sink::{Batch, Sent, Sink, Undelivered};
@@ -63,6 +63,12 @@ impl Delivery {
             too_large: None,
             refusals: BTreeMap::new(),
         }
+    }
+
+    /// The same, each event by itself.
+    pub fn each_alone(batch: Batch, guarded: bool) -> Self {
+        let undecided = (0..batch.len()).rev().map(|place| Part::of(place..place + 1)).collect();
+        Delivery { undecided, ..Delivery::new(batch, guarded) }
     }
 
     pub fn decided(&self) -> bool {
@@ -348,6 +354,18 @@ mod tests {
         assert_eq!(delivery.so_far().0.len(), 48, "what it took stays taken");
         let order: Vec<usize> = delivery.undecided.iter().rev().map(Part::first).collect();
         assert_eq!(order, (0..50).collect::<Vec<_>>(), "the first is sent first");
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_is_in_no_later_receipt() {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = Sink::new(Plan::File(FilePlan::new(dir.path().join("out")))).unwrap();
+        let mut batch = Batch::default();
+        batch.push(EventId([1; 16]), |out| out.extend_from_slice(b"{}\n"));
+        sink.send(&batch).await.unwrap();
+        sink.forget().await;
+        sink.send(&batch).await.unwrap();
+        confirm(&sink, 1).await.unwrap();
     }
 
     #[test]

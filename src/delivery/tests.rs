@@ -9,13 +9,14 @@ use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::courier::stream;
 use super::reader::Reader;
+use super::stream::stream;
 use super::*;
 use crate::clock::{Clock, Time};
 use crate::event::EventId;
 use crate::format::{Body, Encoder, Limit, Shape, Wire};
 use crate::limits::{CHUNK_BYTES_PER_LOAD, FILE_BATCH_EVENTS, FILTERED_CHUNKS_PER_LOAD, REFUSED_IN_A_ROW};
+use crate::sink::http::{Otlp, Preset};
 use crate::sink::{FilePlan, HttpPlan, Packer, Plan, Sink};
 use crate::store::fixture::{assert_balanced, intake, key, open};
 use crate::store::{DeadLetter, Order, Pick, Position, Shelf, Start, Store, Tally};
@@ -90,6 +91,10 @@ impl Scene {
     }
 
     async fn courier(&self, sink: Sink) -> Running {
+        self.courier_packing(sink, [packer(None), packer(None)]).await
+    }
+
+    async fn courier_packing(&self, sink: Sink, packers: [Packer; 2]) -> Running {
         let at = self.store.sink_position("siem").await.unwrap().unwrap();
         let (wake, errands, stop) = (watch::Sender::new(0), watch::Sender::new(0), CancellationToken::new());
         let wires = Wires {
@@ -103,7 +108,7 @@ impl Scene {
         let courier = Courier::new(
             ("siem".into(), sink),
             self.store.clone(),
-            ([packer(None), packer(None)], everything()),
+            (packers, everything()),
             at,
             (Clock::System, Pace::default()),
             wires,
@@ -131,6 +136,9 @@ impl Running {
     }
 }
 
+/// No status: OTLP's partial success, which says that one record was rejected.
+const ONE_REJECTED: u16 = 0;
+
 /// An HTTP receiver that keeps the lines it takes, and answers requests in which a word occurs with a status.
 #[derive(Clone, Default)]
 struct Receiver {
@@ -147,6 +155,10 @@ struct Receiver {
 impl Receiver {
     async fn start() -> (Self, Sink) {
         Self::asked_by(|plan| plan, None).await
+    }
+
+    async fn speaking(preset: Arc<dyn Preset>) -> (Self, Sink) {
+        Self::asked_by(|plan| HttpPlan { preset, ..plan }, None).await
     }
 
     async fn asked_by(
@@ -178,7 +190,7 @@ impl Receiver {
             let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             stream.read_exact(&mut body).await.unwrap();
-            let body = String::from_utf8(body).unwrap();
+            let body = String::from_utf8_lossy(&body).into_owned();
             if let Some(together) = &self.together {
                 together.wait().await;
             }
@@ -189,7 +201,8 @@ impl Receiver {
                 200 => self.got.lock().unwrap().extend(body.lines().map(str::to_owned)),
                 _ => self.refused.lock().unwrap().push(body),
             }
-            let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\n{{}}");
+            let (status, said) = if status == ONE_REJECTED { (200, "\n\x02\x08\x01") } else { (status, "") };
+            let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n\r\n{said}", said.len());
             if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
@@ -432,5 +445,32 @@ async fn letters_that_the_sink_fails_on_wait_while_new_events_go_on() {
     })
     .await;
     courier.end().await;
+    assert_balanced(&scene.store).await;
+}
+
+/// A receiver that does not say which records it rejects gets letters one at a time: else one of them would bury the others
+/// again, with one more copy of each at every attempt.
+#[tokio::test]
+async fn letters_are_sent_alone_where_one_would_bury_the_others() {
+    let mut scene = Scene::new().await;
+    let letters = lines("letter", 3);
+    scene.commit("audit", &letters).await;
+    bury(&scene, &letters).await;
+    scene.store.want_dead_letters(&Pick::default()).await.unwrap();
+    let otlp: Arc<dyn Preset> = Arc::new(Otlp::new("gateway"));
+    let (receiver, sink) = Receiver::speaking(otlp.clone()).await;
+    receiver.hate(&letters[1], ONE_REJECTED);
+    let packer =
+        || Packer::new(Encoder::new(&Shape { body: Body::Raw, wire: Wire::Line }), false, Some(otlp.clone()));
+    let courier = scene.courier_packing(sink, [packer(), packer()]).await;
+    eventually("the books", async || {
+        (scene.store.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap() == 1).then_some(())
+    })
+    .await;
+    courier.end().await;
+    let got = receiver.got.lock().unwrap().join("\n");
+    assert!(got.contains(&letters[0]) && got.contains(&letters[2]), "{got}");
+    let refused = receiver.refused.lock().unwrap().clone();
+    assert!(refused.len() == 1 && !refused[0].contains(&letters[0]), "{refused:?}");
     assert_balanced(&scene.store).await;
 }

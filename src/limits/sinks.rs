@@ -62,6 +62,8 @@ pub const RELP_IDLE: Duration = Duration::from_secs(60);
 pub const RELP_BATCH_BYTES: usize = 1 << 20;
 /// Dead letters sent once more at a time: they are read and booked one by one.
 pub const LETTERS_AT_ONCE: u32 = 500;
+/// The same where each takes a request of its own: new events wait for them.
+pub const LETTERS_ALONE: u32 = 50;
 /// Chunks a sink's filter leaves out before its position is stored: a long way through others' events must not
 /// be lost to a restart.
 pub const FILTERED_CHUNKS_PER_LOAD: usize = 64;

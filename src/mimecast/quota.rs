@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::FEEDS;
 use super::feed::{Feed, Quota as Rule};
 use crate::clock::Time;
 use crate::limits::{
@@ -14,7 +15,7 @@ use crate::limits::{
 };
 
 /// What a call is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
     /// The first page of a poll.
     Live,
@@ -43,8 +44,11 @@ struct Counted {
     used: u32,
     live: Vec<String>,
     follow_ups: BTreeMap<String, u32>,
+    /// Until when, by the path of the function; nothing for the batch feeds.
     #[serde(default)]
-    blocked: Option<Time>,
+    blocks: Vec<(Option<String>, Time)>,
+    #[serde(default)]
+    streamed: VecDeque<(Time, Call)>,
 }
 
 /// The budget of one credential.
@@ -162,7 +166,13 @@ impl Quota {
         self.counting && feed.quota == Rule::Batch
     }
 
-    /// What was counted in the current window, for the store.
+    /// Our clock was set back by so much: no wait outlasts the mistake, and no call is forgotten for it.
+    pub fn set_back(&mut self, by: Duration) {
+        self.blocked.values_mut().for_each(|until| *until = until.minus(by));
+        self.streamed.iter_mut().for_each(|(at, _)| *at = at.minus(by));
+    }
+
+    /// What was counted in the current window and the stream's last hour, for the store.
     pub fn to_text(&self) -> String {
         let named = |names: &BTreeSet<&'static str>| names.iter().map(|name| (*name).to_owned()).collect();
         let counted = Counted {
@@ -170,16 +180,26 @@ impl Quota {
             used: self.used,
             live: named(&self.live),
             follow_ups: self.follow_ups.iter().map(|(name, calls)| ((*name).to_owned(), *calls)).collect(),
-            blocked: self.blocked.get(&None).copied(),
+            blocks: self.blocked.iter().map(|(scope, until)| (scope.map(str::to_owned), *until)).collect(),
+            streamed: self.streamed.clone(),
         };
         serde_json::to_string(&counted).unwrap_or_default() // numbers and names always have a JSON form
     }
 
-    /// Takes up the count of a process before this one, if its window is still the current one. A text that is
-    /// none changes nothing.
+    /// Takes up the counts of a process before this one: of its window if that is still the current one, of the
+    /// stream's last hour, and what the server said of either. A text that is none changes nothing.
     pub fn restore(&mut self, text: &str, now: Time) {
         let Ok(counted) = serde_json::from_str::<Counted>(text) else { return };
         self.turn(now);
+        let paths = || FEEDS.iter().map(|feed| Some(feed.path)).chain([None, STREAM]);
+        for (scope, until) in counted.blocks {
+            let longest = if scope.as_deref() == STREAM { STREAM_QUOTA_WINDOW } else { BATCH_QUOTA_WINDOW };
+            let until = until.min(now.plus(longest));
+            if let Some(scope) = paths().find(|known| *known == scope.as_deref()).filter(|_| until > now) {
+                self.blocked.insert(scope, until);
+            }
+        }
+        self.streamed = counted.streamed; // what is older than an hour, or ahead, goes with the next call
         if counted.window != self.window {
             return; // over, or written by a clock that was ahead
         }
@@ -188,10 +208,6 @@ impl Quota {
         let follow_ups =
             counted.follow_ups.iter().filter_map(|(name, calls)| Some((known(name)?, *calls))).collect();
         (self.live, self.follow_ups, self.used) = (live, follow_ups, counted.used);
-        let until = counted.blocked.map(|until| until.min(now.plus(BATCH_QUOTA_WINDOW)));
-        if let Some(until) = until.filter(|until| *until > now) {
-            self.blocked.insert(None, until);
-        }
     }
 
     /// Listing calls counted in the current window.
@@ -257,7 +273,7 @@ fn window_ms() -> i64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::catalogue::{FEEDS, find};
+    use super::super::catalogue::find;
     use super::*;
 
     const START: Time = Time(1_767_259_800_000); // a quarter of an hour begins
@@ -371,9 +387,30 @@ mod tests {
         assert_eq!(after(minute(3)).may(feed, Call::CatchUp, minute(14)), May::Wait(minute(15)));
         assert_eq!(after(minute(16)).used(), 0);
         assert_eq!(after(minute(16)).may(feed, Call::CatchUp, minute(16)), May::Go);
+        assert_eq!(
+            after(minute(3)).may(find("siem.av").unwrap(), Call::Live, minute(3)),
+            May::Wait(minute(14))
+        );
         let mut odd = Quota::new(&[feed], true);
         odd.restore("{\"window\":\"x\"}", minute(1));
         assert_eq!(odd.used(), 0);
+    }
+
+    #[test]
+    fn the_stream_and_what_the_server_said_outlive_the_process() {
+        let audit = find("audit").unwrap();
+        let mut before = Quota::new(&all(), true);
+        assert!((0..300).all(|_| before.may_stream(Call::Live, minute(1)) == May::Go));
+        before.exhausted(audit, Some(minute(16)), minute(14));
+        let mut after = Quota::new(&all(), true);
+        after.restore(&before.to_text(), minute(15)); // another window
+        assert_eq!(after.may_stream(Call::Live, minute(15)), May::Wait(minute(61)));
+        assert_eq!(after.may(audit, Call::Live, minute(15)), May::Wait(minute(16)));
+        before.stream_exhausted(None, minute(14));
+        after.restore(&before.to_text(), minute(15));
+        assert_eq!(after.may_stream(Call::Live, minute(15)), May::Wait(minute(29)));
+        after.set_back(Duration::from_secs(600));
+        assert_eq!(after.may_stream(Call::Live, minute(5)), May::Wait(minute(19)));
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 mod shared;
 mod time;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
@@ -13,9 +13,9 @@ use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 use super::hosts::{HostName, Hosts};
 use super::live::CredentialLive;
 use super::server_clock::ServerClock;
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, StepWatch, Time};
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{CLOCK_SKEW_TOLERATED, SIGNING_KEYS_LIFE};
+use crate::limits::SIGNING_KEYS_LIFE;
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
@@ -79,6 +79,8 @@ pub struct Account {
     first_call: Arc<tokio::sync::Mutex<()>>,
     /// There is no login.
     signs: bool,
+    /// The keys as they were last read: used while their file cannot be (recovery row L08).
+    known: Mutex<Keys>,
     live: watch::Sender<CredentialLive>,
     /// Bumped whenever the gate may have opened.
     changed: watch::Sender<u64>,
@@ -88,8 +90,7 @@ struct Credential {
     gate: Gate,
     proof: Option<Proof>,
     closed_since: Option<Time>,
-    /// What our clock showed when [`Clock::uptime`] was zero: it changes when somebody sets the clock.
-    started: Time,
+    steps: StepWatch,
 }
 
 /// What calls are made with while the gate is open.
@@ -133,16 +134,24 @@ impl Account {
             |fault: Fault| SetupError::new(ExitCode::Failed, format!("failed to read the store: {fault}"));
         let keys = (identity.keys)()?;
         let fingerprint = identity.fingerprint(&keys, &store);
-        let kept = store.load_gate(&identity.tenant).await.map_err(startup)?;
+        let name = &identity.tenant;
+        let mut kept = store.load_gate(name).await.map_err(startup)?;
+        let mut counted = store.load_quota(name).await.map_err(startup)?;
+        // a lock is the account's, under whatever name its credential was used before
+        if kept.is_none()
+            && let Some((other, saved)) = store.find_gate(name, &fingerprint).await.map_err(startup)?
+        {
+            kept = Some(saved);
+            counted = counted.or(store.load_quota(&other).await.map_err(startup)?);
+        }
         let gate = kept.and_then(|saved| {
             let mut gate = Gate::restore(&saved.text, clock.moment(), &pace)?;
             gate.set_back(saved.ahead_of(clock.now()));
             Some(gate)
         });
         let signs = matches!(keys, Keys::Signing(_));
-        let started = clock.now().minus(clock.uptime());
+        let steps = StepWatch::new(&clock);
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint)).signing(signs);
-        let counted = store.load_quota(&identity.tenant).await.map_err(startup)?;
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
         quota.restore(&counted.unwrap_or_default(), clock.now());
         let account = Account {
@@ -154,16 +163,12 @@ impl Account {
             server_clock: Mutex::default(),
             first_call: Arc::default(),
             signs,
+            known: Mutex::new(keys),
             identity,
             store,
             clock,
             pace,
-            credential: tokio::sync::Mutex::new(Credential {
-                gate,
-                proof: None,
-                closed_since: None,
-                started,
-            }),
+            credential: tokio::sync::Mutex::new(Credential { gate, proof: None, closed_since: None, steps }),
             live: watch::Sender::new(CredentialLive::default()),
             changed: watch::Sender::new(0),
         };
@@ -215,6 +220,9 @@ impl Account {
         if credential.gate.holding().is_some() {
             self.may_have_passed(&mut credential).await?;
         }
+        if self.live.borrow().unreadable.is_some() {
+            self.read_keys(); // it may be mended, and nobody should be told of it until the next login
+        }
         if let Some(access) = self.permitted(&mut credential) {
             return Ok(access);
         }
@@ -257,7 +265,7 @@ impl Account {
         if let Some(access) = self.permitted(&mut credential) {
             return Ok(access);
         }
-        let keys = self.read_keys()?;
+        let keys = self.read_keys();
         let fingerprint = self.identity.fingerprint(&keys, &self.store);
         let Keys::Signing(signing) = keys else {
             return Err(Fault::new(Origin::Local, Kind::Conflict, "the keys became others while being read"));
@@ -290,16 +298,15 @@ impl Account {
         Ok(())
     }
 
-    /// Somebody has set our clock: what the gate waits for is as far away as it was.
+    /// Somebody has set our clock: what the gate waits for is as far away as it was, and no quota for longer.
     async fn follow_clock(&self, credential: &mut Credential) -> Result<(), Fault> {
-        let started = self.clock.now().minus(self.clock.uptime());
-        let step = started.0.saturating_sub(credential.started.0);
-        if u128::from(step.unsigned_abs()) < CLOCK_SKEW_TOLERATED.as_millis() {
-            return Ok(());
-        }
-        credential.started = started;
+        let Some(step) = credential.steps.step(&self.clock) else { return Ok(()) };
         credential.gate.moved(step);
         credential.closed_since = credential.closed_since.map(|since| since.moved(step));
+        if step < 0 {
+            let by = Duration::from_millis(step.unsigned_abs());
+            self.quota.lock().unwrap_or_else(PoisonError::into_inner).set_back(by);
+        }
         self.keep(credential).await?;
         self.publish_as(credential, None, false);
         Ok(())
@@ -322,7 +329,7 @@ impl Account {
 
     /// One login. `Some` when none may be made now.
     async fn log_in(&self, credential: &mut Credential) -> Result<Option<Closed>, Fault> {
-        let keys = self.read_keys()?;
+        let keys = self.read_keys();
         let fingerprint = self.identity.fingerprint(&keys, &self.store);
         let Keys::Client { id, secret } = keys else { return Ok(None) }; // keys that sign have no login
         if let Some(closed) = self.begin(credential, &fingerprint).await? {
@@ -357,9 +364,24 @@ impl Account {
         }
     }
 
-    fn read_keys(&self) -> Result<Keys, Fault> {
-        let unreadable = |error: SetupError| Fault::new(Origin::Local, Kind::SecretUnreadable, error.message);
-        (self.identity.keys)().map_err(unreadable)
+    /// The keys where they are kept, or as they were when that could last be read (recovery row L08).
+    fn read_keys(&self) -> Keys {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = match (self.identity.keys)() {
+            Ok(keys) => {
+                *known = keys;
+                None
+            }
+            Err(error) => Some(error.message),
+        };
+        let before = self.live.borrow().unreadable.clone();
+        if before.is_some() != words.is_some() {
+            let news = News::SecretFile { unreadable: words.as_deref() };
+            Notice::Tenant(&self.identity.tenant, news).emit();
+            let since = self.clock.now();
+            self.live.send_modify(|live| live.unreadable = words.map(|words| (since, words)));
+        }
+        known.clone()
     }
 
     /// An API function answered well.

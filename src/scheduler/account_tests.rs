@@ -1,5 +1,6 @@
 //! Keys that sign, against a server that counts: however many feeds want in, one call shows whether the keys work.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
+use crate::limits::SIGNING_KEYS_LIFE;
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue::find;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
@@ -28,6 +30,7 @@ use crate::mimecast::quota::Call;
 use crate::mimecast::request::{Asking, build};
 use crate::mimecast::signature::SigningKeys;
 use crate::secret::Secret;
+use crate::setup_error::SetupError;
 use crate::store::{Options, Store};
 use crate::supervisor::backoff::{Overrides, Pace};
 
@@ -47,6 +50,9 @@ pub(super) struct World {
     base: String,
     seen: Seen,
     dir: tempfile::TempDir,
+    tenant: &'static str,
+    /// The file with the keys is gone.
+    unreadable: Arc<AtomicBool>,
     pub clock: Clock,
 }
 
@@ -65,7 +71,14 @@ impl World {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = app.with_state(Arc::clone(&seen));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        World { base, seen, dir: tempfile::tempdir().unwrap(), clock: Clock::manual(NOW) }
+        World {
+            base,
+            seen,
+            dir: tempfile::tempdir().unwrap(),
+            tenant: "acme",
+            unreadable: Arc::default(),
+            clock: Clock::manual(NOW),
+        }
     }
 
     /// The daemon starts: everything it knew is what the store holds.
@@ -83,9 +96,13 @@ impl World {
             clock: self.clock.clone(),
         };
         let ways = Ways::new(&outlet).unwrap();
+        let unreadable = self.unreadable.clone();
         let identity = Identity {
-            tenant: "acme".into(),
+            tenant: self.tenant.into(),
             keys: Arc::new(move || {
+                if unreadable.load(Ordering::Relaxed) {
+                    return Err(SetupError::failed("the file is gone".to_owned()));
+                }
                 let keys =
                     SigningKeys::new("app", Secret::new("key"), Secret::new("access"), &Secret::new(secret));
                 Ok(Keys::Signing(Arc::new(keys.unwrap())))
@@ -158,6 +175,26 @@ async fn twenty(account: &Arc<Account>) -> usize {
 }
 
 #[tokio::test]
+async fn keys_that_cannot_be_read_any_more_are_used_as_they_were_and_it_is_told() {
+    let world = World::new(|_: &HeaderMap, _| (StatusCode::OK, EMPTY).into_response()).await;
+    let account = world.account("ZGVtbw==").await;
+    let told = || account.live().borrow().unreadable.clone();
+    call(&account).await.unwrap().unwrap();
+    assert_eq!(told(), None);
+    world.unreadable.store(true, Ordering::Relaxed);
+    world.clock.advance(SIGNING_KEYS_LIFE + MINUTE);
+    let since = world.clock.now();
+    call(&account).await.unwrap().unwrap();
+    assert_eq!(told(), Some((since, "the file is gone".to_owned())));
+    world.clock.advance(SIGNING_KEYS_LIFE + MINUTE);
+    call(&account).await.unwrap().unwrap();
+    assert_eq!(told().unwrap().0, since, "it is one state, not one for each look");
+    world.unreadable.store(false, Ordering::Relaxed);
+    call(&account).await.unwrap().unwrap();
+    assert_eq!(told(), None, "it does not wait for the next login");
+}
+
+#[tokio::test]
 async fn twenty_feeds_with_bad_keys_call_once_and_so_does_a_restart_not() {
     // the clocks agree: it is the keys
     let refusing = |_: &HeaderMap, _| {
@@ -173,6 +210,21 @@ async fn twenty_feeds_with_bad_keys_call_once_and_so_does_a_restart_not() {
     let account = world.account("b3RoZXI=").await;
     twenty(&account).await;
     assert_eq!(world.calls(), 2, "other keys get a call of their own");
+}
+
+/// A tenant that is called something else is the same account to Mimecast.
+#[tokio::test]
+async fn a_locked_account_stays_locked_under_another_name() {
+    let locked =
+        |_: &HeaderMap, _| (StatusCode::UNAUTHORIZED, REFUSED.replace("0004", "0010")).into_response();
+    let mut world = World::new(locked).await;
+    twenty(&world.account("ZGVtbw==").await).await;
+    world.tenant = "renamed";
+    twenty(&world.account("ZGVtbw==").await).await;
+    assert_eq!(world.calls(), 1, "the lock is the account's");
+    world.tenant = "other";
+    twenty(&world.account("b3RoZXI=").await).await;
+    assert_eq!(world.calls(), 2, "that is another account");
 }
 
 #[tokio::test]

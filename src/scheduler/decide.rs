@@ -92,9 +92,11 @@ impl Deciding<'_> {
         (self.s.failures, self.s.halvings, self.s.rewound, self.s.trouble) = (0, 0, false, None);
         self.begin_cycle()
     }
-    /// One interval after this cycle began, but never in the past.
+    /// One interval after this cycle began, but never in the past, and never more than an interval away: the clock
+    /// may have been set back since.
     fn next_poll(&self) -> Time {
-        self.s.cycle.map_or(self.at.now, |began| began.plus(self.pace.interval)).max(self.at.now)
+        let (now, interval) = (self.at.now, self.pace.interval);
+        self.s.cycle.map_or(now, |began| began.plus(interval)).max(now).min(now.plus(interval))
     }
     /// Once the main position has nothing more to read, the side has its turn.
     fn end_cycle(mut self, caught_up: bool, rule: Option<&'static Rule>) -> Decision {

@@ -248,3 +248,12 @@ fn a_feed_behind_a_gate_knows_whether_it_opens_by_itself() {
         }
     }
 }
+
+/// The clock was ten hours ahead when the cycle began.
+#[test]
+fn the_next_poll_is_one_interval_away_at_most() {
+    let mut feed = Feed::asking();
+    feed.now = Time::from_secs(-36_000);
+    assert_eq!(feed.hears(listed(0, Leads::Same, true)), Step::Aside);
+    assert_eq!(feed.hears(Outcome::Nothing), poll(300 - 36_000));
+}

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use url::Url;
 
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, StepWatch, Time};
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
 use crate::limits::MAX_TROUBLED_HOSTS;
@@ -22,6 +23,7 @@ pub type HostName = Arc<str>;
 pub struct Hosts {
     clock: Clock,
     gates: Mutex<BTreeMap<HostName, HostGate>>,
+    steps: Mutex<StepWatch>,
     /// Bumped whenever who waits may go on.
     changed: watch::Sender<u64>,
 }
@@ -35,7 +37,8 @@ pub struct Leave {
 
 impl Hosts {
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Hosts { clock, gates: Mutex::default(), changed: watch::Sender::new(0) })
+        let steps = Mutex::new(StepWatch::new(&clock));
+        Arc::new(Hosts { clock, gates: Mutex::default(), steps, changed: watch::Sender::new(0) })
     }
 
     fn gates(&self) -> MutexGuard<'_, BTreeMap<HostName, HostGate>> {
@@ -48,6 +51,12 @@ impl Hosts {
     /// When to ask again.
     pub fn leave(&self, host: &HostName) -> Result<Leave, Time> {
         let now = self.clock.now();
+        let step = self.steps.lock().unwrap_or_else(PoisonError::into_inner).step(&self.clock);
+        if let Some(step) = step.filter(|step| *step < 0) {
+            let by = Duration::from_millis(step.unsigned_abs());
+            self.gates().values_mut().for_each(|gate| gate.set_back(by));
+            Notice::Process(Process::ClockSetBack { by }).emit();
+        }
         let pass = self.gates().get_mut(host).map_or(Pass::Go(Ticket::default()), |gate| gate.pass(now));
         match pass {
             Pass::Go(ticket) => Ok(Leave { host: host.clone(), ticket }),
@@ -108,13 +117,14 @@ impl Hosts {
         }
     }
 
-    /// An operator says that the cause is gone: the next request looks at once. `name`: with or without its proxy.
-    /// Says whether such a host was ever in trouble: one that has come back meanwhile is no mistake.
+    /// An operator says that the cause is gone: the next request looks at once. `name`: with or without its proxy, or
+    /// the proxy. Says whether such a host was ever in trouble: one that has come back meanwhile is no mistake.
     pub fn resume(&self, name: &str) -> bool {
         let now = self.clock.now();
         let mut gates = self.gates();
-        let named =
-            gates.iter_mut().filter(|(host, _)| ***host == *name || host.split(' ').next() == Some(name));
+        let parts =
+            |host: &str| host.split_once(" via ").is_some_and(|(end, via)| end == name || via == name);
+        let named = gates.iter_mut().filter(|(host, _)| ***host == *name || parts(host));
         let lifted: Vec<bool> = named.map(|(_, gate)| gate.resume(now)).collect();
         drop(gates);
         if lifted.contains(&true) {

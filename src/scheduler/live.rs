@@ -79,6 +79,8 @@ pub struct CredentialLive {
     pub quota_remaining: Option<u64>,
     /// Codes that no row of the recovery table names.
     pub unknown_codes: Vec<UnknownCode>,
+    /// Since when the secret cannot be read where it is kept, and why; the one in memory is used meanwhile.
+    pub unreadable: Option<(Time, String)>,
     /// Mimecast's clock minus this machine's, milliseconds, while they differ by more than is tolerated.
     pub skew_ms: Option<i64>,
 }
@@ -94,6 +96,7 @@ impl Default for CredentialLive {
             token_expires: None,
             quota_remaining: None,
             unknown_codes: Vec::new(),
+            unreadable: None,
             skew_ms: None,
         }
     }

@@ -273,17 +273,14 @@ impl Runner {
                 None => std::future::pending().await,
             }
         };
-        let back = async {
-            match probe {
-                Some(_) => self.host_back().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             () = self.wires.stop.cancelled() => Outcome::Stopping,
             () = probing => Outcome::Ready,
-            () = back => self.host_is_back(),
+            () = self.host_back() => match (self.host_is_back(), probe) {
+                (ready, Some(_)) => ready,
+                (_, None) => Outcome::Woken, // by itself it would not look again
+            },
             () = self.wires.view.wake.notified() => Outcome::Woken,
         }
     }
@@ -346,7 +343,13 @@ impl Runner {
         if let (Some(fault), Some(rule)) = (fault, rule)
             && !rule.is_for_gate(fault.origin)
         {
-            self.tell_fault(step, Incident::of(fault, rule, wait), rule, now);
+            match (rule.verdict, wait) {
+                // the store tells it, once for all feeds and not at each look
+                (Verdict::PauseIntake { .. }, Some(wait)) => {
+                    Notice::Feed(self.hand.key(), News::PollSkipped { why: Skip::StoreFull, wait }).emit();
+                }
+                _ => self.tell_fault(step, Incident::of(fault, rule, wait), rule, now),
+            }
         }
         let skip = shut.map(|by| match by {
             By::Gate => Skip::CredentialClosed,

@@ -84,6 +84,11 @@ impl FileSink {
         Ok(Receipt::new(events, self.ack_level()))
     }
 
+    /// Counts for no receipt what was written since the last one.
+    pub fn forget(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+    }
+
     /// Opens the file for writing and adds no event; returns the level of its acknowledgement.
     ///
     /// # Errors

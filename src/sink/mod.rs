@@ -230,6 +230,17 @@ impl Sink {
         }
     }
 
+    /// Lets go of what was written since the last receipt: it will be sent again, and no later receipt may cover it.
+    pub async fn forget(&self) {
+        match self {
+            Sink::Syslog(sink) => sink.forget().await,
+            Sink::File(sink) => sink.forget(),
+            Sink::Relp(_) | Sink::Udp(_) | Sink::Http(_) | Sink::Stdout(_) => {}
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(_) => {}
+        }
+    }
+
     /// Asks the destination whether it would take events, without sending one, and learns what its
     /// acknowledgement is worth (recovery row S13: a TLS peer that never answers `close_notify` counts as
     /// level 2 from then on). Returns the level. Worth doing at start, once a day and for `check`.
@@ -261,6 +272,11 @@ impl Sink {
             Sink::File(sink) => sink.ack_level(),
             Sink::Stdout(_) => stdout::LEVEL,
         }
+    }
+
+    /// It may refuse a part of a batch without a word about which: what became of one event is known only if that was sent alone.
+    pub fn judges_as_a_whole(&self) -> bool {
+        matches!(self, Sink::Http(sink) if sink.judges_as_a_whole())
     }
 
     /// The batches it wants now. A syslog receiver that cannot confirm in time gets fewer events per

@@ -141,6 +141,11 @@ impl Syslog {
         Ok(Receipt::new(open.events, level))
     }
 
+    /// Drops the open connection and what was written on it.
+    pub async fn forget(&self) {
+        self.state.lock().await.open = None;
+    }
+
     /// Opens and closes a connection without events; returns the level its end is worth.
     ///
     /// # Errors

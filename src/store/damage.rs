@@ -82,7 +82,12 @@ impl Store {
             let found = sqlx::query_as(sql).bind(stored.seq).bind(why).fetch_optional(tx.conn()).await?;
             let Some((feed, oldest)): Option<(i64, Option<i64>)> = found else { return Ok(None) };
             let sql = "DELETE FROM seen WHERE feed = ?1 AND hash IN (SELECT unhex(value) FROM json_each(?2))";
-            sqlx::query(sql).bind(feed).bind(format!("[{}]", ids.join(","))).execute(tx.conn()).await?;
+            let known = sqlx::query(sql).bind(feed).bind(format!("[{}]", ids.join(","))).execute(tx.conn()).await?;
+            if known.rows_affected() < ids.len() as u64 {
+                // some were remembered under another name, or nobody knows their ids: all that were seen since
+                let sql = "DELETE FROM seen WHERE feed = ?1 AND time >= ?2";
+                sqlx::query(sql).bind(feed).bind(to.0).execute(tx.conn()).await?;
+            }
             let sql = "DELETE FROM file WHERE feed = ?1 AND read = ?2";
             sqlx::query(sql).bind(feed).bind(to.0).execute(tx.conn()).await?;
             let from = first_lost.or(oldest).map_or(to, Time).min(to).minus(MOMENT);

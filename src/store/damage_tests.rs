@@ -83,17 +83,19 @@ async fn what_is_sound_goes_out_and_the_rest_is_a_gap_once() {
 
 #[tokio::test]
 async fn what_was_lost_is_stored_again_when_it_is_read_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = spoiled(dir.path(), ONE_BYTE).await;
-    let file = FileMark { name: [7; 16], size: None };
-    assert_eq!(store.known_files(&key("audit"), &[file]).await.unwrap(), [file]);
-    let (_, lost, _) = pass(&store, "late").await;
-    assert_eq!(store.known_files(&key("audit"), &[file]).await.unwrap(), []);
-    let dedupe = Dedupe::Ids { pass: 2, horizon: Time(0) };
-    let again = Intake { dedupe, ..intake(&key("audit"), "c1", "c2", &lines()) };
-    let committed = store.commit(again).await.unwrap();
-    assert_eq!((committed.stored, committed.duplicate), (lost, 400 - lost));
-    assert_balanced(&store).await;
+    for sql in [ONE_BYTE, "UPDATE body SET idx = X'02'"] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = spoiled(dir.path(), sql).await;
+        let file = FileMark { name: [7; 16], size: None };
+        assert_eq!(store.known_files(&key("audit"), &[file]).await.unwrap(), [file]);
+        let (_, lost, _) = pass(&store, "late").await;
+        assert_eq!(store.known_files(&key("audit"), &[file]).await.unwrap(), []);
+        let dedupe = Dedupe::Ids { pass: 2, horizon: Time(0) };
+        let again = Intake { dedupe, ..intake(&key("audit"), "c1", "c2", &lines()) };
+        let committed = store.commit(again).await.unwrap();
+        assert_eq!((committed.stored, committed.duplicate), (lost, 400 - lost), "{sql}");
+        assert_balanced(&store).await;
+    }
 }
 
 #[tokio::test]

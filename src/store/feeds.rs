@@ -162,6 +162,19 @@ impl Store {
         Ok(Saved::of(sqlx::query_as(sql).bind(tenant).fetch_optional(&mut *conn).await?))
     }
 
+    /// The latest text of [`Store::save_gate`] that another tenant kept and that holds `mark`, and which tenant.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn find_gate(&self, tenant: &str, mark: &str) -> Result<Option<(String, Saved)>, Fault> {
+        let sql = "SELECT name, gate, gate_updated FROM tenant WHERE name <> ?1 AND instr(gate, ?2) > 0 \
+                   ORDER BY gate_updated DESC LIMIT 1";
+        let mut conn = self.inner.status.lock().await;
+        let found: Option<(String, Option<String>, Option<i64>)> =
+            sqlx::query_as(sql).bind(tenant).bind(mark).fetch_optional(&mut *conn).await?;
+        Ok(found.and_then(|(name, text, at)| Some((name, Saved::of(Some((text, at)))?))))
+    }
+
     /// Keeps the state of a registered feed's runner; the text is the scheduler's.
     pub async fn save_feed_state(&self, feed: &FeedKey, state: &str) -> Result<(), Fault> {
         self.note(Note::State { feed: feed.clone(), text: state.to_owned() }).await.map(drop)

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::commit::commit_in;
 use super::feeds::unregistered;
+use super::writer::Tx;
 use super::{Committed, Dedupe, Inner, Intake, Store};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey};
@@ -58,22 +59,28 @@ impl Store {
         loop {
             let (answer, mut answered) = oneshot::channel();
             self.inner.notes().push_back(Waiting { note: note.clone(), answer });
-            tokio::select! {
-                biased; // who has been taken along needs no turn
-                done = &mut answered => if let Ok(done) = done { return done },
-                tx = self.begin(note.doing()) => {
-                    let mut tx = tx?;
-                    let group = self.inner.take_notes();
-                    let outcome = write_all(tx.conn(), &group, self.inner.clock.now()).await;
-                    let outcome = tx.finish(outcome).await;
-                    drop(tx);
-                    self.tell(group, outcome).await;
-                    // mine was in the group, or in one before whose writer has told me
-                    if let Ok(done) = answered.await { return done }
+            loop {
+                tokio::select! {
+                    biased; // who has been taken along needs no turn
+                    done = &mut answered => match done {
+                        Ok(done) => return done,
+                        // whoever had taken it was dropped before telling: nobody knows whether it was written
+                        Err(_) => break,
+                    },
+                    tx = self.begin(note.doing()) => self.lead(tx?).await,
                 }
+                // mine may not have been in that group, and there may be nobody behind me: another turn
             }
-            // whoever had taken it was dropped before it could tell: nobody knows whether it was written
         }
+    }
+
+    /// Writes the next group and tells everybody in it.
+    async fn lead(&self, mut tx: Tx<'_>) {
+        let group = self.inner.take_notes();
+        let outcome = write_all(tx.conn(), &group, self.inner.clock.now()).await;
+        let outcome = tx.finish(outcome).await;
+        drop(tx);
+        self.tell(group, outcome).await;
     }
 
     /// Tells everybody of the group what came of it. When one could not be written none was, and each tries alone.

@@ -78,6 +78,7 @@ async fn a_gap_is_wanted_fetched_and_closed_with_its_last_page() {
     store.commit(page).await.unwrap();
     assert_eq!(store.gaps_open().await.unwrap(), [(key("audit"), 3)]);
     assert_eq!(store.wanted_gap(&key("audit"), Time(15)).await.unwrap(), None);
+    assert!(!store.gaps_wanted(), "nobody has to look");
     assert!(store.want_gap(1).await.unwrap() && store.want_gap(2).await.unwrap());
     assert!(!store.want_gap(3).await.unwrap(), "Mimecast no longer has it");
     assert!(!store.want_gap(99).await.unwrap());
@@ -90,6 +91,14 @@ async fn a_gap_is_wanted_fetched_and_closed_with_its_last_page() {
     assert_eq!(store.wanted_gap(&key("audit"), Time(15)).await.unwrap().unwrap().id, 1);
     assert_eq!(store.gaps_open().await.unwrap(), [(key("audit"), 2)]);
     assert!(!store.want_gap(2).await.unwrap(), "closed is closed");
+    assert!(store.gaps_wanted());
+    drop(store);
+    let store = open(dir.path()).await;
+    assert!(store.gaps_wanted(), "one is wanted still");
+    let last = Intake { lane: Lane::Side, closes: vec![1], ..intake(&key("audit"), "s1", "s2", &["y"]) };
+    store.commit(last).await.unwrap();
+    drop(store);
+    assert!(!open(dir.path()).await.gaps_wanted(), "both are filled");
 }
 
 #[tokio::test]

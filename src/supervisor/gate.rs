@@ -133,10 +133,14 @@ impl Gate {
     pub fn restore(text: &str, at: Moment, pace: &Pace) -> Option<Self> {
         let mut gate: Gate = serde_json::from_str(text).ok()?;
         gate.settle_unanswered(at, pace);
+        // a proxy's login is of the configuration, which the new process may have read anew
+        if gate.holding().and_then(|closed| closed.rule).is_some_and(|rule| rule.scope == Scope::Process) {
+            gate.hold = Hold::Open;
+        }
         Some(gate)
     }
 
-    /// The gate was written by a clock that was ahead by so much: a lock must not outlast the mistake.
+    /// What the gate knows was dated by a clock that was ahead by so much: a lock must not outlast the mistake.
     pub fn set_back(&mut self, by: Duration) {
         self.moved(i64::try_from(by.as_millis()).unwrap_or(i64::MAX).saturating_neg());
     }
@@ -312,8 +316,7 @@ impl Gate {
 
     /// The host of the API is back: what was held for its sake alone is so no longer. Says whether anything was.
     pub fn host_back(&mut self) -> bool {
-        let hosts =
-            self.holding().and_then(|closed| closed.rule).is_some_and(|rule| rule.scope == Scope::Host);
+        let hosts = self.holding().and_then(|closed| closed.rule).is_some_and(Rule::is_in_between);
         if hosts {
             (self.hold, self.failures) = (Hold::Open, 0);
         }

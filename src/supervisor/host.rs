@@ -4,13 +4,14 @@
 //!
 //! Some faults say so for certain: nobody can have got through. Others (a gateway's page, silence) may be one
 //! function's trouble, so that it takes [`HOST_WITNESSES`] feeds in a row, without one good answer to anybody in
-//! between. What is held too widely in that way is held for no longer than the time between two polls.
+//! between. What is held too widely in that way is held for no longer than the time between two polls. What a person
+//! has to mend first (a proxy's login) is looked at once a day.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::Pace;
-use super::rule::{Rule, Verdict};
+use super::rule::{DAY, Rule, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::Fault;
 use crate::limits::{HOST_WITNESS_MEMORY, HOST_WITNESSES, MIN_POLL_INTERVAL, REQUEST_LEASE};
@@ -166,6 +167,14 @@ impl HostGate {
         self.held.is_some()
     }
 
+    /// The clock was ahead by so much, and was set back: no wait outlasts the mistake.
+    pub fn set_back(&mut self, by: Duration) {
+        let back = |at: &mut Time| *at = at.minus(by);
+        self.held.iter_mut().flat_map(|held| [&mut held.since, &mut held.until]).for_each(back);
+        [&mut self.probe, &mut self.opened].into_iter().flatten().for_each(back);
+        self.met.iter_mut().for_each(|(_, at)| back(at));
+    }
+
     /// Why requests wait, if they do.
     pub fn held(&self) -> Option<&Held> {
         self.held.as_ref()
@@ -181,7 +190,7 @@ impl HostGate {
 fn wait(rule: &Rule, fault: &Fault, failures: u8, shows: Shows, at: Moment, pace: &Pace) -> Duration {
     let cycle = pace.scaled(MIN_POLL_INTERVAL);
     let usual = match rule.verdict {
-        Verdict::Halt { probe } => pace.probe(fault, probe).unwrap_or(cycle),
+        Verdict::Halt { probe } => pace.probe(fault, Some(probe.unwrap_or(DAY))).unwrap_or(cycle),
         Verdict::Backoff { quick, .. } if failures <= quick => pace.before_quick_try(failures, at),
         Verdict::Backoff { wait, .. } | Verdict::BackoffThenShrink { wait, .. } | Verdict::PauseFor(wait) => {
             pace.after_failure(fault, wait, failures, at)

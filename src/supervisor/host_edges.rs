@@ -156,3 +156,34 @@ fn looks_come_quickly_at_first_then_once_a_cycle() {
         }
     }
 }
+
+/// Every further attempt with a wrong password counts at the proxy, whoever makes it.
+#[test]
+fn a_proxy_that_wants_another_login_is_asked_once_a_day() {
+    let mut gate = HostGate::default();
+    let first = go(&mut gate, START);
+    assert!(matches!(fails(&mut gate, first, "acme/a", Kind::Status(407), START), Turn::Closed(true)));
+    let tomorrow = START.plus(DAY);
+    assert_eq!(gate.pass(START.plus(TICK)), Pass::Wait(tomorrow));
+    let mut corrected = gate.clone();
+    corrected.resume(START.plus(TICK));
+    go(&mut corrected, START.plus(TICK));
+    let look = go(&mut gate, tomorrow);
+    fails(&mut gate, look, "acme/b", Kind::Status(407), tomorrow);
+    assert_eq!(gate.held().unwrap().until, tomorrow.plus(DAY));
+}
+
+#[test]
+fn a_clock_that_was_ahead_takes_the_next_look_back_with_it() {
+    let (mut gate, until) = closed();
+    let hour = Duration::from_secs(3_600);
+    gate.set_back(hour);
+    assert_eq!(gate.pass(START.minus(hour)), Pass::Wait(until.minus(hour)));
+    go(&mut gate, until.minus(hour));
+    gate.set_back(hour);
+    assert_eq!(
+        gate.pass(until.minus(hour * 2)),
+        Pass::Wait(until.minus(hour * 2).plus(REQUEST_LEASE)),
+        "the look"
+    );
+}

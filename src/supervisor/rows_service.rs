@@ -177,7 +177,7 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "H04",
         surfaces: WIRE,
-        on: On::status(&[(407, 407)]),
+        on: On::status(&[(407, 407)]).showing(Shows::Away),
         scope: Scope::Process,
         verdict: HALT,
         harmful: true,

@@ -58,6 +58,10 @@ impl Rule {
             Origin::Download | Origin::Sink | Origin::Local => false,
         }
     }
+    /// Whether it is about what lies between us and Mimecast: the host, or the proxy of the process.
+    pub fn is_in_between(&self) -> bool {
+        matches!(self.scope, Scope::Host | Scope::Process)
+    }
     /// How loud it is after it has lasted for so long.
     pub fn severity_after(&self, lasting: Duration) -> Severity {
         let grown = self.lasting.iter().filter(|(from, _)| lasting >= *from).map(|(_, severity)| *severity);

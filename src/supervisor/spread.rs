@@ -12,14 +12,16 @@ use crate::limits::MAX_UNKNOWN_CODES;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
     Feeds(usize),
-    Percent(usize),
+    All,
 }
 
-/// Rows that widen, how many feeds it takes, and within what time (recovery rows M14, M15, M21, M24, M28, D01).
+/// Rows that widen, how many feeds it takes, and within what time (recovery rows M14, M15, M21, M24, M28, D01). That a
+/// feed is forbidden says nothing about another one (mimecast-api.md §1.2): a role that may read one of five still
+/// reads that one, so that it takes all of them to show that the role is the trouble.
 static WIDEN: [(&[&str], Share, Duration); 4] = [
-    (&["M14", "M15"], Share::Percent(80), Duration::from_secs(600)),
+    (&["M14", "M15"], Share::All, Duration::from_secs(600)),
     (&["M21"], Share::Feeds(3), Duration::from_secs(600)),
-    (&["M24"], Share::Percent(100), Duration::from_secs(600)),
+    (&["M24"], Share::All, Duration::from_secs(600)),
     (&["M28", "D01"], Share::Feeds(2), MINUTE),
 ];
 
@@ -57,7 +59,7 @@ impl Spread {
         let wide = count >= 2
             && match share {
                 Share::Feeds(least) => count >= *least,
-                Share::Percent(least) => count * 100 >= feeds * least,
+                Share::All => count >= feeds,
             };
         if wide {
             self.met.retain(|(_, id, _)| !ids.contains(id));
@@ -74,6 +76,9 @@ impl Spread {
         };
         if !fault.attributed {
             return false; // somebody in between may say anything
+        }
+        if status == 429 || status >= 500 {
+            return false; // "not now" needs no word: the status decides, whatever it is called
         }
         let from = fault.origin.as_str();
         let same = |known: &&mut UnknownCode| {
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn what_several_feeds_meet_is_the_credentials() {
         assert_eq!((takes("M28", 20), takes("D01", 20), takes("M28", 61)), (Some(2), Some(2), None));
-        assert_eq!((takes("M14", 60), takes("M15", 60), takes("M14", 300)), (Some(4), Some(4), None));
+        assert_eq!((takes("M14", 60), takes("M15", 60), takes("M14", 300)), (Some(5), Some(5), None));
         assert_eq!((takes("M21", 60), takes("M24", 60), takes("M29", 1)), (Some(3), Some(5), None));
     }
 
@@ -143,6 +148,10 @@ mod tests {
         assert!(note(&said("brand_new"), 1) && !note(&said("brand_new"), 2));
         assert!(!note(&said("0002"), 3) && !note(&said(""), 3), "known, and none");
         assert!(!note(&Fault { attributed: false, ..said("of_a_proxy") }, 3));
+        for status in [429, 500, 503] {
+            let busy = Fault { kind: Kind::Status(status), ..said("too_many") };
+            assert!(!note(&busy, 3), "{status} is decided by its row");
+        }
         for n in 0..100 {
             note(&said(&format!("code_{n}")), 4);
         }

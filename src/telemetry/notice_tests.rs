@@ -98,6 +98,7 @@ fn process_news() -> Vec<Notice<'static>> {
         Process::TaskFailed { task: "courier splunk", words: "panicked", wait: None },
         Process::AdminFailed { words: "broken pipe" },
         Process::ClockSkew { tenant: "acme", millis: -9000 },
+        Process::ClockSetBack { by: Duration::from_secs(36_000) },
         Process::Unheard { words: "no socket" },
     ]
     .map(Notice::Process)

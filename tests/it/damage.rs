@@ -162,10 +162,12 @@ fn damage_met_while_running_ends_the_daemon_and_the_next_start_refuses() {
     refused(&site); // for as often as a service manager tries
 }
 
+/// What a disk does to a file.
+type Spoil = fn(&Path);
+
 /// Damage of every coarse kind after a kill: refused with the way out, which works.
 #[test]
 fn a_damaged_database_is_refused_and_the_way_out_brings_everything() {
-    type Spoil = fn(&Path);
     let spoils: [(&str, Spoil); 3] = [
         ("a run of pages overwritten", |store| {
             let len = std::fs::metadata(store).expect("there").len() as usize;

@@ -73,6 +73,7 @@ fn see(trouble: &Trouble) {
     let scope = match trouble.feed.filter(|_| trouble.alone) {
         Some(feed) => format!("acme/{feed}"),
         None if trouble.rule == "M20" => "machine".to_owned(), // whichever tenant it was said to
+        None if trouble.rule == "H04" => simulator.url.replace("http://", "host:"), // or by whichever it was met
         None => "acme".to_owned(),
     };
     assert_eq!((&alert["scope"], &alert["title"]), (&scope.into(), &trouble.title.into()), "{name}: {alert}");

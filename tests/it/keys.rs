@@ -269,6 +269,36 @@ fn a_tenant_goes_through_its_proxy_and_nowhere_else() {
     assert!(!text(&out.stderr).contains("pr0xy"), "{}", text(&out.stderr));
 }
 
+/// What the proxy counts as wrong passwords must not grow with feeds, polls or reloads.
+#[test]
+fn a_proxy_that_refuses_the_login_is_asked_once_by_each_tenant_and_again_when_told_to() {
+    let (proxy, asked) = web("407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"");
+    let tenant = format!(
+        "feeds = [\"audit\", \"ttp.*\", \"dlp\"]\npoll_interval = \"1m\"\nproxy = \"http://user:wrong@{}\"",
+        proxy.address
+    );
+    let nobody = "http://127.0.0.1:9";
+    let site = Site::new(nobody, "", "");
+    site.write_signed(nobody, &tenant, &file_sink(&site.path("events.ndjson")));
+    let daemon = site.spawn();
+    let settled = || {
+        let status: Value =
+            serde_json::from_str(&http("GET", &format!("{}/status", daemon.admin()), "").1).ok()?;
+        let feeds = status["tenants"][0]["feeds"].as_array()?.clone();
+        let states: Vec<_> = feeds.iter().map(|feed| feed["state"].as_str().unwrap_or("")).collect();
+        (states.len() == 5 && states.iter().all(|state| ["halted", "paused", "backing_off"].contains(state)))
+            .then_some(())
+    };
+    eventually("all feeds to be held", settled);
+    let times = || asked.lock().expect("no panics").len();
+    assert_eq!(times(), 1, "{}", daemon.log());
+    daemon.signal("HUP");
+    assert!(site.output(&["resume", "acme"]).status.success());
+    eventually("one more look", || (times() > 1).then_some(()));
+    eventually("all feeds to be held", settled);
+    assert_eq!(times(), 2, "{}", daemon.log());
+}
+
 #[test]
 fn a_recovery_table_of_the_configuration_is_what_the_daemon_does() {
     let status = |daemon: &crate::rig::Daemon| -> Option<Value> {

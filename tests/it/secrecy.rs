@@ -83,7 +83,7 @@ fn no_token_and_no_signed_link_is_left_anywhere() {
     );
     let sinks = file_sink(&out)
         + &format!(
-            "[sinks.web]\ntype = \"http\"\nurl = \"http://{nobody}/in?sig=canary-query\"\ntoken = \"canary-token\"\n\
+            "[sinks.web]\ntype = \"http\"\nurl = \"http://{nobody}/canary-path?sig=canary-query\"\ntoken = \"canary-token\"\n\
              headers = {{ X-Key = \"canary-header\" }}\n[sinks.login]\ntype = \"http\"\nurl = \"http://{nobody}/in\"\n\
              user = \"me\"\npassword = \"canary-password\"\n"
         );

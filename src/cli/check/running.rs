@@ -36,6 +36,12 @@ fn of_tenant(tenant: &Tenant, status: &Status, rows: &mut Vec<Row>) {
     let credential = &tenant.credential;
     let said = credential.words.clone().unwrap_or_default();
     let until = credential.until.map(|at| format!(", tried next at {}", at.rfc3339())).unwrap_or_default();
+    let of_the_file = status.alerts.iter().find(|alert| alert.scope == tenant.name && alert.rule == "L08");
+    rows.extend(of_the_file.map(|alert| {
+        let words = format!("the one in memory is used meanwhile: {}", alert.words);
+        let exit = Outcome::Fails(ExitCode::Configuration);
+        Row::new(&tenant.name, "secret", exit, words).fix(alert.remedy.clone())
+    }));
     rows.push(match credential.state {
         CredentialState::Ok | CredentialState::Refreshing => Row::works(&tenant.name, "credential", "works"),
         state => {

@@ -5,34 +5,12 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use crate::cli::daemon_user::{self, Owner};
 use crate::setup_error::{ExitCode, SetupError};
 
-/// User and group of the service.
-const DAEMON: &str = "mimecollectd";
 const SECRET_MODE: u32 = 0o600;
 /// Readable by the daemon's group, which root's own file would otherwise not be.
 const SHARED_MODE: u32 = 0o640;
-
-/// Numbers of the daemon's user and group, where this machine has it and we may give files to it.
-#[derive(Clone, Copy)]
-struct Owner {
-    user: u32,
-    group: u32,
-}
-
-/// From the system's own list: packages create the user there.
-fn daemon_user() -> Option<Owner> {
-    let list = fs::read_to_string("/etc/passwd").ok()?;
-    let fields = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    fields.into_iter().find_map(|fields| match fields.as_slice() {
-        [DAEMON, _, user, group, ..] => Some(Owner { user: user.parse().ok()?, group: group.parse().ok()? }),
-        _ => None,
-    })
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
 
 /// What is written, in order; dropped without [`Files::keep`], it is taken back.
 pub struct Files {
@@ -44,7 +22,7 @@ pub struct Files {
 impl Files {
     /// `force`: a file that is there is kept as `NAME.bak` and replaced.
     pub fn new(force: bool) -> Files {
-        Files { written: Vec::new(), owner: daemon_user().filter(|_| is_root()), force }
+        Files { written: Vec::new(), owner: daemon_user::to_give_to(), force }
     }
 
     /// A secret: mode 0600, of the daemon's user.
@@ -155,7 +133,9 @@ pub fn there(path: &Path) -> SetupError {
 /// # Errors
 /// Its owner or place keeps the daemon's user from reading it.
 pub fn readable_by_daemon(path: &Path, configuration: &Path) -> Result<(), SetupError> {
-    let Some(daemon) = daemon_user().filter(|_| configuration.starts_with("/etc")) else { return Ok(()) };
+    let Some(daemon) = daemon_user::find().filter(|_| configuration.starts_with("/etc")) else {
+        return Ok(());
+    };
     let instead = "or pipe it in, for a copy with the right owner: `--secret-file - < FILE` (with the flag of this secret)";
     let refused = |why: String| {
         Err(SetupError::new(ExitCode::Permission, format!("{}: {why}, {instead}", path.display())))
@@ -167,7 +147,7 @@ pub fn readable_by_daemon(path: &Path, configuration: &Path) -> Result<(), Setup
     let owner = fs::metadata(path).map(|found| found.uid()).unwrap_or(daemon.user);
     if owner != daemon.user {
         return refused(format!(
-            "it belongs to another user than the service's; `chown {DAEMON}: {}`",
+            "it belongs to another user than the service's; `chown mimecollectd: {}`",
             path.display()
         ));
     }

@@ -24,6 +24,12 @@ impl Account {
     pub fn host(&self) -> &HostName {
         &self.identity.host
     }
+    /// The proxy may have got its right login: the next request by it looks.
+    pub fn look_at_proxy(&self) {
+        if let Some(via) = &self.identity.via {
+            self.identity.hosts.resume(via);
+        }
+    }
     /// Where a file is, by its link.
     pub fn host_of(&self, link: &Secret) -> Option<HostName> {
         let url = Url::parse(link.expose()).ok()?;
@@ -35,16 +41,14 @@ impl Account {
     /// # Errors
     /// The store's: a call that cannot be written down is not made, or a restart would count it anew.
     pub async fn quota(&self, feed: &Feed, endpoint: Endpoint, call: Call) -> Result<Option<Time>, Fault> {
-        if endpoint == Endpoint::Stream {
-            let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(match quota.may_stream(call, self.clock.now()) {
-                May::Go => None,
-                May::Wait(until) => Some(until),
-            });
-        }
         let counted = {
             let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            match quota.may(feed, call, self.clock.now()) {
+            let may = match endpoint {
+                Endpoint::Stream => quota.may_stream(call, self.clock.now()),
+                Endpoint::Batch => quota.may(feed, call, self.clock.now()),
+            };
+            match may {
+                May::Go if endpoint == Endpoint::Stream => quota.counts(feed).then(|| quota.to_text()),
                 May::Go => {
                     let left = u64::from(BATCH_QUOTA_CALLS.saturating_sub(quota.used()));
                     self.live.send_modify(|live| live.quota_remaining = Some(left));

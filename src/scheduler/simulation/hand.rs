@@ -142,6 +142,7 @@ impl World {
         if !self.is(Planted::AgeUnnoticed) && position.beyond_retention(row, now, known).is_some() {
             return Err(local(Kind::BeyondRetention));
         }
+        self.audit_edge(feed, position.read_to(known), now);
         let call = if self.feeds[feed].first { Call::Live } else { Call::CatchUp };
         let (token, generation) = match self.may_ask(feed, call)? {
             Pass::Go { token, generation } => (token, generation),

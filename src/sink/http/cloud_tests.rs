@@ -342,6 +342,25 @@ async fn otlp_partial_successes_are_counted_honestly() {
             (sent, _) => assert_eq!(sent, taken(3), "a warning asks for nothing"),
         }
     }
+    for (said, rejected) in [
+        ("", 0),
+        ("{}", 0),
+        (" {\"partialSuccess\":{}}", 0),
+        ("{\"partialSuccess\":{\"rejectedLogRecords\":\"2\",\"errorMessage\":\"too long\"}}", 2),
+        ("{\"partialSuccess\":{\"rejectedLogRecords\":2}}", 2),
+    ] {
+        let (plan, _) = scripted(otlp(), vec![reply("200 OK", "", said)]).await;
+        match send(&plan, &packed(&otlp(), Body::Envelope, 3)).await.unwrap() {
+            Sent::Partly(_, rest) => assert_eq!((rest[0].len(), rejected), (3, 2), "{said}"),
+            sent => assert_eq!((sent, rejected), (taken(3), 0), "{said}"),
+        }
+    }
+    for (said, kind) in
+        [("{\"error\":\"no\"}", Kind::Status(500)), ("{\"cut", Kind::Malformed), ("ok", Kind::Malformed)]
+    {
+        let (plan, _) = scripted(otlp(), vec![reply("200 OK", "", said)]).await;
+        assert_eq!(send(&plan, &packed(&otlp(), Body::Envelope, 3)).await.unwrap_err().kind, kind, "{said}");
+    }
     let (plan, _) = scripted(otlp(), vec![reply("503 Busy", "retry-after: 9\r\n", "")]).await;
     let fault = send(&plan, &packed(&otlp(), Body::Envelope, 3)).await.unwrap_err();
     assert_eq!((fault.kind, fault.retry_after), (Kind::Status(503), Some(std::time::Duration::from_secs(9))));

@@ -65,7 +65,7 @@ pub struct Http {
     plan: HttpPlan,
     client: Client,
     keys: Keys,
-    /// The URL without query and user, for people.
+    /// Scheme, host and port, for people: the path may be a secret.
     peer: String,
     /// What an acknowledgement is worth, as far as is known.
     level: AtomicU8,
@@ -108,6 +108,11 @@ impl Http {
             concurrency: self.plan.concurrency,
             confirm_every: 0,
         }
+    }
+
+    /// See [`Preset::judges_as_a_whole`].
+    pub fn judges_as_a_whole(&self) -> bool {
+        self.plan.preset.judges_as_a_whole()
     }
 
     /// What an acknowledgement of this destination is worth.
@@ -288,8 +293,9 @@ impl Http {
 
     async fn post(&self, group: &Group<'_>, mut body: Bytes, gzip: bool) -> Result<Answer, Fault> {
         let preset = &self.plan.preset;
-        let shown = self.keys.shown(&self.client).await?;
+        let mut shown = self.keys.shown(&self.client).await?;
         let url = shown.url(preset.url(&self.plan.url, group.route));
+        shown.secrets.push(Secret::new(url.path()));
         let mut request = self.client.post(url).header(CONTENT_TYPE, preset.content_type());
         if body.is_empty() {
             request = request.header(CONTENT_LENGTH, "0"); // servers want to be told
@@ -418,21 +424,16 @@ impl Answer {
             wait: answer::wait_asked(header(RETRY_AFTER), header(DATE)),
             location: header(LOCATION)
                 .filter(|_| response.status().is_redirection())
-                .map(|url| answer::without_queries(url, "")),
+                .map(|url| url.parse().map_or_else(|_| "another path".to_owned(), |url| shown(&url))),
             body,
             secrets,
         }
     }
 }
 
-/// A URL for people: without user, query and fragment, places of a template in their braces.
+/// A URL for people: no user, no query, and no path, which for many receivers is the secret.
 fn shown(url: &url::Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // A URL that cannot hold a user has none to hide.
-    let _ = (url.set_username(""), url.set_password(None));
-    url.to_string().replace("%7B", "{").replace("%7D", "}")
+    url.origin().ascii_serialization()
 }
 
 async fn compressed(body: Bytes) -> Result<Bytes, Fault> {

@@ -104,19 +104,26 @@ impl Preset for Otlp {
     fn harmless(&self) -> Option<Harmless> {
         Some(Harmless { body: Vec::new(), lets_in: |_| false })
     }
+    fn judges_as_a_whole(&self) -> bool {
+        true
+    }
     fn judge(&self, answer: &Answer, events: usize) -> Judged {
         if !answer.status.is_success() {
             return by_status(answer);
         }
-        let Ok(said) = ExportLogsServiceResponse::decode(answer.body.as_slice()) else {
+        // No answer of the protocol begins so in protobuf. Gateways answer in JSON whatever they were asked in.
+        let json = answer.body.trim_ascii_start().starts_with(b"{");
+        if json && let refused @ Judged::Refused(..) = by_status(answer) {
+            return refused;
+        }
+        let Some((rejected, words)) = (if json { in_json(&answer.body) } else { in_protobuf(&answer.body) })
+        else {
             return Judged::Refused(Kind::Malformed, None);
         };
-        let partial = said.partial_success.unwrap_or_default();
-        let rejected = usize::try_from(partial.rejected_log_records).unwrap_or(0);
         if rejected == 0 {
             return Judged::Taken; // with a message: a warning that asks for nothing
         }
-        let said = format!("{rejected} of {events} records rejected: {}", partial.error_message);
+        let said = format!("{rejected} of {events} records rejected: {words}");
         // where nothing was taken, nothing repeats
         let code = if rejected >= events { None } else { Code::new("otlp_rejected") };
         Judged::Items(vec![Item {
@@ -124,6 +131,23 @@ impl Preset for Otlp {
             why: Some(Refusal { kind: Kind::Partial, code, said }),
         }])
     }
+}
+
+/// How many records were rejected, and why. An empty answer is a message without members: none.
+fn in_protobuf(body: &[u8]) -> Option<(usize, String)> {
+    let partial = ExportLogsServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
+    Some((usize::try_from(partial.rejected_log_records).unwrap_or(0), partial.error_message))
+}
+
+/// The same in the JSON form of the protocol, where a 64-bit number is a string, or a number.
+fn in_json(body: &[u8]) -> Option<(usize, String)> {
+    let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let partial = said.get("partialSuccess");
+    let member = |name: &str| partial.and_then(|partial| partial.get(name));
+    let text = |name: &str| member(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let number = member("rejectedLogRecords").and_then(serde_json::Value::as_u64);
+    let rejected = number.or_else(|| text("rejectedLogRecords").parse().ok()).unwrap_or(0);
+    Some((usize::try_from(rejected).ok()?, text("errorMessage").to_owned()))
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

@@ -61,6 +61,10 @@ pub trait Preset: Debug + Send + Sync {
     fn judge(&self, answer: &Answer, _events: usize) -> Judged {
         by_status(answer)
     }
+    /// It may refuse a part of a request without a word about which: who wants to know what becomes of an event sends it alone.
+    fn judges_as_a_whole(&self) -> bool {
+        false
+    }
     /// What an acknowledgement is worth (contract §8).
     fn level(&self) -> u8 {
         ANSWERED

@@ -8,7 +8,7 @@ use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::CLOCK_SKEW_TOLERATED;
 use crate::supervisor::backoff::Pace;
-use crate::supervisor::rule::{Rule, Scope, Verdict};
+use crate::supervisor::rule::{Rule, Verdict};
 
 impl Gate {
     /// The same gate, of a secret that signs each call, or of one that is exchanged for tokens.
@@ -52,7 +52,7 @@ impl Gate {
         if !judged && (!unknown || self.proven) {
             self.recent.pop(); // the signature was not refused
         }
-        if rule.is_for_gate(fault.origin) || rule.scope == Scope::Host || unknown {
+        if rule.is_for_gate(fault.origin) || rule.is_in_between() || unknown {
             self.apply(rule, fault, at, pace);
         } else if was_let_in(fault) {
             self.knock_ok(at.now, life);

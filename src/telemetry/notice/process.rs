@@ -46,6 +46,8 @@ pub enum Process<'a> {
     HostBack { host: &'a str, held_for: Duration },
     /// This machine's clock differs from Mimecast's; positive when theirs is ahead.
     ClockSkew { tenant: &'a str, millis: i64 },
+    /// This machine's clock was set back; what was planned by it is due earlier by as much.
+    ClockSetBack { by: Duration },
     /// The service manager could not be told something.
     Unheard { words: &'a str },
 }
@@ -108,6 +110,10 @@ impl Process<'_> {
                 warn!(target: "mimecollectd", tenant, skew_ms = millis,
                     "the clock of this machine differs from Mimecast's by {:.1} s; check time synchronisation",
                     *millis as f64 / 1000.0);
+            }
+            Process::ClockSetBack { by } => {
+                warn!(target: "mimecollectd", back_ms = by.as_millis() as u64,
+                    "the clock of this machine was set back by {}; all waits are shortened by as much", Span(*by));
             }
             Process::Unheard { words } => debug!(target: "mimecollectd", "service manager: {}", clean(words)),
         }

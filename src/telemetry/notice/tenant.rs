@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{Incident, Next, Span, at, say_at};
 use crate::clock::Time;
@@ -22,6 +22,8 @@ pub enum Tenant<'a> {
     CredentialClosed { state: CredentialState, incident: Incident<'a>, until: Option<Time> },
     /// The credential works again after having been closed for so long.
     CredentialOpened { closed_for: Duration },
+    /// The secret cannot be read where it is kept, and why; `None`: it can again.
+    SecretFile { unreadable: Option<&'a str> },
     /// Mimecast used a code that no row of the recovery table names, for the first time.
     UnknownCode { fault: &'a Fault, rule: &'a str },
     /// The configured end of the secret is near or past (negative days).
@@ -35,6 +37,7 @@ impl Tenant<'_> {
             Tenant::CredentialClosed { incident, .. } => incident.count(tenant),
             Tenant::TokenObtained { .. }
             | Tenant::CredentialOpened { .. }
+            | Tenant::SecretFile { .. }
             | Tenant::UnknownCode { .. }
             | Tenant::SecretExpiring { .. } => {}
         }
@@ -56,6 +59,14 @@ impl Tenant<'_> {
                 info!(target: "mimecollectd::tenant", tenant, closed_for_ms = closed_for.as_millis() as u64,
                     "credential of {tenant} works again after {}; its feeds go on where they stopped",
                     Span(*closed_for));
+            }
+            Tenant::SecretFile { unreadable: Some(why) } => {
+                error!(target: "mimecollectd::tenant", tenant, rule = "L08",
+                    "the secret of {tenant} cannot be read any more; the one in memory is used until the daemon ends, and it \
+                     will not start again without: {}", clean(why));
+            }
+            Tenant::SecretFile { unreadable: None } => {
+                info!(target: "mimecollectd::tenant", tenant, "the secret of {tenant} can be read again");
             }
             Tenant::UnknownCode { fault, rule } => {
                 warn!(target: "mimecollectd::tenant", tenant, rule, status = fault.status(),
