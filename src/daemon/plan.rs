@@ -22,6 +22,7 @@ use crate::mimecast::feed::{Api, Ask};
 use crate::mimecast::signature::SigningKeys;
 use crate::scheduler::account::Identity;
 use crate::scheduler::hosts::{Hosts, host_name};
+use crate::secret::Secret;
 use crate::setup_error::SetupError;
 use crate::sink::{FilePlan, KafkaPlan, Packer, Plan, RelpPlan, Sasl, Sink, SyslogPlan, TlsFiles, UdpPlan};
 use crate::supervisor::overrides::Overrides;
@@ -125,6 +126,7 @@ pub fn identity(tenant: &config::Tenant, clock: &Clock, exits: &mut Exits) -> Re
         hosts: exits.hosts.clone(),
         host: host_name(&tenant.base_url, via.as_deref()),
         via,
+        proxy: tenant.proxy.as_ref().map(|proxy| Secret::new(proxy.as_str())),
     })
 }
 

@@ -51,6 +51,8 @@ pub struct Identity {
     /// Where the API is, and by which proxy everything goes.
     pub host: HostName,
     pub via: Option<String>,
+    /// The proxy with its login.
+    pub proxy: Option<Secret>,
 }
 
 impl Identity {
@@ -152,6 +154,8 @@ impl Account {
         let signs = matches!(keys, Keys::Signing(_));
         let steps = StepWatch::new(&clock);
         let gate = gate.unwrap_or_else(|| Gate::new(fingerprint)).signing(signs);
+        let way = identity.proxy.as_ref().map(|proxy| proxy.fingerprint(store.salt()));
+        let gate = gate.by_way(way.unwrap_or_default());
         let mut quota = Quota::new(&identity.feeds, !identity.loopback);
         quota.restore(&counted.unwrap_or_default(), clock.now());
         let account = Account {

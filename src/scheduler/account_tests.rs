@@ -115,6 +115,7 @@ impl World {
             hosts: Hosts::new(self.clock.clone()),
             host: "api".into(),
             via: None,
+            proxy: None,
         };
         let options = Options { ballast: 128 << 10, ..Options::new(1 << 30, MINUTE, self.clock.clone()) };
         let store = Store::open(self.dir.path(), &options).await.unwrap();

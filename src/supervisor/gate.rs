@@ -8,6 +8,7 @@
 //! After a restart a login without an answer counts as locked if the account was locked, as refused if the
 //! secret never worked yet, and against the hour's two logins in any case.
 
+mod kept;
 mod knock;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::Pace;
 use super::policy::{by_id, by_name};
-use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, Scope, TWICE_MORE, Verdict};
+use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, TWICE_MORE, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFETIME};
@@ -53,6 +54,9 @@ pub struct Gate {
     /// The one call on trial.
     #[serde(skip)]
     trial: Option<Time>,
+    /// By which proxy, with which login, requests went; see [`Gate::by_way`].
+    #[serde(default)]
+    way: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,39 +132,6 @@ impl Gate {
         Gate { fingerprint: fingerprint.into(), ..Gate::default() }
     }
 
-    /// The gate as it was written down before a restart. Tokens are gone; a login that was never answered is
-    /// counted (see the top of this file). `None` when the text is not a gate.
-    pub fn restore(text: &str, at: Moment, pace: &Pace) -> Option<Self> {
-        let mut gate: Gate = serde_json::from_str(text).ok()?;
-        gate.settle_unanswered(at, pace);
-        // a proxy's login is of the configuration, which the new process may have read anew
-        if gate.holding().and_then(|closed| closed.rule).is_some_and(|rule| rule.scope == Scope::Process) {
-            gate.hold = Hold::Open;
-        }
-        Some(gate)
-    }
-
-    /// What the gate knows was dated by a clock that was ahead by so much: a lock must not outlast the mistake.
-    pub fn set_back(&mut self, by: Duration) {
-        self.moved(i64::try_from(by.as_millis()).unwrap_or(i64::MAX).saturating_neg());
-    }
-
-    /// The clock was set, by so many milliseconds: every wait is as long as it was.
-    pub fn moved(&mut self, millis: i64) {
-        let along = |at: &mut Time| *at = at.moved(millis);
-        match &mut self.hold {
-            Hold::Until { until, .. } => along(until),
-            Hold::Halted { probe: Some(probe), .. } => along(probe),
-            Hold::Open | Hold::Halted { probe: None, .. } => {}
-        }
-        self.recent.iter_mut().for_each(along);
-        for at in [&mut self.in_flight, &mut self.trial] {
-            at.as_mut().map(along);
-        }
-        // a machine that slept looks like a clock set forward, and its token has aged: one more login is harmless
-        self.token_until = self.token_until.map(|until| until.min(until.moved(millis)));
-    }
-
     /// For the store.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default() // plain fields and string-keyed: cannot fail
@@ -173,7 +144,8 @@ impl Gate {
             return false;
         }
         let lock = (self.lockouts, self.hold.clone());
-        *self = Gate { generation: self.generation, signs: self.signs, ..Gate::new(fingerprint) };
+        let way = std::mem::take(&mut self.way);
+        *self = Gate { generation: self.generation, signs: self.signs, way, ..Gate::new(fingerprint) };
         if lock.0 > 0 {
             (self.lockouts, self.hold) = lock;
         }
@@ -189,6 +161,7 @@ impl Gate {
             in_flight: self.in_flight,
             token_until: self.token_until,
             signs: self.signs,
+            way: std::mem::take(&mut self.way),
             ..Gate::default()
         };
     }

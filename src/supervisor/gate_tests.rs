@@ -231,6 +231,21 @@ fn halts_have_their_names_and_keys() {
     }
 }
 
+/// Each start that tried the proxy's password anew would bring its account nearer to a lock.
+#[test]
+fn a_refused_proxy_is_not_tried_by_a_restart_but_by_another_configuration() {
+    let mut gate = Gate::new("f").by_way("proxy, old password".into());
+    login(&mut gate, 0).unwrap();
+    gate.login_fault(&Fault::new(Origin::Token, Kind::Status(407), ""), at(0), &pace());
+    let again = |way: &str| Gate::restore(&gate.to_text(), at(MINUTE), &pace()).unwrap().by_way(way.into());
+    assert_eq!(again("proxy, old password").holding().unwrap().rule.unwrap().id, "H04");
+    assert!(again("proxy, new password").holding().is_none());
+    let mut locked = Gate::new("f").by_way("proxy, old password".into());
+    login(&mut locked, 0).unwrap();
+    locked.login_fault(&said(Origin::Token, 401, "0010"), at(0), &pace());
+    assert!(locked.by_way("no proxy".into()).holding().is_some(), "a lock is not the proxy's");
+}
+
 #[test]
 fn what_two_feeds_meet_stops_all_and_one_goes_first() {
     let mut gate = working();

@@ -144,7 +144,10 @@ fn the_page_tells_each_state_at_a_glance() {
     }
 
     scene.simulator.scenario("no_quota,lockout=1h");
-    let url = scene.when("the lockout", |status| status["tenants"][0]["credential"]["state"] == "locked_out");
+    let url = scene.when("the lockout", |status| {
+        let tenant = &status["tenants"][0];
+        tenant["credential"]["state"] == "locked_out" && tenant["feeds"].to_string().contains("\"paused\"")
+    });
     let text = look(&mut browser, &url, "lockout");
     for words in ["Failing", "account locked out", "What to do:", "Next attempt in", "paused"] {
         assert!(text.contains(words), "{words}: {text}");
