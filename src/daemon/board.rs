@@ -217,10 +217,10 @@ impl Board {
         let mut store = told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default();
         let alerts = {
             let alerts = self.alerts();
-            let full = self.store.over_limit();
+            let full = self.store.why_full();
             let facts = told.facts(&parts, &alerts, now);
             store.time_to_data_loss_seconds = facts.time_to_loss.map(|left| left.as_secs());
-            let found = findings::find((&parts, &hosts), &facts, full, (self.started, now));
+            let found = findings::find((&parts, &hosts), &facts, full.as_deref(), (self.started, now));
             shown(&alerts.book, found.findings)
         };
         let working = |feed: &status::Feed| {

@@ -51,11 +51,11 @@ pub struct Found {
     pub unsettled: BTreeSet<String>,
 }
 
-/// Looks at everything once. `hosts`: those that answer nobody. `full`: collection pauses for want of room.
+/// Looks at everything once. `hosts`: those that answer nobody. `full`: why collection pauses for want of room.
 pub fn find(
     (parts, hosts): (&Parts, &[(HostName, Held)]),
     facts: &Facts,
-    full: bool,
+    full: Option<&str>,
     (started, now): (Option<Time>, Time),
 ) -> Found {
     let mut found = Found::default();
@@ -331,16 +331,14 @@ fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
     }
 }
 
-fn store(facts: &Facts, full: bool) -> Vec<Finding> {
+fn store(facts: &Facts, full: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let at = |alert: &str| key("", "store", alert);
     let usage = facts.usage.as_ref();
-    if full {
+    if let Some(why) = full {
         // by what happened: the same row of the table has another remedy for a sink's own disk
         let rule = policy::judge(&Fault::new(Origin::Local, Kind::DiskFull, ""));
-        let disk = usage.is_some_and(|usage| usage.disk_full);
-        let words = if disk { "the disk is full" } else { "the store is at [store] max_size" };
-        findings.push(by_rule(rule, at(rule.id), (None, Time(0)), words.to_owned()));
+        findings.push(by_rule(rule, at(rule.id), (None, Time(0)), why.to_owned()));
     } else if let Some(usage) = usage
         && u128::from(usage.bytes_used) * 100 > u128::from(usage.limit) * u128::from(ALERT_STORE_PERCENT)
     {

@@ -64,13 +64,13 @@ fn works() -> FeedLive {
     FeedLive { state: FeedState::CaughtUp, last_success: Some(NOW), ..FeedLive::default() }
 }
 
-fn found_at(parts: &Parts, facts: &Facts, full: bool, now: Time) -> Vec<(String, String)> {
+fn found_at(parts: &Parts, facts: &Facts, full: Option<&str>, now: Time) -> Vec<(String, String)> {
     let found = find((parts, &[]), facts, full, (Some(NOW.minus(Duration::from_secs(86_400))), now));
     found.findings.into_iter().map(|f| (f.key.scope, f.key.alert)).collect()
 }
 
 fn found(parts: &Parts, facts: &Facts) -> Vec<(String, String)> {
-    found_at(parts, facts, false, NOW)
+    found_at(parts, facts, None, NOW)
 }
 
 fn pair(scope: &str, alert: &str) -> (String, String) {
@@ -99,11 +99,7 @@ fn a_locked_account_is_one_finding_not_one_per_feed() {
     };
     assert_eq!(found(&parts, &Facts::default()), [pair("acme", locked.id)]);
     let later = NOW.plus(Duration::from_secs(7_200));
-    assert_eq!(
-        found_at(&parts, &Facts::default(), false, later).len(),
-        1,
-        "silence is explained by the lock"
-    );
+    assert_eq!(found_at(&parts, &Facts::default(), None, later).len(), 1, "silence is explained by the lock");
 }
 
 /// Two hosts fail in the same way; a tenant of a third one has the same trouble by itself.
@@ -119,7 +115,7 @@ fn a_credential_waits_for_its_own_host_and_not_for_one_with_the_same_trouble() {
     let hosts: Vec<(HostName, Held)> =
         vec![("eu.example.com".into(), held()), ("us.example.com".into(), held())];
     let found = |host: &str| -> Vec<String> {
-        let found = find((&parts(host), &hosts), &Facts::default(), false, (Some(NOW), NOW));
+        let found = find((&parts(host), &hosts), &Facts::default(), None, (Some(NOW), NOW));
         found.findings.into_iter().map(|finding| finding.key.scope).collect()
     };
     assert_eq!(found("eu.example.com"), ["host:eu.example.com", "host:us.example.com"], "told with its host");
@@ -140,7 +136,7 @@ fn a_forbidden_address_is_one_finding_of_the_machine_that_names_the_tenants() {
     let mut tenants = vec![refused("acme", 5), refused("bolt", 9)];
     tenants.push(view(CredentialLive::default(), vec![("audit", works())]));
     let mut parts = Parts { tenants, ..Parts::default() };
-    let find = |parts: &Parts| find((parts, &[]), &Facts::default(), false, (Some(NOW), NOW)).findings;
+    let find = |parts: &Parts| find((parts, &[]), &Facts::default(), None, (Some(NOW), NOW)).findings;
     let found = find(&parts);
     let [one] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
@@ -173,9 +169,8 @@ fn a_feed_that_nothing_holds_back_and_that_is_silent_is_found() {
         tenants: vec![view(CredentialLive::default(), vec![("audit", works())])],
         ..Parts::default()
     };
-    let after = |minutes: u64| {
-        found_at(&parts, &Facts::default(), false, NOW.plus(Duration::from_secs(minutes * 60)))
-    };
+    let after =
+        |minutes: u64| found_at(&parts, &Facts::default(), None, NOW.plus(Duration::from_secs(minutes * 60)));
     assert_eq!(after(14), []);
     assert_eq!(after(16), [pair("acme/audit", "no_success")], "two intervals of five minutes, and five more");
 }
@@ -240,10 +235,10 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
         state: still(SinkState { up, rule, ..SinkState::default() }),
     };
     let down = Parts { sinks: vec![sink(Some(false), policy::by_id("S08"))], ..Parts::default() };
-    let found = find((&down, &[]), &Facts::default(), false, (None, NOW));
+    let found = find((&down, &[]), &Facts::default(), None, (None, NOW));
     assert_eq!(found.findings[0].patience, Duration::from_secs(300));
     let new = Parts { sinks: vec![sink(None, None)], ..Parts::default() };
-    let found = find((&new, &[]), &Facts::default(), false, (None, NOW));
+    let found = find((&new, &[]), &Facts::default(), None, (None, NOW));
     assert!(found.findings.is_empty() && found.unsettled.contains("sink:siem"), "{found:?}");
 }
 
@@ -285,7 +280,7 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
     let letters = put_aside(&facts.aside).into_iter().find(|f| f.key.alert == "dead_letters").unwrap();
     assert_eq!(letters.stage, 1, "{letters:?}");
     assert!(letters.words.starts_with("21 events"), "{letters:?}");
-    let full = found_at(&Parts::default(), &facts, true, NOW);
+    let full = found_at(&Parts::default(), &facts, Some("the disk is full"), NOW);
     assert!(
         full.contains(&pair("store", "L01")) && !full.contains(&pair("store", "store_filling")),
         "{full:?}"

@@ -111,10 +111,11 @@ impl Watch {
     }
 
     fn compare(&mut self, now: Time) -> Vec<Change> {
-        let full = self.board.store.over_limit();
+        let full = self.board.store.why_full();
         let (parts, hosts) = (self.board.parts(), self.board.hosts.all_held());
         let mut alerts = self.board.alerts();
-        let found = findings::find((&parts, &hosts), &alerts.facts, full, (self.board.started, now));
+        let found =
+            findings::find((&parts, &hosts), &alerts.facts, full.as_deref(), (self.board.started, now));
         let changes = alerts.book.look(found.findings, &found.unsettled, now);
         self.book.extend(alerts.book.take_changed());
         changes

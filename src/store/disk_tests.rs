@@ -83,6 +83,12 @@ async fn a_full_disk_loses_nothing_and_the_ballast_lets_it_drain() {
     assert!(count > 20, "{count}");
     assert_eq!(ballast::size(disk.path()), 0, "given back");
     assert!(store.over_limit(), "collection pauses");
+    let why = store.why_full().unwrap();
+    assert_eq!(
+        why,
+        format!("the disk that holds {} is full", store.dir().display()),
+        "not the operator's limit"
+    );
     assert!(store.usage().await.unwrap().disk_full);
     assert_eq!(
         store.feed(&key("audit")).await.unwrap().cursor.0,

@@ -193,6 +193,14 @@ impl Store {
         };
         live.paused || live.disk_full.is_some()
     }
+
+    /// Why collection has to pause, as it is at this moment: two causes with different remedies.
+    pub fn why_full(&self) -> Option<String> {
+        if self.inner.live().disk_full.is_some() {
+            return Some(format!("the disk that holds {} is full", self.inner.dir.display()));
+        }
+        self.over_limit().then(|| "the store is at [store] max_size".to_owned())
+    }
 }
 
 impl Inner {

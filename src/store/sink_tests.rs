@@ -195,6 +195,7 @@ async fn at_the_limit_collection_pauses_until_a_fifth_is_free() {
         deliver(&store, "fast", 1).await; // the slowest sink decides
     }
     assert!(store.over_limit());
+    assert_eq!(store.why_full().as_deref(), Some("the store is at [store] max_size"));
     let usage = store.usage().await.unwrap();
     assert_eq!((usage.bytes_used, usage.limit, usage.over_limit), (max_size, max_size, true));
     let slow = &usage.sinks[1];
