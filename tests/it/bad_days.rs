@@ -30,7 +30,9 @@ fn a_disk_that_turns_read_only_ends_the_daemon_and_costs_nothing() {
     eventually("the first events", || (Arrived::from_file(&file).distinct() > 0).then_some(()));
 
     std::fs::write(&sign, "").expect("written");
-    simulator.post("/_sim/publish?feed=*&count=400&age=2m");
+    // only what is listed as files: a row that appears while a log is read newest first shifts its pages, and repeats
+    // look like twins (`history_tests`), which is another story
+    simulator.post("/_sim/publish?feed=siem.*&count=400&age=2m");
     let status = eventually("the end of the daemon", || daemon.child.try_wait().expect("a child"));
     let log = daemon.log();
     assert_eq!(status.code(), Some(1), "{log}");
@@ -41,9 +43,6 @@ fn a_disk_that_turns_read_only_ends_the_daemon_and_costs_nothing() {
     assert!(text(&out.stderr).contains("store.db"), "{}", text(&out.stderr));
 
     std::fs::remove_file(&sign).expect("removed");
-    site.run_once();
-    // what appeared late between two pages of a log that is listed newest first has pushed other rows past the page: the
-    // overlap of the next poll finds them
     site.run_once();
     assert_complete(&simulator, &Arrived::from_file(&file), FEEDS);
     site.reconcile();
