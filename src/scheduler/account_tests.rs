@@ -279,17 +279,19 @@ async fn a_server_in_trouble_is_no_verdict_on_the_keys() {
     assert_eq!(twenty(&account).await, 20);
 }
 
+/// A server whose clock shows 09:40 and that takes no other date.
+fn at_twenty_to_ten(headers: &HeaderMap, _: usize) -> Response {
+    let date = [("date", "Thu, 01 Jan 2026 09:40:00 GMT")];
+    match headers["x-mc-date"].to_str().unwrap() {
+        "Thu, 01 Jan 2026 09:40:00 UTC" => (date, EMPTY).into_response(),
+        _ => (StatusCode::UNAUTHORIZED, date, REFUSED).into_response(),
+    }
+}
+
 /// This machine's clock is ten minutes behind: the next call carries Mimecast's date.
 #[tokio::test]
 async fn a_signature_refused_for_its_date_is_made_anew_with_the_servers() {
-    fn answer(headers: &HeaderMap, _: usize) -> Response {
-        let date = [("date", "Thu, 01 Jan 2026 09:40:00 GMT")];
-        match headers["x-mc-date"].to_str().unwrap() {
-            "Thu, 01 Jan 2026 09:40:00 UTC" => (date, EMPTY).into_response(),
-            _ => (StatusCode::UNAUTHORIZED, date, REFUSED).into_response(),
-        }
-    }
-    let world = World::new(answer).await;
+    let world = World::new(at_twenty_to_ten).await;
     let account = world.account("ZGVtbw==").await;
     let refused = call(&account).await.unwrap().unwrap_err();
     assert_eq!(world.last("x-mc-date"), "Thu, 01 Jan 2026 09:30:00 UTC");
@@ -303,14 +305,7 @@ async fn a_signature_refused_for_its_date_is_made_anew_with_the_servers() {
 /// NTP sets our clock right while it is still corrected: the stale correction is what was refused, not the key.
 #[tokio::test]
 async fn a_correction_that_is_no_longer_due_costs_one_call_and_not_the_key() {
-    fn answer(headers: &HeaderMap, _: usize) -> Response {
-        let date = [("date", "Thu, 01 Jan 2026 09:40:00 GMT")];
-        match headers["x-mc-date"].to_str().unwrap() {
-            "Thu, 01 Jan 2026 09:40:00 UTC" => (date, EMPTY).into_response(),
-            _ => (StatusCode::UNAUTHORIZED, date, REFUSED).into_response(),
-        }
-    }
-    let world = World::new(answer).await;
+    let world = World::new(at_twenty_to_ten).await;
     let account = world.account("ZGVtbw==").await;
     assert!(call(&account).await.unwrap().is_err());
     assert!(call(&account).await.unwrap().is_ok());
