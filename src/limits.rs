@@ -89,6 +89,10 @@ pub const HOST_WITNESS_MEMORY: Duration = Duration::from_secs(600);
 /// Hosts that are remembered for trouble: a handful for Mimecast, one a region and bucket for files. With more, feeds
 /// find out for themselves.
 pub const MAX_TROUBLED_HOSTS: usize = 256;
+/// Signed calls of one account that may be unanswered at a time. When keys are revoked, or the clock is set, all of
+/// them are refused, and each counts as a failed login: Mimecast locks an account after a handful. One more than one,
+/// so that a call that hangs leaves the way free.
+pub const SIGNED_CALLS: usize = 2;
 /// Keys that sign are read again after this time, so that a changed file is noticed while the old keys still work.
 pub const SIGNING_KEYS_LIFE: Duration = Duration::from_secs(1_800);
 /// In-cycle tries after a fault of transport (reliability.md §2.1 rule 4).

@@ -3,19 +3,20 @@
 //! that sign have no login: there the first call goes alone, and the others wait for what comes of it.
 
 mod shared;
+mod signing;
 mod time;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::hosts::{HostName, Hosts};
 use super::live::CredentialLive;
 use super::server_clock::ServerClock;
 use crate::clock::{Clock, StepWatch, Time};
-use crate::fault::{Fault, Kind, Origin};
-use crate::limits::SIGNING_KEYS_LIFE;
+use crate::fault::Fault;
+use crate::limits::{SIGNED_CALLS, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
 use crate::mimecast::feed::Feed;
@@ -79,6 +80,8 @@ pub struct Account {
     server_clock: Mutex<ServerClock>,
     /// Held by the first call of keys that sign, until its outcome is known.
     first_call: Arc<tokio::sync::Mutex<()>>,
+    /// Places for signed calls: each is held from the signature until it is clear what came of it.
+    signed_calls: Arc<Semaphore>,
     /// There is no login.
     signs: bool,
     /// The keys as they were last read: used while their file cannot be (recovery row L08).
@@ -119,6 +122,8 @@ pub struct Slip {
     signed: Option<Time>,
     /// It is the first call of keys that sign; while this is held, no other goes out.
     first: Option<OwnedMutexGuard<()>>,
+    /// Its place among the signed calls.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Account {
@@ -166,6 +171,7 @@ impl Account {
             spread: Mutex::default(),
             server_clock: Mutex::default(),
             first_call: Arc::default(),
+            signed_calls: Arc::new(Semaphore::new(SIGNED_CALLS)),
             signs,
             known: Mutex::new(keys),
             identity,
@@ -219,6 +225,12 @@ impl Account {
     /// # Errors
     /// The token endpoint's fault (the gate has counted it), or the store's.
     pub async fn access(&self) -> Result<Access, Fault> {
+        let place = self.place().await;
+        let access = self.access_now().await?;
+        Ok(access.in_place(place))
+    }
+
+    async fn access_now(&self) -> Result<Access, Fault> {
         let mut credential = self.credential.lock().await;
         self.follow_clock(&mut credential).await?;
         if credential.gate.holding().is_some() {
@@ -258,32 +270,7 @@ impl Account {
                 (Pass::Signed { keys, date }, Some(date))
             }
         };
-        Access::Go { pass, slip: Slip { generation, signed, first } }
-    }
-
-    /// The first call of keys that sign: one goes, counted and written down before; who comes meanwhile waits for
-    /// its outcome. Keys that work already are only read again.
-    async fn knock(&self) -> Result<Access, Fault> {
-        let first = self.first_call.clone().lock_owned().await;
-        let mut credential = self.credential.lock().await;
-        if let Some(access) = self.permitted(&mut credential) {
-            return Ok(access);
-        }
-        let keys = self.read_keys();
-        let fingerprint = self.identity.fingerprint(&keys, &self.store);
-        let Keys::Signing(signing) = keys else {
-            return Err(Fault::new(Origin::Local, Kind::Conflict, "the keys became others while being read"));
-        };
-        if credential.gate.go_on(&fingerprint, self.clock.now(), SIGNING_KEYS_LIFE)
-            && let Some(access) = self.permitted(&mut credential)
-        {
-            return Ok(access);
-        }
-        if let Some(closed) = self.begin(&mut credential, &fingerprint).await? {
-            return Ok(Access::Shut(closed));
-        }
-        credential.proof = Some(Proof::Keys(signing.clone()));
-        Ok(self.go(Proof::Keys(signing), 0, Some(first)))
+        Access::Go { pass, slip: Slip { generation, signed, first, _place: None } }
     }
 
     /// A changed secret file opens a gate that its old content closed, and a host that is back one that only the

@@ -42,6 +42,9 @@ const REFUSED: &str = r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"c
 const LOCKED: &str =
     r#"{"meta":{"status":401},"data":[],"fail":[{"errors":[{"code":"0010","message":"same words"}]}]}"#;
 
+/// The clocks agree, so that a refusal is for the keys.
+const OUR_TIME: [(&str, &str); 1] = [("date", "Thu, 01 Jan 2026 09:30:02 GMT")];
+
 type Seen = Arc<Mutex<Vec<HeaderMap>>>;
 type Answering = fn(&HeaderMap, usize) -> Response;
 
@@ -197,11 +200,7 @@ async fn keys_that_cannot_be_read_any_more_are_used_as_they_were_and_it_is_told(
 
 #[tokio::test]
 async fn twenty_feeds_with_bad_keys_call_once_and_so_does_a_restart_not() {
-    // the clocks agree: it is the keys
-    let refusing = |_: &HeaderMap, _| {
-        let date = [("date", "Thu, 01 Jan 2026 09:30:02 GMT")];
-        (StatusCode::UNAUTHORIZED, date, REFUSED).into_response()
-    };
+    let refusing = |_: &HeaderMap, _| (StatusCode::UNAUTHORIZED, OUR_TIME, REFUSED).into_response();
     let world = World::new(refusing).await;
     for _ in 0..3 {
         let account = world.account("ZGVtbw==").await;
@@ -211,6 +210,22 @@ async fn twenty_feeds_with_bad_keys_call_once_and_so_does_a_restart_not() {
     let account = world.account("b3RoZXI=").await;
     twenty(&account).await;
     assert_eq!(world.calls(), 2, "other keys get a call of their own");
+}
+
+/// Each refused signature counts as a failed login, and an account is locked after five of them: however many feeds
+/// are due when keys are revoked, only the calls under way are refused.
+#[tokio::test]
+async fn keys_that_are_revoked_while_twenty_feeds_are_due_are_refused_twice() {
+    let world = World::new(|_, number| match number {
+        1 => (OUR_TIME, EMPTY).into_response(),
+        _ => (StatusCode::UNAUTHORIZED, OUR_TIME, REFUSED).into_response(),
+    })
+    .await;
+    let account = world.account("ZGVtbw==").await;
+    assert!(call(&account).await.is_some_and(|answer| answer.is_ok()), "they worked");
+    let answered = twenty(&account).await;
+    assert!((1..=2).contains(&answered), "{answered} asked");
+    assert_eq!(world.calls(), 1 + answered);
 }
 
 /// A tenant that is called something else is the same account to Mimecast.
