@@ -95,6 +95,8 @@ pub const MAX_TROUBLED_HOSTS: usize = 256;
 pub const SIGNED_CALLS: usize = 2;
 /// Keys that sign are read again after this time, so that a changed file is noticed while the old keys still work.
 pub const SIGNING_KEYS_LIFE: Duration = Duration::from_secs(1_800);
+/// From when on the end of a window is no longer now: reading one takes seconds, unless a wait or a restart came between.
+pub const WINDOW_OLD: Duration = Duration::from_secs(60);
 /// In-cycle tries after a fault of transport (reliability.md §2.1 rule 4).
 pub const MAX_QUICK_TRIES: u8 = 2;
 /// Halvings of the page size: 100 files or 500 records end near 10 (recovery row M02).

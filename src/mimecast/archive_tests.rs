@@ -183,6 +183,24 @@ fn elastic_5053_a_malformed_file_neither_stops_the_feed_nor_vanishes() {
     assert!(record(2).as_bytes().starts_with(&of("cut_short").bytes) && !of("cut_short").bytes.is_empty());
 }
 
+/// The frame around the records is another one than documented, or missing: nothing of it is thrown away.
+#[test]
+fn records_without_their_frame_are_read_and_a_strange_frame_is_kept() {
+    let lines = format!("{}\r\n{}\n", record(1), record(2));
+    let renamed = br#"{"type":"MTA","records":[{"acc":"C1"}]}"#;
+    let out = strict(&zip(&[
+        ("receipt_1.json", lines.as_bytes()),
+        ("receipt_2.json", renamed.as_slice()),
+        ("receipt_3.json", br#"{"data":null}"#),
+    ]))
+    .unwrap();
+    let texts: Vec<String> = out.events().into_iter().map(|event| event.2).collect();
+    assert_eq!(texts, [record(1), record(2)]);
+    assert_eq!(out.reasons(), ["no_records"; 2]);
+    assert_eq!(out.end.unreadable[0].bytes, renamed);
+    assert_eq!(out.end.unreadable[1].bytes, br#"{"data":null}"#);
+}
+
 /// Sentinel's 1.0 connector stopped for good at one bad member, and lost its memory over a backlog.
 #[test]
 fn total_griff_lock_a_damaged_member_costs_only_itself() {
@@ -295,6 +313,10 @@ fn a_bundle_gives_its_objects() {
     let kinds: Vec<&str> = (0..3).map(|n| chunk.event(n, "acme", feed.name, 0).unwrap().kind).collect();
     assert_eq!((end.readable, kinds), (3, vec!["indicator", "malware", "relationship"]));
     assert_eq!(end.newest.unwrap().rfc3339(), "2026-01-01T08:00:00.000Z");
+    let alone = br#"{"type":"indicator","id":"indicator--1","labels":["a"]} {"indicators":[1]}"#;
+    let end = read(Cursor::new(alone), "", (feed, "acme"), Reading::Strict, &mut |_| true).unwrap();
+    assert_eq!((end.readable, end.unreadable.len()), (1, 1), "nothing is thrown away");
+    assert_eq!(end.unreadable[0].bytes, br#"{"indicators":[1]}"#);
     let empty = br#"{"type":"bundle","id":"bundle--1","spec_version":"2.0"}"#;
     let end = read(Cursor::new(empty), "", (feed, "acme"), Reading::Strict, &mut |_| true).unwrap();
     assert_eq!((end.readable, end.unreadable.len()), (0, 0), "a bundle may have none");

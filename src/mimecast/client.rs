@@ -68,6 +68,9 @@ impl Default for Timeouts {
     }
 }
 
+/// Some gateways put it before JSON, which must not begin with it (RFC 8259 §8.1) and may be read without.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A 200 answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -157,6 +160,7 @@ impl ApiClient {
         let (status, headers) = (response.status().as_u16(), plain(response.headers()));
         let ours = Some(sent_id.clone());
         let body = read_bounded(origin, response).await.map_err(|fault| Fault { sent_id: ours, ..fault })?;
+        let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
         Ok(Answer { status, headers, body, sent_id })
     }
 

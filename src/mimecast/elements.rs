@@ -10,6 +10,8 @@ use crate::limits::{MAX_LINE_BYTES, MAX_QUARANTINE_BYTES};
 pub(super) enum Found<'a> {
     /// The bytes of one element, without the blanks around it.
     Element(&'a [u8]),
+    /// An outermost object that has no such list.
+    Alone(&'a [u8]),
     /// One that is too long to be kept.
     TooLong(Unreadable),
 }
@@ -24,8 +26,11 @@ pub(super) struct Elements {
     string: Quote,
     /// The member's name being read, or the last one; longer ones than any wanted are cut.
     name: Vec<u8>,
+    /// The element being read, or the outermost object for as long as its list has not begun.
     element: Vec<u8>,
     overlong: Option<Passing>,
+    /// The list of the outermost object that is being read has not begun.
+    listless: bool,
     /// From where the structure was lost.
     stray: Option<Passing>,
     number: u64,
@@ -67,6 +72,7 @@ impl Elements {
             name: Vec::new(),
             element: Vec::new(),
             overlong: None,
+            listless: false,
             stray: None,
             number: 0,
             lists: 0,
@@ -80,7 +86,19 @@ impl Elements {
                 stray.take(piece.get(at..).unwrap_or_default(), MAX_QUARANTINE_BYTES);
                 return;
             }
+            let outside = self.place == Place::Top;
             self.step(*byte, &mut found);
+            if outside && self.place == Place::BeforeName {
+                self.listless = true;
+                self.element.clear();
+            }
+            if self.listless {
+                self.keep(*byte);
+                if self.place == Place::Top {
+                    self.listless = false;
+                    self.end_element(|bytes| Found::Alone(bytes), &mut found);
+                }
+            }
         }
     }
 
@@ -91,7 +109,7 @@ impl Elements {
             return Some(("not_json", stray));
         }
         match self.place {
-            Place::Top if self.lists > 0 => None,
+            Place::Top if self.lists > 0 || self.number > 0 => None,
             Place::Top => Some(("no_records", Passing::default())),
             _ => {
                 let mut rest = self.overlong.take().unwrap_or_default();
@@ -149,6 +167,8 @@ impl Elements {
     fn begin_list(&mut self, inner: bool) {
         self.lists += 1;
         self.place = Place::BeforeElement(inner);
+        (self.listless, self.overlong) = (false, None);
+        self.element.clear();
     }
 
     fn end_list(&mut self, inner: bool) {
@@ -201,11 +221,11 @@ impl Elements {
             match byte {
                 b'{' | b'[' => self.depth += 1,
                 b']' if self.depth == 0 => {
-                    self.end_element(found);
+                    self.end_element(|bytes| Found::Element(bytes), found);
                     return self.end_list(inner);
                 }
                 b',' if self.depth == 0 => {
-                    self.end_element(found);
+                    self.end_element(|bytes| Found::Element(bytes), found);
                     self.place = Place::BeforeElement(inner);
                     return;
                 }
@@ -213,6 +233,10 @@ impl Elements {
                 _ => {}
             }
         }
+        self.keep(byte);
+    }
+
+    fn keep(&mut self, byte: u8) {
         if let Some(passing) = &mut self.overlong {
             passing.take(&[byte], MAX_QUARANTINE_BYTES);
             return;
@@ -226,7 +250,11 @@ impl Elements {
         }
     }
 
-    fn end_element(&mut self, found: &mut impl FnMut(u64, Found<'_>)) {
+    fn end_element(
+        &mut self,
+        what: impl for<'b> FnOnce(&'b [u8]) -> Found<'b>,
+        found: &mut impl FnMut(u64, Found<'_>),
+    ) {
         self.number += 1;
         if let Some(passing) = self.overlong.take() {
             let detail = format!("a record of {} bytes; the bound is {MAX_LINE_BYTES}", passing.len);
@@ -234,7 +262,7 @@ impl Elements {
             return found(self.number, Found::TooLong(item));
         }
         let end = self.element.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |at| at + 1);
-        found(self.number, Found::Element(self.element.get(..end).unwrap_or_default()));
+        found(self.number, what(self.element.get(..end).unwrap_or_default()));
         self.element.clear();
     }
 }
@@ -252,6 +280,7 @@ mod tests {
             elements.push(piece, |_, found| {
                 out.push(match found {
                     Found::Element(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    Found::Alone(bytes) => format!("alone: {}", String::from_utf8_lossy(bytes)),
                     Found::TooLong(item) => format!("too long: {}", item.len),
                 });
             });
@@ -274,14 +303,38 @@ mod tests {
         }
         for (text, reason) in [
             (r#"{"type":"MTA","data":[]}"#, None),
-            (r#"{"type":"MTA"}"#, Some("no_records")),
-            (r#"{"data":null}"#, Some("no_records")),
             ("", Some("no_records")),
             ("This is not JSON", Some("not_json")),
             (r#"{"type" "MTA"}"#, Some("not_json")),
         ] {
             assert_eq!(read(text.as_bytes(), 1000), (Vec::new(), reason), "{text}");
         }
+    }
+
+    /// One record a line, a list under another name, none at all: whatever it means, its bytes are told.
+    #[test]
+    fn an_object_without_the_list_is_given_whole() {
+        for text in [
+            r#"{"type":"MTA"}"#,
+            r#"{"data":null}"#,
+            r#"{"a":"}","records":[{"data":[1]}]}"#,
+            "{ }",
+            r#"{"a":{"data":[1]}}"#,
+        ] {
+            for cut in [1, 3, 1000] {
+                assert_eq!(read(text.as_bytes(), cut), (vec![format!("alone: {text}")], None), "{text}");
+            }
+        }
+        let mixed = "{\"a\":1}\r\n{\"data\":[2],\"b\":[3]}{\"c\":4}\n";
+        let wanted = [r#"alone: {"a":1}"#, "2", r#"alone: {"c":4}"#].map(str::to_owned).to_vec();
+        assert_eq!(read(mixed.as_bytes(), 2), (wanted, None));
+        let long = format!(r#"{{"a":"{}"}}{{"b":1}}"#, "x".repeat(MAX_LINE_BYTES));
+        let wanted = [format!("too long: {}", MAX_LINE_BYTES + 8), r#"alone: {"b":1}"#.to_owned()].to_vec();
+        assert_eq!(read(long.as_bytes(), 4096), (wanted, None));
+        let mut elements = Elements::of("data");
+        elements.push(br#"{"records":[{"a":1}"#, |_, _| {});
+        let (reason, rest) = elements.finish().unwrap();
+        assert_eq!((reason, rest.len), ("cut_short", 19));
     }
 
     #[test]

@@ -99,6 +99,18 @@ impl Gathering {
         }
     }
 
+    /// An object where one with a list of records was expected.
+    fn add_listless(&mut self, row: &Feed, bytes: &[u8], number: u64, name: &str) {
+        match listless(row, bytes) {
+            Listless::Record => self.add(row, bytes, number, name),
+            Listless::Empty => {}
+            Listless::Unknown => {
+                let detail = one_line(&format!("{name}: {}", words("no_records")));
+                self.unreadable.add("no_records", &detail, bytes, number);
+            }
+        }
+    }
+
     fn add(&mut self, row: &Feed, bytes: &[u8], number: u64, name: &str) {
         let (text, repaired) = match std::str::from_utf8(bytes) {
             Ok(text) => (std::borrow::Cow::Borrowed(text), false),
@@ -180,6 +192,7 @@ impl LogFile {
                 out.turn(true);
                 elements.push(piece, |number, found| match found {
                     Found::Element(bytes) => out.add(row, bytes, number, name),
+                    Found::Alone(bytes) => out.add_listless(row, bytes, number, name),
                     Found::TooLong(item) => out.quarantine(item),
                 });
             }
@@ -205,8 +218,6 @@ impl LogFile {
             Form::Unknown(blanks) => put("empty", blanks, "a file without content"),
             Form::Foreign(passing, reason) => put(reason, passing, "this is no log file"),
             Form::Json(elements) => match elements.finish() {
-                // a bundle without objects leaves the member out
-                None | Some(("no_records", _)) if row.records == Records::Objects => {}
                 None => {}
                 Some((reason, passing)) => put(reason, passing, words(reason)),
             },
@@ -224,6 +235,31 @@ const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// The member of a file's object that holds the records.
 fn list(row: &Feed) -> &'static str {
     if row.records == Records::Objects { "objects" } else { "data" }
+}
+
+/// What an object is that has no list of records.
+enum Listless {
+    /// One record, without anything around it.
+    Record,
+    /// The frame of no records.
+    Empty,
+    /// Anything else: records under another name perhaps.
+    Unknown,
+}
+
+fn listless(row: &Feed, bytes: &[u8]) -> Listless {
+    let Ok(object) = serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(bytes) else {
+        return Listless::Unknown;
+    };
+    let flat = || object.values().all(|value| !value.is_array() && !value.is_object());
+    let framed = object.contains_key(list(row)) || object.keys().all(|name| name == "type");
+    match object.get("type").and_then(serde_json::Value::as_str) {
+        // a bundle without objects leaves the member out
+        Some("bundle") if row.records == Records::Objects => Listless::Empty,
+        Some(_) if row.records == Records::Objects => Listless::Record,
+        _ if row.records != Records::Objects && !framed && flat() => Listless::Record,
+        _ => Listless::Unknown,
+    }
 }
 
 fn words(reason: &str) -> &'static str {

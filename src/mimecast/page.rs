@@ -141,8 +141,9 @@ fn malformed(detail: impl Into<String>) -> Fault {
 
 #[derive(Deserialize)]
 struct ListingAnswer<'a> {
-    #[serde(borrow)]
-    value: Vec<Item<'a>>,
+    /// Missing or `null` where there is nothing, in some answers.
+    #[serde(borrow, default)]
+    value: Option<Vec<Item<'a>>>,
     #[serde(rename = "@nextPage", default)]
     next: Option<Loose<'a>>,
     #[serde(rename = "isCaughtUp", default)]
@@ -230,14 +231,20 @@ impl Loose<'_> {
 fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault> {
     let answer: ListingAnswer<'_> =
         serde_json::from_str(body).map_err(|error| malformed(format!("not a file listing: {error}")))?;
-    if answer.value.len() > MAX_FILES_PER_LISTING {
-        return Err(malformed(format!("a listing of {} files", answer.value.len())));
+    let said = answer.caught_up.and_then(|flag| flag.flag());
+    let items = match answer.value {
+        Some(items) => items,
+        None if said == Some(true) => Vec::new(),
+        None => return Err(malformed("not a file listing: it has no `value` and does not say `isCaughtUp`")),
+    };
+    if items.len() > MAX_FILES_PER_LISTING {
+        return Err(malformed(format!("a listing of {} files", items.len())));
     }
-    let empty = answer.value.is_empty();
+    let empty = items.is_empty();
     let mut seen = HashSet::new();
     let mut listed = Vec::new();
     let mut files = Vec::new();
-    for item in answer.value {
+    for item in items {
         let file = link(item)?;
         if seen.insert(file.key) {
             listed.push(file.key);
@@ -246,7 +253,6 @@ fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault>
     }
     files.retain(|file| !position.is_done(file.key));
     let next = answer.next.and_then(|next| next.text()).map(bounded_token).transpose()?;
-    let said = answer.caught_up.and_then(|flag| flag.flag());
     let old = if let Position::Batch { token, .. } = position { token.as_deref() } else { None };
     let (leads, ended) = match next {
         None => (Leads::Missing, true),

@@ -136,14 +136,24 @@ fn an_empty_page_with_a_new_token_goes_on_unless_it_says_caught_up() {
     assert!(!full.caught_up);
 }
 
+/// An integration's stop rule has the list missing at the end; only an answer that says so is believed.
+#[test]
+fn a_listing_that_says_that_nothing_is_left_may_leave_the_list_out() {
+    for body in [r#"{"@nextPage":"n","isCaughtUp":true}"#, r#"{"value":null,"isCaughtUp":"true"}"#] {
+        let listing = listing(Some("t"), body).unwrap();
+        assert!(listing.caught_up && listing.files.is_empty(), "{body}");
+    }
+}
+
 #[test]
 fn x10_a_listing_without_its_list_is_a_fault_and_not_empty() {
     let long = format!(r#"{{"value":[],"@nextPage":"{}"}}"#, "x".repeat(9000));
     let link = format!(r#"{{"value":[{{"url":"https://x/{}"}}]}}"#, "x".repeat(9000));
     for body in [
         "{}",
-        r#"{"@nextPage":"n","isCaughtUp":true}"#,
-        r#"{"value":null,"isCaughtUp":true}"#,
+        r#"{"@nextPage":"n"}"#,
+        r#"{"value":null,"isCaughtUp":false}"#,
+        r#"{"value":{},"isCaughtUp":true}"#,
         r#"{"value":[{}]}"#,
         r#"{"value":["https://x"]}"#,
         r#"{"value":[{"url":""}]}"#,

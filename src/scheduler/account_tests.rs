@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
 use super::account::{Access, Account, Identity};
-use super::decide::Outcome;
+use super::decide::{Leads, Outcome};
 use super::hosts::Hosts;
 use super::places::Places;
 use super::steps::{Hand, Reach};
@@ -279,6 +279,40 @@ async fn an_archive_that_takes_long_keeps_no_other_feed_waiting() {
     assert!(other.unwrap().is_ok());
     assert!(!reading.is_finished(), "it is still on its way");
     reading.abort();
+}
+
+/// A lock that is told in an answer that calls itself a file, with the token of the next: nobody asks on.
+#[tokio::test]
+async fn a_failure_that_looks_like_a_file_is_a_verdict_on_the_keys_all_the_same() {
+    let world = World::new(|_, number| {
+        let head = [("content-type", "application/octet-stream"), ("mc-siem-token", "next")];
+        match number {
+            1 => EMPTY.into_response(),
+            _ => (head, LOCKED.replace("same words", "0010 Account Locked Out")).into_response(),
+        }
+    })
+    .await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    assert!(call(&account).await.is_some_and(|answer| answer.is_ok()), "the keys work");
+    let mut hand = world.hand(&account, store, "siem.mta").await;
+    assert!(hand.ask(500).await.is_err());
+    assert!(account.closed().await.is_some(), "the account is locked");
+    assert!(matches!(hand.ask(500).await.unwrap(), Outcome::Shut { .. }));
+    assert_eq!(world.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_file_without_the_token_of_the_next_is_not_the_end() {
+    let world = World::new(|_, _| {
+        let head = [("content-type", "application/octet-stream")];
+        (head, "datetime=2026-01-01T09:00:00-0000|acc=C0A0|act=Acc\r\n").into_response()
+    })
+    .await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    let mut hand = world.hand(&account, store, "siem.mta").await;
+    let outcome = hand.ask(500).await.unwrap();
+    let endless = matches!(outcome, Outcome::Stored { records: 1, leads: Leads::Same, caught_up: false });
+    assert!(endless, "it will come again, row X11 tells: {outcome:?}");
 }
 
 #[tokio::test]

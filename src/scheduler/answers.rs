@@ -71,7 +71,11 @@ impl Hand {
                 Ok(Outcome::Stored { records: 0, leads, caught_up: true })
             }
             Received::File(head, body) => {
-                let leads = leads(&head, old);
+                let leads = match leads(&head, old) {
+                    // every log file comes with the token of the next one: without, the same comes again
+                    Leads::Missing if self.feed.ask == Ask::Archive => Leads::Same,
+                    leads => leads,
+                };
                 let caught_up = leads == Leads::Missing;
                 let records = self.store_answer(&cursor, old, (head, body), Reading::Strict).await?.0;
                 self.tell_page(caught_up);
@@ -141,21 +145,23 @@ impl Hand {
         let archive = self.feed.ask == Ask::Archive;
         let head =
             Head::read(incoming.headers(), if archive { mta::TOKEN_HEADER } else { mta::INTEL_TOKEN_HEADER });
-        // only who signed well is sent a file with a token; the tenant's other feeds need not wait for the rest of it
-        if !head.json
-            && head.token.is_some()
-            && let Some(slip) = slip.take()
-        {
-            self.account.call_ok(slip).await?;
-        }
+        let is_file = !head.json && head.token.is_some();
         let mut spool = Spool::new(self.store.dir());
+        let mut began = Began::default();
         while let Some(piece) = incoming.next_piece().await? {
             pulse::beat();
+            began.take(&piece);
+            // only who signed well is sent a file with a token; the tenant's other feeds need not wait for the rest of it
+            if is_file
+                && began.is_no_failure()
+                && let Some(slip) = slip.take()
+            {
+                self.account.call_ok(slip).await?;
+            }
             spool.push(&piece).await?;
         }
         let body = spool.finish().await?;
         let full = |fault| incoming.blame(fault, self.clock.now());
-        // what says that something went wrong is never large
         if let Some(bytes) = body.held() {
             if archive && head.json {
                 if !mta::holds_records(bytes).map_err(full)? {
@@ -275,6 +281,26 @@ impl Hand {
 }
 
 /// Where an answer leads: without a token the old one stays good.
+/// What the beginning of an answer tells before the rest has come.
+#[derive(Default)]
+struct Began {
+    /// Its first byte that is no blank.
+    first: Option<u8>,
+    bytes: usize,
+}
+
+impl Began {
+    fn take(&mut self, piece: &[u8]) {
+        self.first = self.first.or_else(|| piece.iter().copied().find(|byte| !byte.is_ascii_whitespace()));
+        self.bytes = self.bytes.saturating_add(piece.len());
+    }
+
+    /// What says that something went wrong is a small JSON object, whatever type and token it comes with.
+    fn is_no_failure(&self) -> bool {
+        self.bytes > MAX_ERROR_BODY_BYTES || self.first.is_some_and(|byte| byte != b'{')
+    }
+}
+
 fn leads(head: &Head, old: &Place) -> Leads {
     match &head.token {
         None => Leads::Missing,

@@ -120,6 +120,32 @@ async fn a_gap_that_expired_does_not_stand_before_others() {
 
 /// A listing of files that were read before, under the token that was sent, and there are said to be more: nothing is
 /// complete, or what lies behind would age out without a word.
+/// A run that was killed inside a window left its end behind: `run --once` would call what happened since caught up.
+#[tokio::test]
+async fn the_last_page_of_a_window_begun_long_ago_is_not_the_end() {
+    let world = World::new(|_, number| {
+        let (date, paging) = match number {
+            1 => ("Thu, 01 Jan 2026 09:30:00 GMT", r#","pagination":{"next":"n"}"#),
+            _ => ("Thu, 01 Jan 2026 09:40:00 GMT", ""),
+        };
+        let row = format!(r#"{{"id":"{number}","eventTime":"2026-01-01T09:00:00+0000"}}"#);
+        let body = format!(r#"{{"meta":{{"status":200{paging}}},"data":[{row}]}}"#);
+        ([("date", date), ("content-type", "application/json")], body).into_response()
+    })
+    .await;
+    let mut feed = Feed::at(&world, "audit", window(NOW.minus(HOUR)), Vec::new()).await;
+    let stored = |told| match told {
+        Outcome::Stored { records: 1, leads: super::decide::Leads::Forward, caught_up } => caught_up,
+        other => panic!("{other:?}"),
+    };
+    assert!(!stored(feed.hand.ask(100).await.unwrap()), "there is a second page");
+    world.clock.advance(std::time::Duration::from_secs(600));
+    assert!(!stored(feed.hand.ask(100).await.unwrap()), "its end is ten minutes old");
+    assert!(stored(feed.hand.ask(100).await.unwrap()));
+    let audit_settles = find("audit").unwrap().settle;
+    assert_eq!((world.calls(), feed.row().await.complete), (3, Some(NOW.plus(HOUR / 6 - audit_settles))));
+}
+
 #[tokio::test]
 async fn x11_a_listing_that_stands_still_leaves_the_feed_incomplete() {
     const LISTING: &str = r#"{"value":[{"url":"https://x/1"}],"@nextPage":"t","isCaughtUp":false}"#;

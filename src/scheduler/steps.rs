@@ -18,6 +18,7 @@ use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::WINDOW_OLD;
 use crate::mimecast::auth::Pass;
 use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
@@ -344,8 +345,8 @@ impl Hand {
         asked: &Position,
         whole: bool,
     ) -> Result<Outcome, Fault> {
-        let outcome =
-            Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up: page.caught_up };
+        let caught_up = page.caught_up && !self.is_old(asked);
+        let outcome = Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up };
         let after = self.side.as_deref().map(|side| match whole {
             true => side.led_to(&page.leads, page.caught_up).read_on(page.listed),
             false => side.restarted(self.feed),
@@ -370,8 +371,14 @@ impl Hand {
         let intake = if page.caught_up { self.ending(intake) } else { intake };
         self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
         self.side_moved(after, page.caught_up);
-        self.tell_page(page.caught_up);
+        self.tell_page(caught_up);
         Ok(outcome)
+    }
+
+    /// The window was begun a while ago, before a stop maybe: its end is not now, and more happened since.
+    fn is_old(&self, asked: &Position) -> bool {
+        let end = asked.window().filter(|_| self.side.is_none()).map(|(_, span)| span.to);
+        end.is_some_and(|end| self.asked.since(end) >= self.feed.settle + WINDOW_OLD)
     }
 
     // --- storing ------------------------------------------------------------------------------------------
