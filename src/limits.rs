@@ -43,6 +43,9 @@ pub const LISTING_PAGE_SIZE: u32 = 100;
 pub const RECORD_PAGE_SIZE: u32 = 500;
 /// A page token kept in a cursor: real ones are a few hundred characters.
 pub const MAX_PAGE_TOKEN_BYTES: usize = 8 << 10;
+/// Records of the last time of a page that the next page is compared with, kept in the cursor at ten bytes each. A second
+/// that has more is asked for again by itself.
+pub const MAX_EDGE_RECORDS: usize = 64;
 /// A link in a listing; S3 takes no longer ones.
 pub const MAX_LINK_BYTES: usize = 8 << 10;
 /// Of the listing calls of a window, how many may go to follow-up pages; the rest is for first pages, so that
@@ -316,7 +319,7 @@ pub const MAX_SINK_WORDS_BYTES: usize = 2 << 10;
 /// as too old.
 pub const RETENTION_SLACK: Duration = Duration::from_secs(3_600);
 /// The same for a feed that was not read for longer than [`RETENTION_SLACK`]: a position that was just set to the very
-/// edge must not be found too old at the next poll.
+/// edge must not be found too old at the next poll. As long may the first answer of a feed take that begins there.
 pub const RETENTION_EDGE: Duration = Duration::from_secs(60);
 /// A clock that differs from Mimecast's by less than this is a good clock (recovery row L06).
 pub const CLOCK_SKEW_TOLERATED: Duration = Duration::from_secs(60);

@@ -292,7 +292,7 @@ fn room(usage: &Usage) -> u64 {
 fn standings(parts: &Parts, rows: &[FeedRow], now: Time) -> Vec<Standing> {
     let of_tenant = |tenant: &TenantView| {
         let standing = |feed: &Arc<FeedView>| {
-            let reach = (tenant.settings.lookback, catalogue::find(feed.key.feed)?.retention);
+            let reach = (catalogue::find(feed.key.feed)?, tenant.settings.lookback);
             Some(Standing::of(&feed.live(), of_feed(rows, &feed.key), reach, now))
         };
         tenant.feeds.iter().filter_map(standing).collect::<Vec<_>>()

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::limits::{GROWTH_SAMPLES, GROWTH_SHORTEST, STANDS_STILL_AFTER};
+use crate::mimecast::feed::Feed;
+use crate::mimecast::position::Position;
+use crate::mimecast::reach::Known;
 use crate::scheduler::live::FeedLive;
 use crate::store::FeedRow;
 use crate::telemetry::label::FeedState;
@@ -47,17 +50,28 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// `row`: what the store has of it; when it last answered is known across restarts. `reach`: how far back the very
-    /// first poll reaches, and for how long Mimecast keeps its events.
-    pub fn of(live: &FeedLive, row: Option<&FeedRow>, reach: (Duration, Duration), now: Time) -> Standing {
-        let (lookback, retention) = reach;
+    /// `row`: what the store has of it; when it last answered is known across restarts. `lookback`: how far back the
+    /// very first poll reaches. How far it is read counts, not when it last answered: one that is catching up may
+    /// stand days behind.
+    pub fn of(
+        live: &FeedLive,
+        row: Option<&FeedRow>,
+        (feed, lookback): (&Feed, Duration),
+        now: Time,
+    ) -> Standing {
+        let retention = feed.retention;
         let begun = row.and_then(|row| row.begun);
         let answered = live.last_success.or(row.and_then(|row| row.last_success));
         // one that never answered has everything from its fixed start before it
         let start = || row?.complete.or_else(|| Some(begun?.minus(lookback.min(retention))));
+        let read_to = row.filter(|row| !row.cursor.is_unset()).and_then(|row| {
+            let known =
+                Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+            Position::open(feed, &row.cursor, now, lookback).ok()?.read_to(known)
+        });
         let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
         let works = !stands || answered.or(begun).is_some_and(|at| now.since(at) < STANDS_STILL_AFTER);
-        Standing { retention, read_to: answered.or_else(start), works }
+        Standing { retention, read_to: read_to.or_else(start).or(answered), works }
     }
 }
 
@@ -76,6 +90,7 @@ pub fn time_to_loss(fills_in: Option<Duration>, feeds: &[Standing], now: Time) -
 mod tests {
     use super::*;
     use crate::cursor::{Cursor, FeedKey};
+    use crate::mimecast::catalogue::find;
 
     const DAY: Duration = Duration::from_secs(86_400);
     const START: Time = Time(1_767_260_000_000);
@@ -126,15 +141,26 @@ mod tests {
         let halted = FeedLive { state: FeedState::Halted, ..FeedLive::default() };
         let left = |row: &FeedRow, lookback, hours: u32| {
             let now = START.plus(DAY / 24 * hours);
-            time_to_loss(None, &[Standing::of(&halted, Some(row), (lookback, 7 * DAY), now)], now)
+            time_to_loss(
+                None,
+                &[Standing::of(&halted, Some(row), (find("siem.receipt").unwrap(), lookback), now)],
+                now,
+            )
         };
         assert_eq!(left(&row, DAY, 0), None, "it may answer in a moment");
         assert_eq!(left(&row, DAY, 24), Some(5 * DAY));
         assert_eq!(left(&row, 30 * DAY, 1), Some(Duration::ZERO), "it was to read all that is kept");
         let known = FeedRow { complete: Some(START.minus(2 * DAY)), ..row };
         assert_eq!(left(&known, DAY, 24), Some(4 * DAY), "where it begins was written down");
-        let answered = FeedRow { last_success: Some(START.plus(DAY)), ..known };
+        let answered =
+            FeedRow { last_success: Some(START.plus(DAY)), complete: Some(START.plus(DAY)), ..known };
         assert_eq!(left(&answered, DAY, 48), Some(6 * DAY));
+        // it answered a day ago, and stood five days back in what it was reading
+        let cursor = Cursor(r#"{"v":1,"batch":{"since":"2025-12-28","token":"t"}}"#.into());
+        let newest = Some(START.minus(4 * DAY));
+        let behind =
+            FeedRow { cursor, complete: Some(START.minus(6 * DAY)), last_event_time: newest, ..answered };
+        assert_eq!(left(&behind, DAY, 48), Some(DAY), "not six days from its last answer");
     }
 
     #[test]

@@ -98,6 +98,10 @@ impl Feed {
             "the ten siem.* feeds of API 2.0; `cursor migrate` begins them where it stopped"
         }
     }
+    /// Its pages come in the order of time, as they were asked to.
+    pub fn is_oldest_first(&self) -> bool {
+        matches!(self.ask, Ask::Window { also, .. } if also.contains(&Also::OldestFirst))
+    }
     /// One span of time can be asked for; a token only leads on.
     pub fn reads_spans(&self) -> bool {
         matches!(self.ask, Ask::Batch { .. } | Ask::Window { .. })

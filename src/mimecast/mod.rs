@@ -8,6 +8,7 @@ pub mod auth;
 pub mod catalogue;
 pub mod client;
 mod content;
+mod edge;
 mod elements;
 mod failure;
 pub mod feed;

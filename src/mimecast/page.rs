@@ -9,8 +9,9 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::edge::Edge;
 use super::failure::{believable, within};
-use super::feed::{Feed, Records};
+use super::feed::{Feed, Identity, Records};
 use super::lines::{Kinds, gzip};
 use super::links::{FileKey, FileLink, public_url};
 use super::position::{Position, bounded_token};
@@ -328,7 +329,7 @@ fn records(
     let next = answer.meta.and_then(|meta| meta.pagination).and_then(|paging| paging.next);
     let next = next.and_then(|next| token(next.get())).map(bounded_token).transpose()?;
     let used = match position {
-        Position::Window { reading: Some(reading), .. } => reading.page.as_deref(),
+        Position::Window { reading: Some(reading), .. } => reading.asked().1,
         _ => None,
     };
     let next = next.filter(|_| !found.is_empty()); // it is often there on the last page, and leads to an empty one
@@ -339,9 +340,19 @@ fn records(
         let exact = body.exact.get(start..start + raw.get().len()).unwrap_or_default();
         page.add(feed, tenant, raw.get(), exact, number as u64 + 1);
     }
-    let caught_up = next.is_none();
-    let leads = Leads::Forward(position.after_page(next).cursor());
-    Ok((page.finish(feed, leads, caught_up), looping))
+    let edge = match (position, feed.identity) {
+        (Position::Window { reading: Some(reading), .. }, Identity::Bytes) => {
+            reading.edge.after(&page.records, page.unreadable.is_empty(), next.as_ref())
+        }
+        _ => Edge::default(), // repeats are known by their own ids
+    };
+    let ended = next.is_none();
+    let after = position.after_page(next, edge);
+    let caught_up = match &after {
+        Position::Window { reading, .. } => reading.is_none(),
+        _ => ended,
+    };
+    Ok((page.finish(feed, Leads::Forward(after.cursor()), caught_up), looping))
 }
 
 /// The body as text of the same length, so that places in one are places in the other: each byte that is not

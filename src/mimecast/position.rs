@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::civil;
 use serde::{Deserialize, Serialize};
 
+use super::edge::Edge;
 use super::feed::{Ask, Feed};
 use super::links::FileKey;
 use super::live::{BatchPlace, Live, Seam};
@@ -116,8 +117,18 @@ impl Place {
 pub struct Reading {
     pub from: Time,
     pub to: Time,
-    /// The next page's token, as JSON text; `None` for the first page.
+    /// The next page's token, as JSON text; `None` for the first page, and when only a look at an edge is left.
     pub page: Option<String>,
+    /// What the next page is compared with.
+    pub edge: Edge,
+}
+
+impl Reading {
+    /// What is asked for next: a span, and the token of a page of it.
+    pub(super) fn asked(&self) -> (TimeSpan, Option<&str>) {
+        let window = (TimeSpan { from: self.from, to: self.to }, self.page.as_deref());
+        self.edge.look().unwrap_or(window)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,6 +196,8 @@ struct WindowText {
     pass: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reading: Option<(i64, i64, Option<String>)>,
+    #[serde(default, skip_serializing_if = "Edge::is_new")]
+    edge: Edge,
 }
 
 impl Position {
@@ -229,9 +242,9 @@ impl Position {
                 place.position(seam)
             }
             Text { v: VERSION, batch: None, window: Some(window), token: None, stream: None } => {
-                let reading = window.reading;
+                let WindowText { reading, edge, .. } = window;
                 let reading =
-                    reading.map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page });
+                    reading.map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page, edge });
                 Position::Window { high: Time(window.high), pass: window.pass, reading }
             }
             Text { v: VERSION, batch: None, window: None, token: Some(place), stream: None } => {
@@ -259,8 +272,9 @@ impl Position {
                 text.batch = Some(BatchText::new(*since, token.as_ref(), done, *seam));
             }
             Position::Window { high, pass, reading } => {
+                let edge = reading.as_ref().map(|r| r.edge.clone()).unwrap_or_default();
                 let reading = reading.as_ref().map(|r| (r.from.0, r.to.0, r.page.clone()));
-                text.window = Some(WindowText { high: high.0, pass: *pass, reading });
+                text.window = Some(WindowText { high: high.0, pass: *pass, reading, edge });
             }
             Position::Token(place) => text.token = Some(place.clone()),
             Position::Stream(live) => text.stream = Some(StreamText::of(live)),
@@ -317,22 +331,27 @@ impl Position {
         // requests carry whole seconds: a window that ended within one would leave its rest to nobody
         let from = whole_second(from.max(server_now.minus(feed.retention)));
         let to = whole_second(server_now.minus(feed.settle)).max(from); // a clock set back must not ask backwards
-        Position::Window { high: *high, pass: *pass, reading: Some(Reading { from, to, page: None }) }
+        Position::Window {
+            high: *high,
+            pass: *pass,
+            reading: Some(Reading { from, to, page: None, edge: Edge::default() }),
+        }
     }
 
-    /// After a page of the window: on to the next page, or with the window read to its end.
+    /// After an answer of the window: on to the next page or to a look at an edge, or with the window read to its end.
     #[must_use]
-    pub(super) fn after_page(&self, next: Option<String>) -> Position {
+    pub(super) fn after_page(&self, next: Option<String>, edge: Edge) -> Position {
         let Position::Window { high, pass, reading: Some(reading) } = self else { return self.clone() };
-        match next {
-            Some(page) => {
-                let reading = Reading { page: Some(page), ..reading.clone() };
-                Position::Window { high: *high, pass: *pass, reading: Some(reading) }
-            }
-            None => {
-                Position::Window { high: reading.to.max(*high), pass: pass.saturating_add(1), reading: None }
-            }
+        let page = if reading.edge.look().is_some() { reading.page.clone() } else { next };
+        if page.is_none() && edge.look().is_none() {
+            return Position::Window {
+                high: reading.to.max(*high),
+                pass: pass.saturating_add(1),
+                reading: None,
+            };
         }
+        let reading = Reading { page, edge, ..reading.clone() };
+        Position::Window { high: *high, pass: *pass, reading: Some(reading) }
     }
 
     /// The same feed read again from where no token is needed: after the server refused one. Nothing is
@@ -363,11 +382,12 @@ impl Position {
         }
     }
 
-    /// Number and bounds of the window being read: what the store needs to tell repeats from new records.
+    /// Bounds of the window being read and the number under which its next answer is counted: what the store needs to
+    /// tell repeats from new records.
     pub fn window(&self) -> Option<(u64, TimeSpan)> {
         match self {
             Position::Window { pass, reading: Some(reading), .. } => {
-                Some((*pass, TimeSpan { from: reading.from, to: reading.to }))
+                Some((reading.edge.pass(*pass), TimeSpan { from: reading.from, to: reading.to }))
             }
             _ => None,
         }

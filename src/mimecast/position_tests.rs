@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::catalogue::find;
+use super::edge::Edge;
 use super::links::FileKey;
 use super::position::*;
 use crate::clock::Time;
@@ -24,7 +25,7 @@ fn position() -> impl Strategy<Value = (&'static str, Position)> {
     let batch = (day, any::<Option<String>>(), proptest::collection::vec(key, 0..5))
         .prop_map(|(since, token, done)| ("siem.av", Position::Batch { since, token, done, seam: None }));
     let reading = (any::<i64>(), any::<i64>(), any::<Option<String>>())
-        .prop_map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page });
+        .prop_map(|(from, to, page)| Reading { from: Time(from), to: Time(to), page, edge: Edge::default() });
     let window = (any::<i64>(), any::<u64>(), proptest::option::of(reading))
         .prop_map(|(high, pass, reading)| ("audit", Position::Window { high: Time(high), pass, reading }));
     prop_oneof![batch, window]
@@ -93,16 +94,23 @@ fn a_window_is_frozen_until_its_end_and_never_goes_back() {
     let first = Position::first(feed, NOW, HOUR).with_window(feed, feed.overlap, NOW);
     let settled = NOW.minus(feed.settle);
     assert_eq!(first.window(), Some((0, TimeSpan { from: NOW.minus(HOUR), to: settled })));
-    let later = first.after_page(Some("\"p\"".into())).with_window(feed, feed.overlap, NOW.plus(HOUR));
+    let later = first.after_page(Some("\"p\"".into()), Edge::default()).with_window(
+        feed,
+        feed.overlap,
+        NOW.plus(HOUR),
+    );
     assert_eq!(later.window(), first.window());
-    let ended = later.after_page(None);
+    let ended = later.after_page(None, Edge::default());
     assert_eq!(ended, Position::Window { high: settled, pass: 1, reading: None });
     let second = ended.with_window(feed, feed.overlap, NOW.plus(HOUR));
     let from = settled.minus(feed.overlap);
-    assert_eq!(second.window(), Some((1, TimeSpan { from, to: NOW.plus(HOUR).minus(feed.settle) })));
+    assert_eq!(second.window(), Some((1 << 16, TimeSpan { from, to: NOW.plus(HOUR).minus(feed.settle) })));
     let clock_set_back = ended.with_window(feed, feed.overlap, NOW.minus(DAY));
-    assert_eq!(clock_set_back.window(), Some((1, TimeSpan { from, to: from })));
-    assert_eq!(clock_set_back.after_page(None), Position::Window { high: settled, pass: 2, reading: None });
+    assert_eq!(clock_set_back.window(), Some((1 << 16, TimeSpan { from, to: from })));
+    assert_eq!(
+        clock_set_back.after_page(None, Edge::default()),
+        Position::Window { high: settled, pass: 2, reading: None }
+    );
 }
 
 #[test]

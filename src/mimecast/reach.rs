@@ -1,5 +1,8 @@
 //! How far a feed is read, and how much of what is not read yet has left Mimecast's memory.
 
+use std::time::Duration;
+
+use super::edge::Edge;
 use super::feed::Feed;
 use super::position::{DAY, Position, Reading, whole_second};
 use crate::clock::Time;
@@ -21,8 +24,12 @@ impl Known {
     /// Everything up to here is read, as far as a listing can tell: files are listed in the order of their making,
     /// so the newest event marks the place, but an event from the future must not.
     fn read_to(self) -> Option<Time> {
-        let newest = self.newest.zip(self.last_success).map(|(newest, seen)| newest.min(seen));
-        self.complete.max(newest)
+        self.complete.max(self.plausible())
+    }
+
+    /// The newest event, unless it is from the future.
+    fn plausible(self) -> Option<Time> {
+        self.newest.zip(self.last_success).map(|(newest, seen)| newest.min(seen))
     }
 }
 
@@ -32,7 +39,11 @@ impl Position {
         match Position::starting(feed, span.from, pass) {
             Position::Window { .. } => {
                 let (from, to) = (whole_second(span.from), whole_second(span.to));
-                Position::Window { high: span.to, pass, reading: Some(Reading { from, to, page: None }) }
+                Position::Window {
+                    high: span.to,
+                    pass,
+                    reading: Some(Reading { from, to, page: None, edge: Edge::default() }),
+                }
             }
             other => other,
         }
@@ -83,7 +94,32 @@ impl Position {
             // what the stream has forgotten the files still have
             (Position::Stream(_), _) => None,
         };
-        from.map(|from| TimeSpan { from, to: kept })
+        // what was told to be lost before is not told again
+        let told = |from: Time| match self {
+            Position::Window { .. } => from.max(known.complete.unwrap_or(from)).min(kept),
+            _ => from,
+        };
+        from.map(|from| TimeSpan { from: told(from), to: kept })
+    }
+
+    /// What may have left Mimecast's memory unread while an answer was on its way to a feed that is still being read: it
+    /// goes on where it stands, and what it did not find any more nobody tells it. `now` is when the answer was there.
+    pub fn forgotten_unread(&self, feed: &Feed, now: Time, known: Known) -> Option<TimeSpan> {
+        let kept = now.minus(feed.retention);
+        let from = match self {
+            Position::Batch { .. } | Position::Token(_) => known.read_to()?,
+            Position::Window { high, reading: None, .. } => known.complete.map_or(*high, |to| to.max(*high)),
+            // the oldest come last, unless they were asked for first
+            Position::Window { high, reading: Some(_), .. } => {
+                let newest = known.plausible().filter(|_| feed.is_oldest_first());
+                known.complete.max(newest).map_or(*high, |to| to.max(*high))
+            }
+            // what the stream has forgotten the files still have
+            Position::Stream(_) => return None,
+        };
+        // where a feed begins for the first time, nobody counted on the very edge
+        let slack = if known.newest.is_none() { RETENTION_EDGE } else { Duration::ZERO };
+        (from.plus(slack) < kept).then_some(TimeSpan { from, to: kept })
     }
 }
 

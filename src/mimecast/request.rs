@@ -210,8 +210,9 @@ impl Serialize for Window<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if let (Ask::Window { from_field, to_field, also }, Some(reading)) = (self.feed.ask, self.reading) {
-            map.serialize_entry(from_field, &api_date(reading.from))?;
-            map.serialize_entry(to_field, &api_date(reading.to))?;
+            let span = reading.asked().0;
+            map.serialize_entry(from_field, &api_date(span.from))?;
+            map.serialize_entry(to_field, &api_date(span.to))?;
             for also in also {
                 map.serialize_entry(also.field(), &true)?;
             }
@@ -225,7 +226,7 @@ fn window_body(feed: &Feed, position: &Position, asking: &Asking) -> String {
         Position::Window { reading, .. } => reading.as_ref(),
         _ => None,
     };
-    let page_token = reading.and_then(|reading| reading.page.as_deref()).map(PageToken::of);
+    let page_token = reading.and_then(|reading| reading.asked().1).map(PageToken::of);
     let pagination = Pagination { page_size: asking.page_size, page_token };
     posted(Some(Meta { pagination }), Window { feed, reading })
 }

@@ -61,6 +61,10 @@ pub(super) struct Unreadables {
 }
 
 impl Unreadables {
+    /// Everything could be read.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
     /// Adds a piece that is at hand as a whole; `line` counts from 1.
     pub fn add(&mut self, reason: &'static str, detail: &str, bytes: &[u8], line: u64) {
         let mut piece = Passing::default();

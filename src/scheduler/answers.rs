@@ -24,6 +24,7 @@ use crate::mimecast::feed::{Ask, Endpoint, Identity};
 use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
 use crate::mimecast::quota::Call;
+use crate::mimecast::reach::Known;
 use crate::mimecast::request::{self, Asking, Request};
 use crate::store::{Cause, Dedupe, Gap, Intake};
 use crate::supervisor::policy::judge;
@@ -53,12 +54,14 @@ impl Hand {
     /// Any fault on the way. Parts of the answer may be stored; they are recognised when it is read again.
     pub(super) async fn ask_for_file(
         &mut self,
-        (cursor, old): (Cursor, &Place),
+        (cursor, old, known): (Cursor, &Place, Option<Known>),
         going: Going,
         request: &Request,
         mut seat: Seat,
     ) -> Result<Outcome, Fault> {
-        match seat.wait(self.converse(going, request)).await? {
+        let received = seat.wait(self.converse(going, request)).await?;
+        self.note_forgotten(&Position::Token(old.clone()), known, &cursor).await?;
+        match received {
             Received::Nothing(head) => {
                 let leads = leads(&head, old);
                 let to = match leads {

@@ -63,7 +63,7 @@ impl Hand {
         }
         let Some(at) = at else { return Ok(Outcome::Nothing) };
         let position = Position::open(self.feed, &at, now, self.reach.lookback)?;
-        match self.exchange(position, text, &asking, Call::CatchUp).await? {
+        match self.exchange((position, None), text, &asking, Call::CatchUp).await? {
             // the budget is for what happens now; the rest of it has been asked for
             Outcome::Shut { by: super::decide::By::Quota, .. } => Ok(Outcome::Nothing),
             outcome => Ok(outcome),

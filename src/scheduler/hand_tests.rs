@@ -17,7 +17,7 @@ use crate::mimecast::feed::Endpoint;
 use crate::mimecast::links::FileKey;
 use crate::mimecast::page::Leads;
 use crate::mimecast::position::Position;
-use crate::store::{Cause, Change, FeedRow, FileMark, Gap, Store};
+use crate::store::{Cause, Change, FeedRow, FileMark, Gap, Intake, Store};
 use crate::supervisor::policy::judge;
 
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -46,6 +46,13 @@ impl Feed {
 
     async fn row(&self) -> FeedRow {
         self.store.feed(&self.key).await.unwrap()
+    }
+
+    /// Something was stored just now; the newest event is of that time.
+    async fn news(&self, newest: Time) {
+        let at = self.row().await.cursor;
+        let stays = self.hand.intake(Span { from: at.clone(), to: at });
+        self.store.commit(Intake { newest: Some(newest), ..stays }).await.unwrap();
     }
 }
 
@@ -206,4 +213,36 @@ async fn m30_a_threat_feed_without_news_is_complete() {
     assert!(matches!(told, Outcome::Stored { records: 0, caught_up: true, .. }), "{told:?}");
     let row = feed.row().await;
     assert_eq!((row.complete, row.last_success, row.cursor), (Some(NOW), Some(NOW), at));
+}
+
+/// Page after page.
+fn endless(_: &axum::http::HeaderMap, number: usize) -> Response {
+    rows(0..2, &format!(r#","pagination":{{"next":"n{number}"}}"#), "")
+}
+
+/// A feed that reads at the very edge of Mimecast's memory: what expired before an answer came is a gap, and one gap
+/// however long it goes on; reading goes on where it stood. A feed that keeps up has none.
+#[tokio::test]
+async fn what_expires_while_it_is_read_is_one_gap() {
+    let world = World::new(endless).await;
+    let kept = NOW.minus(find("audit").unwrap().retention);
+    let (moment, stood) = (HOUR / 180, kept.minus(HOUR / 2));
+    let mut feed = Feed::at(&world, "audit", window(stood), Vec::new()).await;
+    let (key, at) = (feed.key.clone(), window(stood));
+    let old = Change { feed: key, from: at.clone(), to: at, complete: Some(stood), gaps: Vec::new() };
+    assert!(feed.store.set_position(&old).await.unwrap());
+    feed.news(stood).await;
+    for spent in [0, 1, 2] {
+        feed.hand.ask(500).await.unwrap();
+        let gaps = feed.store.gaps_list(0, 9).await.unwrap();
+        let lost = TimeSpan { from: stood, to: kept.plus(moment * spent) };
+        assert_eq!(gaps.iter().map(|gap| gap.span).collect::<Vec<_>>(), [lost]);
+        assert!(feed.row().await.cursor.0.contains("\"reading\""), "page after page");
+        world.clock.advance(moment);
+    }
+    let world = World::new(endless).await;
+    let mut keeps_up = Feed::at(&world, "audit", window(NOW.minus(HOUR)), Vec::new()).await;
+    keeps_up.news(NOW.minus(DAY * 90)).await;
+    keeps_up.hand.ask(500).await.unwrap();
+    assert!(keeps_up.store.gaps_open().await.unwrap().is_empty());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::history_sink::{Sink, histories, stored};
-use super::lost::{known, mark};
+use super::lost::{forgotten, known, mark};
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::mimecast::catalogue::find;
@@ -20,7 +20,7 @@ use crate::mimecast::page::{self, Leads, Listing, Page};
 use crate::mimecast::payload::FileParser;
 use crate::mimecast::position::Position;
 use crate::mimecast::request::{self, Asking};
-use crate::store::{Cause, Dedupe, Gap, Intake, Lane, Options, Store};
+use crate::store::{Dedupe, Intake, Lane, Options, Store};
 
 const START: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -199,10 +199,8 @@ impl World {
         let position = Position::open(self.feed, &row.cursor, now, DAY).unwrap();
         if let Some(lost) = position.beyond_retention(self.feed, now, known(&row)) {
             let to = position.rewound(self.feed, lost.to, now).cursor();
-            let (cause, detail) = (Cause::BeyondRetention, String::new());
-            let gap = Gap { span: lost, cause, detail, records: 0, fetchable: false };
             let moved = self.intake(Span { from: row.cursor, to });
-            let intake = Intake { gaps: vec![gap], complete: Some(lost.to), ..moved };
+            let intake = Intake { gaps: vec![forgotten(lost)], complete: Some(lost.to), ..moved };
             self.store.commit(intake).await.unwrap();
             return None;
         }
@@ -213,6 +211,11 @@ impl World {
             self.store.commit(self.intake(Span { from: row.cursor, to })).await.unwrap();
             return None;
         };
+        if let Some(lost) = position.forgotten_unread(self.feed, now, known(&row)) {
+            let stays = self.intake(Span { from: row.cursor.clone(), to: row.cursor.clone() });
+            let intake = Intake { gaps: vec![forgotten(lost)], complete: Some(lost.to), ..stays };
+            self.store.commit(intake).await.unwrap();
+        }
         let page = page::read(self.feed, "acme", &asked.position, body.as_bytes(), now).unwrap();
         let Page::Files(mut listing) = page else { panic!("files") };
         let marks: Vec<_> = listing.files.iter().map(mark).collect();

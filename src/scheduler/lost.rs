@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::decide::Outcome;
 use super::steps::Hand;
 use crate::clock::Time;
-use crate::cursor::{Span, TimeSpan};
+use crate::cursor::{Cursor, Span, TimeSpan};
 use crate::fault::Fault;
 use crate::limits::{COMPLETE_EVERY, FUTURE_TOLERATED, WINDOW_MEMORY};
 use crate::mimecast::feed::Identity;
@@ -66,13 +66,7 @@ impl Hand {
             Some(span) => without.rewound(self.feed, span.to, now),
             None => without,
         };
-        let gap = lost.map(|span| Gap {
-            span,
-            cause: Cause::BeyondRetention,
-            detail: "the position was older than what Mimecast keeps".to_owned(),
-            records: 0,
-            fetchable: false,
-        });
+        let gap = lost.map(forgotten);
         let span = Span { from, to: after.cursor() };
         // what is lost is accounted for: from here on everything counts as read that is older than it
         let complete = lost.map(|span| span.to);
@@ -88,6 +82,28 @@ impl Hand {
         Ok(Outcome::Rewound)
     }
 
+    /// Writes down what Mimecast may have forgotten unread while an answer was on its way. Reading goes on where it
+    /// stands, and everything older counts as read, so that the next gap begins where this one ends.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn note_forgotten(
+        &mut self,
+        position: &Position,
+        known: Option<Known>,
+        cursor: &Cursor,
+    ) -> Result<(), Fault> {
+        let now = self.account.server_now();
+        let Some(span) = known.and_then(|known| position.forgotten_unread(self.feed, now, known)) else {
+            return Ok(());
+        };
+        let stays = Span { from: cursor.clone(), to: cursor.clone() };
+        let intake = Intake { gaps: vec![forgotten(span)], complete: Some(span.to), ..self.intake(stays) };
+        self.store.commit(intake).await?;
+        Notice::Feed(&self.key, News::GapOpened { span, why: "older than what Mimecast keeps" }).emit();
+        Ok(())
+    }
+
     /// A feed in which nothing happens leaves no trace of being read, and must not look forgotten after a week.
     pub(super) async fn note_complete(&mut self) {
         let now = self.clock.now();
@@ -97,6 +113,12 @@ impl Hand {
             self.noted = Some(now); // a store that fails says so where it matters: at the next commit
         }
     }
+}
+
+/// What Mimecast no longer keeps. In the same words each time, so that a loss that goes on is one gap in the ledger.
+pub(super) fn forgotten(span: TimeSpan) -> Gap {
+    let detail = "the position was older than what Mimecast keeps".to_owned();
+    Gap { span, cause: Cause::BeyondRetention, detail, records: 0, fetchable: false }
 }
 
 /// Identities last seen before this time can be met no more: no later window reaches further back than this one's

@@ -24,6 +24,7 @@ use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::position::Position;
 use crate::mimecast::quota::Call;
+use crate::mimecast::reach::Known;
 use crate::mimecast::request::{self, Asking};
 use crate::store::{Dedupe, FileMark, Intake, Lane, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -202,16 +203,17 @@ impl Hand {
         let call = if self.first { Call::Live } else { Call::CatchUp };
         let asking = Asking { page_size, overlap: self.reach.overlap, server_now: now, until: None };
         let cursor = self.keep_stand(&position, cursor).await?;
-        self.exchange(position, cursor, &asking, call).await
+        self.exchange((position, Some(known)), cursor, &asking, call).await
     }
 
-    /// One request for a page at `position`, and what is stored of its answer. `cursor` is what the store holds.
+    /// One request for a page at `position`, and what is stored of its answer. `cursor` is what the store holds, `known`
+    /// what it tells of the main position; `None`: this is side work.
     ///
     /// # Errors
     /// Any fault on the way; nothing was stored then.
     pub(super) async fn exchange(
         &mut self,
-        position: Position,
+        (position, known): (Position, Option<Known>),
         cursor: Cursor,
         asking: &Asking,
         call: Call,
@@ -227,7 +229,7 @@ impl Hand {
             Ready::Shut(outcome) => return Ok(outcome),
         };
         if let (Position::Token(place), Some(seat)) = (&asked.position, seat) {
-            return self.ask_for_file((cursor, place), going, &asked.request, seat).await;
+            return self.ask_for_file((cursor, place, known), going, &asked.request, seat).await;
         }
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &going.pass).await;
@@ -253,7 +255,9 @@ impl Hand {
         if said.is_none() && answered.is_some_and(|answered| self.account.was_ahead(now, answered)) {
             return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
         }
-        match page? {
+        let page = page?;
+        self.note_forgotten(&position, known, &cursor).await?;
+        match page {
             Page::Files(listing) => self.listed(listing, cursor).await,
             Page::Records(records) => self.store_records(records, cursor, &asked.position, true).await,
             Page::Live(page) => self.store_live(page, cursor).await,

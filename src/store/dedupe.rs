@@ -1,9 +1,9 @@
 //! Repeats of re-read windows, recognised exactly and inside the commit: a record is left out only when equal
 //! bytes (or its own id) are stored already, and a crash can separate neither from the other.
 //!
-//! True twins survive because occurrences are counted per read-through: when a window holds a record twice,
-//! the second one of a read-through is new the first time and a repeat ever after, in whatever order and on
-//! whichever page the service lists them.
+//! True twins survive because occurrences are counted per read-through: when one holds a record twice, the second
+//! one is new the first time and a repeat ever after, in whatever order the service lists them. What a read-through
+//! is, is the asker's to say: a page, or pages that are counted together.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

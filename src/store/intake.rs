@@ -66,7 +66,7 @@ pub enum Dedupe {
     /// Nothing is read twice.
     None,
     /// Windows overlap and records carry no id of their own: the n-th occurrence of equal bytes in one
-    /// read-through (`pass`) of a window is new if fewer than n are stored.
+    /// read-through (`pass`) of a page or of several is new if fewer than n are stored.
     Ids {
         /// Number of the read-through; another number for every one of a feed.
         pass: u64,

@@ -186,6 +186,15 @@ pub(super) async fn insert_gap(
     gap: &Gap,
     at: i64,
 ) -> Result<(), Fault> {
+    // a loss that goes on is one gap, unless somebody has seen to the first part of it
+    let sql = "UPDATE gap SET to_time = ?3, records = records + ?6 WHERE feed = ?1 AND to_time = ?2 AND cause = ?4 \
+               AND detail = ?5 AND NOT fetchable AND NOT ?7 AND closed IS NULL";
+    let longer =
+        sqlx::query(sql).bind(feed).bind(gap.span.from.0).bind(gap.span.to.0).bind(gap.cause.as_str());
+    let longer = longer.bind(&gap.detail).bind(int(gap.records)).bind(gap.fetchable);
+    if longer.execute(&mut *conn).await?.rows_affected() > 0 {
+        return Ok(());
+    }
     let sql = "INSERT INTO gap (feed, from_time, to_time, cause, detail, records, found, fetchable) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let insert =

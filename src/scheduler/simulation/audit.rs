@@ -7,9 +7,8 @@ use super::ids::Ids;
 use super::mimecast::LATEST;
 use super::world::World;
 use crate::clock::Time;
-use crate::cursor::TimeSpan;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{BATCH_QUOTA_CALLS, LOGINS_PER_HOUR, RETENTION_SLACK};
+use crate::limits::{BATCH_QUOTA_CALLS, LOGINS_PER_HOUR};
 use crate::store::Cause;
 use crate::supervisor::policy::judge;
 use crate::supervisor::rule::{End, Verdict};
@@ -45,8 +44,6 @@ pub struct Audit {
     in_a_row: Vec<Option<(&'static str, &'static str, u32)>>,
     /// Something the store could not take: after a restart we may not know it.
     amnesty: bool,
-    /// What may have left Mimecast's memory within the slack.
-    edge: Vec<Vec<TimeSpan>>,
     /// Our clock was set: after a restart nobody can tell by how much.
     clock_set: bool,
     newest_token: u64,
@@ -74,7 +71,6 @@ impl Audit {
             failures: vec![0; feeds],
             in_a_row: vec![None; feeds],
             quarantined: vec![0; feeds],
-            edge: vec![Vec::new(); feeds],
             collected: vec![false; feeds],
             ..Audit::default()
         }
@@ -153,15 +149,6 @@ impl World {
             self.audit.logins_made += 1;
             self.audit.logins.retain(|at| at.plus(HOUR) > now);
             self.audit.logins.push(now);
-        }
-    }
-
-    /// Who reads at the very edge of Mimecast's memory may lose what lies within the slack without a gap, as
-    /// `mimecast::reach` says; what is older has to be told.
-    pub(super) fn audit_edge(&mut self, feed: usize, read_to: Option<Time>, now: Time) {
-        let kept = now.minus(self.feeds[feed].feed.retention);
-        if let Some(read_to) = read_to.filter(|to| *to < kept && kept.since(*to) <= RETENTION_SLACK) {
-            self.audit.edge[feed].push(TimeSpan { from: read_to, to: kept });
         }
     }
 
@@ -334,12 +321,10 @@ impl World {
                 return;
             }
             let gaps = &self.store.rows[feed].gaps;
-            let edge = &self.audit.edge[feed];
             let covered = |at: Time| {
                 gaps.iter()
                     .filter(|gap| gap.cause == Cause::BeyondRetention)
-                    .any(|gap| gap.span.from <= at.plus(HOUR) && at <= gap.span.to.plus(HOUR))
-                    || edge.iter().any(|span| span.from <= at && at <= span.to)
+                    .any(|gap| gap.span.from <= at && at <= gap.span.to.plus(LATEST))
             };
             // a row may show up later than it happened, and what happened before the first window is not asked for
             let begins = begins.plus(LATEST);

@@ -11,7 +11,7 @@ use super::store::{Commit, Trouble};
 use super::weather::{self, Answer};
 use super::world::{Event, World, local};
 use crate::clock::Time;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{API_TIMEOUT, CLOCK_SKEW_TOLERATED};
 use crate::mimecast::feed::{Feed, Identity};
@@ -142,7 +142,6 @@ impl World {
         if !self.is(Planted::AgeUnnoticed) && position.beyond_retention(row, now, known).is_some() {
             return Err(local(Kind::BeyondRetention));
         }
-        self.audit_edge(feed, position.read_to(known), now);
         let call = if self.feeds[feed].first { Call::Live } else { Call::CatchUp };
         let (token, generation) = match self.may_ask(feed, call)? {
             Pass::Go { token, generation } => (token, generation),
@@ -228,6 +227,7 @@ impl World {
                 if asked.at.since(self.server_now()) >= CLOCK_SKEW_TOLERATED {
                     return Ok(Outcome::Shut { until: Some(self.clock()), by: By::Gate }); // asked again
                 }
+                self.note_forgotten(feed, &asked)?;
                 match page {
                     Page::Files(listing) => self.listed(feed, listing, asked.cursor),
                     Page::Records(page) => self.store_records(feed, page, asked.cursor, &asked.position),
@@ -363,6 +363,15 @@ impl World {
         Ok(Outcome::Turned)
     }
 
+    /// What the server may have forgotten unread while the answer was on its way.
+    fn note_forgotten(&mut self, feed: usize, asked: &Asked) -> Result<(), Fault> {
+        let (row, known) = (self.feeds[feed].feed, self.store.rows[feed].known);
+        let lost = asked.position.forgotten_unread(row, self.server_now(), known);
+        let Some(span) = lost.filter(|_| !self.is(Planted::AgeUnnoticed)) else { return Ok(()) };
+        let stays = self.moving(feed, asked.cursor.clone(), asked.cursor.clone());
+        self.commit(Commit { gaps: vec![forgotten(span)], complete: Some(span.to), ..stays })
+    }
+
     pub(super) fn rewind(&mut self, feed: usize) -> Result<Outcome, Fault> {
         let (position, from) = self.place(feed)?;
         let now = self.server_now();
@@ -380,19 +389,17 @@ impl World {
             let tomorrow = now.plus(LOOKBACK);
             after = Position::first(row, tomorrow, Duration::ZERO);
         }
-        let gap = lost.map(|span| Gap {
-            span,
-            cause: Cause::BeyondRetention,
-            detail: String::new(),
-            records: 0,
-            fetchable: false,
-        });
+        let gap = lost.map(forgotten);
         let complete = lost.map(|span| span.to);
         let commit =
             Commit { gaps: gap.into_iter().collect(), complete, ..self.moving(feed, from, after.cursor()) };
         self.commit(commit)?;
         Ok(Outcome::Rewound)
     }
+}
+
+fn forgotten(span: TimeSpan) -> Gap {
+    Gap { span, cause: Cause::BeyondRetention, detail: String::new(), records: 0, fetchable: false }
 }
 
 fn leads(leads: &PageLeads) -> Leads {

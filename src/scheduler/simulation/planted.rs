@@ -76,7 +76,7 @@ pub enum Planted {
     RewoundToNow,
     /// Where a feed begins is worked out anew until something is stored.
     BeginningForgotten,
-    /// Nobody notices that a position has become too old.
+    /// Nobody notices that a position has become too old, nor what expires while it is read.
     AgeUnnoticed,
     /// The store takes more than it may.
     RoomIgnored,
