@@ -6,7 +6,7 @@ mod destination;
 #[cfg(test)]
 mod destination_tests;
 mod drain;
-mod findings;
+pub mod findings;
 mod fleet;
 mod heartbeat;
 mod history;
@@ -324,7 +324,7 @@ impl Daemon {
         let fixed = [
             ("state_dir", keep(&self.settings.state_dir, &mut new.state_dir)),
             ("[log]", keep(&self.settings.log, &mut new.log)),
-            ("[admin] listen", keep(&self.settings.admin, &mut new.admin)),
+            ("[admin]", keep(&self.settings.admin, &mut new.admin)),
         ];
         let told = self.tellers.prepare(&new)?;
         let mut words = self.fleet.apply(&new).await?;
@@ -380,7 +380,7 @@ async fn serve_admin(
     exporter: &Exporter,
     stop: &CancellationToken,
 ) -> Result<Option<std::net::SocketAddr>, SetupError> {
-    let Some(address) = settings.admin else { return Ok(None) };
+    let Some(config::Admin { listen: address, hosts }) = settings.admin.clone() else { return Ok(None) };
     let failed = |e: std::io::Error| {
         let why = "another program uses the address, or it is not this machine's; change [admin] listen";
         SetupError::failed(format!("failed to listen on {address}: {e} ({why})"))
@@ -392,7 +392,7 @@ async fn serve_admin(
         .map_err(|e| SetupError::failed(format!("failed to write {}: {e}", file.display())))?;
     let (board, exporter, stop) = (board.clone(), exporter.clone(), stop.clone());
     tokio::spawn(async move {
-        if let Err(error) = admin::serve(listener, board, exporter, stop.cancelled_owned()).await {
+        if let Err(error) = admin::serve((listener, hosts), board, exporter, stop.cancelled_owned()).await {
             Notice::Process(Process::AdminFailed { words: &error.to_string() }).emit();
         }
     });

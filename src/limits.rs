@@ -367,6 +367,8 @@ pub const SHADOW_EVERY: Duration = Duration::from_secs(300);
 pub const MAX_SHADOW_BYTES: u64 = 16 << 20;
 /// A request of an operator is a few names, or the numbers of a thousand dead letters; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 32 << 10;
+/// Why somebody accepts a loss: a sentence or two, and the number of a ticket.
+pub const MAX_REASON_BYTES: usize = 500;
 /// How often the daemon looks after its parts, and for what operators ask of it.
 pub const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Recorded durations are folded into buckets this often.

@@ -224,9 +224,10 @@ impl Source for Fixed {
 async fn served(status: Status, life: Duration) -> std::net::SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
+    let names = super::names::Names::of(address, Vec::new());
     let (_, exporter) = exporter::build_recorder(Time(0)).unwrap();
     let listener = listener::Bounded::new(socket, 8, 4096, life);
-    let serving = axum::serve(listener, routes::router(Arc::new(Fixed(status)), exporter));
+    let serving = axum::serve(listener, routes::router(Arc::new(Fixed(status)), exporter, names));
     tokio::spawn(async { serving.await });
     address
 }
@@ -240,7 +241,7 @@ async fn ask(address: std::net::SocketAddr, request: &str) -> String {
 }
 
 async fn get(address: std::net::SocketAddr, path: &str) -> String {
-    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -285,7 +286,8 @@ async fn only_reading_is_possible() {
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         for path in ["/", "/status", "/metrics", "/api/errors", "/healthz"] {
             let answer =
-                ask(at, &format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")).await;
+                ask(at, &format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"))
+                    .await;
             assert!(answer.starts_with("HTTP/1.1 405 "), "{method} {path}: {answer}");
         }
     }
@@ -295,7 +297,7 @@ async fn only_reading_is_possible() {
 async fn heads_are_answered_without_a_body() {
     let at = served(sample(), LONG).await;
     for path in ["/", "/status", "/metrics", "/healthz", "/readyz", "/api/errors"] {
-        let answer = ask(at, &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        let answer = ask(at, &format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{path}: {answer}");
         for header in [
             "x-content-type-options: nosniff",
@@ -321,7 +323,7 @@ async fn not_ready_says_why() {
 #[tokio::test]
 async fn too_much_head_is_cut_off_unanswered() {
     let at = served(sample(), LONG).await;
-    let head = format!("GET /status HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(4096));
+    let head = format!("GET /status HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(4096));
     assert_eq!(ask(at, &head).await, "");
 }
 
@@ -339,11 +341,21 @@ async fn idle_connections_hold_a_place_only_until_their_time_is_up() {
 }
 
 #[tokio::test]
+async fn whoever_is_led_here_by_another_name_is_told_nothing() {
+    let at = served(sample(), LONG).await;
+    for path in ["/", "/status", "/metrics", "/healthz", "/nowhere"] {
+        let answer = ask(at, &format!("GET {path} HTTP/1.1\r\nHost: evil.example.com:9598\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
+        assert!(answer.contains("[admin] hosts") && !answer.contains("globex"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn serving_ends_when_told() {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (_, exporter) = exporter::build_recorder(Time(0)).unwrap();
     let source = Arc::new(Fixed(sample()));
-    super::serve(socket, source, exporter, async {}).await.unwrap();
+    super::serve((socket, Vec::new()), source, exporter, async {}).await.unwrap();
 }
 
 #[tokio::test]
@@ -366,7 +378,7 @@ async fn a_store_that_hangs_gives_an_answer_and_counters_still_scrape() {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = socket.local_addr().unwrap();
     let (_, exporter) = exporter::build_recorder(Time(0)).unwrap();
-    tokio::spawn(super::serve(socket, Arc::new(Hangs), exporter, pending()));
+    tokio::spawn(super::serve((socket, Vec::new()), Arc::new(Hangs), exporter, pending()));
     let (ready, metrics) = tokio::join!(get(at, "/readyz"), get(at, "/metrics"));
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(metrics.contains("process_resident_memory_bytes"), "{metrics}");
@@ -447,6 +459,13 @@ fn health_is_the_worst_there_is() {
     assert_eq!(status.health(), Health::Working);
     status.ready.ok = false;
     assert_eq!(status.health(), Health::Failing);
+    status.started = None;
+    assert_eq!(status.health(), Health::NotRunning, "a run that has ended fails at nothing");
+    status.ready.reasons = vec!["no daemon runs".to_owned()];
+    let text = render_text(&status, TextLook { colour: false, width: None });
+    assert!(text.starts_with("mimecollectd 0.1.0: Not running\n  ! no daemon runs\n"), "{text}");
+    status.alerts = sample().alerts;
+    assert_eq!(status.health(), Health::Failing, "what it left needs a person");
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod history;
 mod html;
 mod listener;
 mod lists;
+mod names;
 mod page;
 mod plot;
 mod routes;
@@ -47,18 +48,20 @@ pub trait Source: Send + Sync + 'static {
     fn error(&self, status: u16, code: &str) -> Option<serde_json::Value>;
 }
 
-/// Serves until `stop` completes, then lets answers under way finish. The caller has bound `listener`.
+/// Serves until `stop` completes, then lets answers under way finish. The caller has bound the listener; `hosts` are
+/// the names by which it may be asked for besides this machine's own.
 ///
 /// # Errors
 /// The listener broke.
 pub async fn serve(
-    listener: TcpListener,
+    (listener, hosts): (TcpListener, Vec<String>),
     source: Arc<dyn Source>,
     exporter: Exporter,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let names = names::Names::of(listener.local_addr()?, hosts);
     let listener = listener::Bounded::new(listener, ADMIN_CONNECTIONS, ADMIN_HEAD_BYTES, ADMIN_TIMEOUT);
-    axum::serve(listener, routes::router(source, exporter)).with_graceful_shutdown(stop).await
+    axum::serve(listener, routes::router(source, exporter, names)).with_graceful_shutdown(stop).await
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ fn the_first_sentence_says_the_worst() {
         assert!(page.contains(words), "{words}: {}", words::sentence(status));
     };
     says(&status, "<p>globex: a word, and 2 more alerts.</p>");
+    let worst = status.alerts.iter().find(|alert| alert.scope == "globex").unwrap().clone();
+    status.alerts.push(Alert { scope: "initech".into(), ..worst });
+    says(&status, "<p>globex: a word, and 3 more alerts.</p>");
+    status.alerts.pop();
     status.store.paused = Some("the disk is full".into());
     says(&status, "<p>Collection is paused: the disk is full, and 2 more alerts.</p>");
     (status.store.paused, status.alerts) = (None, vec![]);

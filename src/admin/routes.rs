@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
 use tokio::time::timeout;
 
+use super::names::Names;
 use super::status::Status;
 use super::view::View;
 use super::{Source, gauges, page};
@@ -32,7 +33,7 @@ struct Admin {
     exporter: Exporter,
 }
 
-pub(super) fn router(source: Arc<dyn Source>, exporter: Exporter) -> Router {
+pub(super) fn router(source: Arc<dyn Source>, exporter: Exporter, names: Names) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/healthz", get(async || answer(StatusCode::OK, TEXT, "alive\n")))
@@ -43,8 +44,19 @@ pub(super) fn router(source: Arc<dyn Source>, exporter: Exporter) -> Router {
         .route("/api/errors/{status}", get(error))
         .route("/api/errors/{status}/{code}", get(error_with_code))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, "there is nothing here; try /\n"))
+        .layer(map_request_with_state(Arc::new(names), ours))
         .layer(map_response(guarded))
         .with_state(Admin { source, exporter })
+}
+
+/// Lets a request pass that asks for this machine.
+async fn ours(State(names): State<Arc<Names>>, request: Request) -> Result<Request, Response> {
+    if names.fit(&request) {
+        return Ok(request);
+    }
+    let words = "this is not the host that was asked for. Ask for 127.0.0.1 or localhost; where a proxy on this machine \
+                 passes another name on, add the name to [admin] hosts\n";
+    Err(answer(StatusCode::MISDIRECTED_REQUEST, TEXT, words))
 }
 
 /// Headers of every answer: closed connection, no caching, nothing a browser could be talked into.

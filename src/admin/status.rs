@@ -241,9 +241,11 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     Working,
+    /// No daemon runs, and what the last one left needs nobody.
+    NotRunning,
     /// Works, but something needs a look.
     Attention,
-    /// Not ready, or a critical alert.
+    /// Running and not ready, or a critical alert.
     Failing,
 }
 
@@ -252,9 +254,10 @@ impl Status {
     pub fn health(&self) -> Health {
         let worst = self.alerts.iter().map(|alert| alert.severity).max();
         match worst {
-            _ if !self.ready.ok => Health::Failing,
             Some(Grade::Critical) => Health::Failing,
+            _ if !self.ready.ok && self.started.is_some() => Health::Failing,
             Some(Grade::Warning | Grade::Error) => Health::Attention,
+            Some(Grade::Info) | None if self.started.is_none() => Health::NotRunning,
             Some(Grade::Info) | None => Health::Working,
         }
     }

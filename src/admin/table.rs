@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::columns::{Cell, Column, TextLook, columns};
-use super::status::{Alert, AlertTarget, Feed, Sink, Status, Tenant};
+use super::status::{Alert, AlertTarget, Feed, Health, Sink, Status, Tenant};
 use super::words::{self, Tone};
 use crate::clock::Time;
 use crate::telemetry::escape::clean;
@@ -13,12 +13,14 @@ pub fn render_text(status: &Status, look: TextLook) -> String {
     let mut out = Text { out: String::new(), look };
     let (tone, health) = words::health(status.health());
     let running = match status.started {
-        Some(started) => format!("running for {}", words::length(status.at.since(started))),
-        None => "not running".to_owned(),
+        Some(started) => format!(", running for {}", words::length(status.at.since(started))),
+        None if status.health() == Health::NotRunning => String::new(),
+        None => ", not running".to_owned(),
     };
-    out.line(&format!("mimecollectd {}: {}, {running}", clean(&status.version), look.paint(tone, health)));
+    out.line(&format!("mimecollectd {}: {}{running}", clean(&status.version), look.paint(tone, health)));
     for reason in status.ready.reasons.iter().chain(&status.store.paused) {
-        out.wrapped(&look.paint(Tone::Bad, "  ! "), "    ", &clean(reason));
+        let tone = if status.started.is_some() { Tone::Bad } else { Tone::Idle };
+        out.wrapped(&look.paint(tone, "  ! "), "    ", &clean(reason));
     }
     let mut alerts: Vec<&Alert> = status.alerts.iter().collect();
     alerts.sort_by_key(|alert| std::cmp::Reverse((alert.active, alert.severity))); // the worst first

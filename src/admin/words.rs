@@ -1,5 +1,6 @@
 //! Numbers and times in the words of the page and of the terminal table.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::status::{AlertTarget, Feed, Health, Sink, Status, Tenant};
@@ -91,6 +92,7 @@ pub(super) fn ahead(time: Option<Time>, now: Time) -> String {
 pub(super) fn health(health: Health) -> (Tone, &'static str) {
     match health {
         Health::Working => (Tone::Good, "Working"),
+        Health::NotRunning => (Tone::Idle, "Not running"),
         Health::Attention => (Tone::Warn, "Needs attention"),
         Health::Failing => (Tone::Bad, "Failing"),
     }
@@ -149,7 +151,8 @@ pub(super) fn title(title: &str) -> String {
 
 /// What the top of the page says in one sentence: the worst there is, or that all is well.
 pub(super) fn sentence(status: &Status) -> String {
-    let worst = status.alerts.iter().max_by_key(|alert| (alert.severity, alert.active));
+    // of equals the first: `max_by_key` would take the last
+    let worst = status.alerts.iter().min_by_key(|alert| Reverse((alert.severity, alert.active)));
     let worst = worst.filter(|alert| alert.severity > Grade::Info);
     let more = match status.alerts.iter().filter(|alert| alert.severity > Grade::Info).count() {
         0 | 1 => String::new(),

@@ -16,6 +16,7 @@ use super::{Common, Printed, block_on, load, terminal};
 use crate::admin::{TextLook, Tone};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::daemon::findings::{SECRET_REMEDY, secret_end};
 use crate::fault::{Fault, Kind};
 use crate::limits::MIN_POLL_INTERVAL;
 use crate::setup_error::{ExitCode, SetupError};
@@ -130,6 +131,11 @@ pub fn check(common: &Common, send_test_event: bool) -> Printed {
             .iter()
             .map(|text| Row::new("configuration", "reading", Outcome::Look, text.clone())),
     );
+    let now = Clock::System.now();
+    rows.extend(settings.tenants.iter().filter_map(|tenant| {
+        let words = secret_end(tenant.secret_expires?, now)?;
+        Some(Row::new(&tenant.name, "secret", Outcome::Look, words).fix(SECRET_REMEDY))
+    }));
     // one TLS provider for client and sinks; a second call changes nothing
     let _ = rustls::crypto::ring::default_provider().install_default();
     let asking =

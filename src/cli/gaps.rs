@@ -4,11 +4,12 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::asking::ask;
-use super::{Common, Printed, done, with_store};
+use super::{Common, Printed, daemon_user, done, with_store};
 use crate::clock::{Clock, Time};
 use crate::daemon::positions::{self, fetchable};
 use crate::daemon::requests::Request;
-use crate::store::GapRow;
+use crate::store::{Accepted, GapRow};
+use crate::telemetry::escape::clean;
 
 /// What can be done about gaps.
 #[derive(Subcommand)]
@@ -20,6 +21,23 @@ pub enum Gaps {
         /// `acme`, `acme/audit` or `acme/siem.*`; without it all.
         scope: Option<String>,
     },
+    /// Close gaps that stay lost, so that their alert ends. The ledger keeps your name and the reason.
+    Accept {
+        #[command(flatten)]
+        common: Common,
+        /// Their numbers, as `gaps` has them.
+        #[arg(value_name = "GAP", value_parser = super::picking::number, required_unless_present = "scope")]
+        gaps: Vec<i64>,
+        /// Instead of numbers: `acme`, `acme/audit` or `acme/siem.*`.
+        #[arg(long, conflicts_with = "gaps")]
+        scope: Option<String>,
+        /// Why the loss is accepted, such as the number of a ticket.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Also those that Mimecast still has and `gaps backfill` could fetch.
+        #[arg(long)]
+        fetchable: bool,
+    },
 }
 
 /// Prints the open gaps (`all`: the closed ones too), or has them fetched.
@@ -27,6 +45,11 @@ pub fn gaps(common: &Common, all: bool, verb: Option<&Gaps>) -> Printed {
     match verb {
         Some(Gaps::Backfill { common, scope }) => {
             ask(&Request::Backfill { scope: scope.clone().unwrap_or_default() }, common)
+        }
+        Some(Gaps::Accept { common, gaps, scope, reason, fetchable }) => {
+            let scope = scope.clone().unwrap_or_default();
+            let (gaps, by, why) = (gaps.clone(), daemon_user::asker(), reason.trim().to_owned());
+            ask(&Request::AcceptGaps { gaps, scope, by, why, fetchable: *fetchable }, common)
         }
         None => list(common, all),
     }
@@ -62,11 +85,17 @@ fn table(rows: &[GapRow], now: Time) -> String {
     if rows.iter().any(|gap| gap.wanted.is_none() && fetchable(gap, now).is_some()) {
         text.push_str("\n`gaps backfill` fetches what can be fetched\n");
     }
+    if rows.iter().any(|gap| gap.closed.is_none() && fetchable(gap, now).is_none()) {
+        text.push_str("\n`gaps accept` closes what stays lost, with a reason\n");
+    }
     text
 }
 
 /// Whether the gap can be fetched, for people.
 fn words(gap: &GapRow, now: Time) -> String {
+    if let (Some(closed), Some(Accepted { by, why })) = (gap.closed, &gap.accepted) {
+        return format!("no; {} accepted it {}: {}", clean(by), closed.rfc3339(), clean(why));
+    }
     if let Some(closed) = gap.closed {
         return format!("fetched {}", closed.rfc3339());
     }
@@ -101,6 +130,7 @@ fn as_json(gap: &GapRow, now: Time) -> serde_json::Value {
         "records": if gap.records == 0 { None } else { Some(gap.records) },
         "found": gap.found.rfc3339(),
         "closed": gap.closed.map(Time::rfc3339),
+        "accepted": gap.accepted.as_ref().map(|accepted| json!({ "by": accepted.by, "reason": accepted.why })),
         "wanted": gap.wanted.map(Time::rfc3339),
         "fetchable": able.is_some(),
         "fetchable_from": able.map(|(span, _)| span.from.rfc3339()),

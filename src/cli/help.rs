@@ -52,7 +52,8 @@ Works while the daemon runs, and without it. Needs the rights of the daemon's us
 pub const GAPS: &str = "\
 Examples:
   mimecollectd gaps
-  mimecollectd gaps backfill acme/audit            fetches what Mimecast still has";
+  mimecollectd gaps backfill acme/audit            fetches what Mimecast still has
+  mimecollectd gaps accept 7 --reason \"INC-4711\"    closes one that stays lost; who and why is kept";
 
 pub const QUARANTINE: &str = "\
 Examples:

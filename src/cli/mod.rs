@@ -169,7 +169,7 @@ enum Verb {
     Gaps {
         #[command(flatten)]
         common: Common,
-        /// Also those that were fetched after all.
+        /// Also those that were fetched after all, or accepted as lost.
         #[arg(long)]
         all: bool,
         #[command(subcommand)]

@@ -132,7 +132,9 @@ pub(super) fn ask(settings: &Settings) -> Option<Status> {
 /// What the running daemon's admin listener answers on a path.
 pub(super) fn get(settings: &Settings, path: &str) -> Option<Vec<u8>> {
     let noted = std::fs::read_to_string(settings.state_dir.join(ADMIN_ADDRESS_FILE)).ok();
-    let address: SocketAddr = noted.and_then(|text| text.trim().parse().ok()).or(settings.admin)?;
+    let address: SocketAddr = noted
+        .and_then(|text| text.trim().parse().ok())
+        .or(settings.admin.as_ref().map(|admin| admin.listen))?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).ok()?;
@@ -145,6 +147,7 @@ pub(super) fn get(settings: &Settings, path: &str) -> Option<Vec<u8>> {
 /// What the store alone can tell: positions, counts and backlog, but not what anything is doing.
 async fn read(settings: &Settings) -> Result<Status, SetupError> {
     let store = Store::open_read_only(&settings.state_dir).await?;
+    let ended = store.is_closed().await.unwrap_or(false); // what cannot be read, the status says below
     let board = Board::new(store, Clock::System, None);
     for tenant in &settings.tenants {
         let feed = |feed| FeedView::new(FeedKey { tenant: tenant.name.clone(), feed }, FeedLive::default());
@@ -162,9 +165,12 @@ async fn read(settings: &Settings) -> Result<Status, SetupError> {
     let mut status = board.status().await;
     status.store.limit_bytes = settings.store.max_size;
     status.ready.ok = false;
-    status.ready.reasons = vec![
-        "the daemon does not run, or its admin listener is off; this is what the store holds".to_owned(),
-    ];
+    let why = if ended {
+        "no daemon runs: the last run ended in good order, and this is what it left in the store"
+    } else {
+        "the daemon does not run, or its admin listener is off; this is what the store holds"
+    };
+    status.ready.reasons = vec![why.to_owned()];
     Ok(status)
 }
 

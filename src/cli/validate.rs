@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{Printed, done, load_from};
+use crate::clock::Clock;
 use crate::config::{SecretRef, describe};
+use crate::daemon::findings::{SECRET_REMEDY, secret_end};
 use crate::setup_error::SetupError;
 
 /// Describes what the configuration amounts to, warnings after it; fails with all its mistakes at once.
@@ -21,6 +23,12 @@ pub fn validate(config: &Path) -> Printed {
             (Err(error), _) => {
                 text.push_str(&format!("warning: {what}, as seen from here: {}\n", error.message))
             }
+        }
+    }
+    let now = Clock::System.now();
+    for tenant in &settings.tenants {
+        if let Some(words) = tenant.secret_expires.and_then(|ends| secret_end(ends, now)) {
+            text.push_str(&format!("warning: tenant {}: {words}. {SECRET_REMEDY}\n", tenant.name));
         }
     }
     for warning in &settings.warnings {

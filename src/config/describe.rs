@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime::format_duration;
 
+use super::admin::Admin;
 use super::describe_http::of_http;
 use super::secret_ref::SecretRef;
 use super::settings::{
@@ -64,7 +65,7 @@ fn of_daemon(settings: &Settings) -> Rows {
             },
         ),
         ("log", format!("{}, {format}", settings.log.filter)),
-        ("admin", settings.admin.map_or("off".to_owned(), |address| format!("http://{address}/"))),
+        ("admin", settings.admin.as_ref().map_or("off".to_owned(), of_admin)),
     ];
     if let Some(every) = settings.heartbeat {
         let takers: Vec<&str> =
@@ -74,6 +75,12 @@ fn of_daemon(settings: &Settings) -> Rows {
     }
     rows.extend(settings.recovery.iter().map(|change| ("recovery", of_recovery(change))));
     rows
+}
+
+fn of_admin(admin: &Admin) -> String {
+    let names =
+        if admin.hosts.is_empty() { String::new() } else { format!(", also as {}", admin.hosts.join(", ")) };
+    format!("http://{}/{names}", admin.listen)
 }
 
 fn of_recovery(change: &Override) -> String {

@@ -1,24 +1,22 @@
 //! What is said once: state, log, admin listener, store, recovery; and what only the whole can show.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::alerts;
 use super::diagnostic::{Book, Problem};
 use super::file::Roots;
 use super::nearest::nearest;
 use super::secret_ref::SecretRef;
 use super::settings::{Credential, Log, LogFormat, Settings, StoreLimits};
 use super::value::{Value, quoted};
+use super::{admin, alerts};
 use crate::fault::Code;
 use crate::limits::{MAX_RECOVERY_PAUSE, MAX_RETENTION, MIN_LOOPBACK_POLL_INTERVAL, MIN_STORE_BYTES};
 use crate::supervisor::overrides::{Action, Override};
 
 const STATE_DIR: &str = "/var/lib/mimecollectd";
-const LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9598));
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MAX_STORE_BYTES: u64 = i64::MAX as u64; // what the store can count
 
@@ -26,7 +24,7 @@ const MAX_STORE_BYTES: u64 = i64::MAX as u64; // what the store can count
 pub(super) fn read(roots: &Roots<'_>) -> Option<Settings> {
     let state_dir = roots.single("state_dir").map_or_else(|| Some(PathBuf::from(STATE_DIR)), |v| v.path());
     let log = read_log(roots);
-    let admin = read_admin(roots);
+    let admin = admin::read(roots);
     let store = read_store(roots);
     let heartbeat = alerts::read_heartbeat(roots);
     Some(Settings {
@@ -77,34 +75,6 @@ fn read_filter(value: &Value<'_>) -> Option<String> {
             None
         }
     }
-}
-
-fn read_admin(roots: &Roots<'_>) -> Option<Option<SocketAddr>> {
-    let Some(table) = roots.single("admin").and_then(|v| v.table("[admin]")) else {
-        return Some(Some(LISTEN));
-    };
-    let listen = table.get("listen");
-    table.finish("the admin listener");
-    let Some(value) = listen else { return Some(Some(LISTEN)) };
-    let text = value.text()?;
-    if text == "off" {
-        return Some(None);
-    }
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        let title = format!("`{}` is not an address to listen on", value.name);
-        value.refuse(
-            title,
-            "must be an IP address and a port",
-            "write \"127.0.0.1:9598\", \"[::1]:9598\" or \"off\"",
-        );
-        return None;
-    };
-    if !address.ip().is_loopback() {
-        let text = "the admin listener is open to other machines and asks nobody for a password; restrict it with a \
-                    firewall, or listen on 127.0.0.1";
-        value.book.warn(&value.place(), text);
-    }
-    Some(Some(address))
 }
 
 fn read_store(roots: &Roots<'_>) -> StoreLimits {

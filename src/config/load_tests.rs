@@ -79,7 +79,7 @@ fn the_least_configuration_is_the_contract_s_defaults() {
     let settings = good(&format!("{TENANT}{SINK}"));
     assert_eq!(settings.state_dir.to_str(), Some("/var/lib/mimecollectd"));
     assert_eq!(settings.log, Log { filter: "info".into(), format: LogFormat::Auto });
-    assert_eq!(settings.admin, Some("127.0.0.1:9598".parse().unwrap()));
+    assert_eq!(settings.admin.unwrap().listen, "127.0.0.1:9598".parse().unwrap());
     assert_eq!(settings.store, StoreLimits { max_size: 10 << 30, retention: 24 * 60 * MINUTE });
     assert!(settings.recovery.is_empty() && settings.warnings.is_empty(), "{:?}", settings.warnings);
     let tenant = &settings.tenants[0];
@@ -355,6 +355,8 @@ fn regions_of_api_1() {
 fn admin_and_log_choices() {
     let head = |lines: &str| good(&format!("{lines}\n{TENANT}{SINK}"));
     assert_eq!(head("[admin]\nlisten = \"off\"").admin, None);
+    let admin = head("[admin]\nhosts = [\"Status.example.com\"]").admin.unwrap();
+    assert_eq!((admin.listen.port(), &admin.hosts[..]), (9598, &["status.example.com".to_owned()][..]));
     assert_eq!(head("[log]\nlevel = \"info,sqlx=warn\"\nformat = \"json\"").log.filter, "info,sqlx=warn");
     assert_eq!(head("[store]\nretention = \"0s\"").store.retention, Duration::ZERO);
 }

@@ -4,6 +4,7 @@
 //! line, the line itself (secrets masked) and what to do.
 
 mod access;
+mod admin;
 mod alerts;
 mod describe;
 mod describe_http;
@@ -41,6 +42,7 @@ mod reference_lines;
 mod reference_tests;
 
 pub use access::{API_1_RETIRES, regions};
+pub use admin::Admin;
 pub use alerts::url_fits;
 pub use describe::describe;
 pub use file::{files, load, load_with};

@@ -32,6 +32,7 @@ const HARMLESS: &[&str] = &[
     "format",
     "framing",
     "fsync",
+    "hosts",
     "index",
     "interval",
     "keep",

@@ -2,13 +2,13 @@
 //! there is none.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+use super::admin::Admin;
 use super::glob::Glob;
 pub use super::http_settings::{Http, Preset};
 pub use super::kafka_settings::{Compression, Kafka, Mechanism, Sasl};
@@ -42,7 +42,7 @@ pub struct Settings {
     pub state_dir: PathBuf,
     pub log: Log,
     /// `None`: no admin listener.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Admin>,
     pub store: StoreLimits,
     /// Each shared with everybody who runs it.
     pub tenants: Vec<Arc<Tenant>>,

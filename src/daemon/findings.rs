@@ -296,23 +296,32 @@ fn retires(tenant: &str) -> Finding {
 }
 
 fn secret_ends(tenant: &str, ends: Time, now: Time) -> Option<Finding> {
-    let days = (ends.0 - now.0).div_euclid(86_400_000);
-    let (stage, severity) = match days {
+    let words = secret_end(ends, now)?;
+    let (stage, severity) = match days_left(ends, now) {
         ..=1 => (4, Severity::Critical),
         2..=7 => (3, Severity::Error),
         8..=14 => (2, Severity::Warn),
-        days if days <= SECRET_WARNING_DAYS => (1, Severity::Warn),
-        _ => return None,
+        _ => (1, Severity::Warn),
     };
+    let remedy = (SECRET_REMEDY, "a later `secret_expires` and a reload");
+    Some(Finding { stage, ..by_word(key(tenant, tenant, "secret_expiring"), severity, words, remedy) })
+}
+
+/// What to do about a secret that ends or has ended.
+pub const SECRET_REMEDY: &str =
+    "Create a new secret in Mimecast, put it where the configuration points, and correct `secret_expires`.";
+
+/// Says that the secret has ended, or ends within [`SECRET_WARNING_DAYS`]; `None` when it lasts longer.
+pub fn secret_end(ends: Time, now: Time) -> Option<String> {
+    let days = days_left(ends, now);
     let date = ends.rfc3339();
     let date = date.get(..10).unwrap_or_default();
-    let words =
-        if days < 0 { format!("the secret ended on {date}") } else { format!("the secret ends on {date}") };
-    let remedy = (
-        "Create a new secret in Mimecast, put it where the configuration points, and correct `secret_expires`.",
-        "a later `secret_expires` and a reload",
-    );
-    Some(Finding { stage, ..by_word(key(tenant, tenant, "secret_expiring"), severity, words, remedy) })
+    let when = if days < 0 { "ended" } else { "ends" };
+    (days <= SECRET_WARNING_DAYS).then(|| format!("the secret {when} on {date}"))
+}
+
+fn days_left(ends: Time, now: Time) -> i64 {
+    (ends.0 - now.0).div_euclid(86_400_000)
 }
 
 fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
@@ -416,7 +425,7 @@ fn gap((feed, gaps, newest): &(FeedKey, u64, Option<Time>)) -> Finding {
     };
     let remedy = (
         "Look at `mimecollectd gaps`, which tells whether they can still be fetched.",
-        "gaps that are filled or acknowledged",
+        "gaps that are fetched, or accepted with `gaps accept`",
     );
     let key = key(&feed.tenant, &feed.to_string(), "gap_open");
     Finding { stage: *gaps, since: *newest, ..by_word(key, Severity::Critical, words, remedy) }

@@ -1,17 +1,18 @@
-//! What operators do about dead letters, the quarantine and stored events: the same work in the running daemon and,
+//! What operators do about dead letters, the quarantine, gaps and stored events: the same work in the running daemon and,
 //! while none runs, in the verb itself.
 
 use serde_json::{Value, json};
 
+use super::positions;
 use super::requests::Answer;
 use crate::clock::Time;
 use crate::config::Settings;
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
-use crate::limits::{CHUNK_TARGET_BYTES, MAX_LISTED_ROWS};
+use crate::limits::{CHUNK_TARGET_BYTES, MAX_LISTED_ROWS, MAX_REASON_BYTES};
 use crate::mimecast::{again, catalogue};
 use crate::setup_error::ExitCode;
-use crate::store::{Order, Pick, QuarantineRow, Readmitted, Shelf, Store};
+use crate::store::{Accepted, GapRow, Order, Pick, QuarantineRow, Readmitted, Shelf, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
 
 fn answer(exit: ExitCode, text: String, data: Value) -> Answer {
@@ -189,6 +190,60 @@ fn told(outcome: &Outcome) -> Answer {
         "stored": done.stored, "duplicate": done.duplicate, "unreadable": unread, "evidence": evidence, "first": first,
     });
     answer(exit, lines.join("\n"), data)
+}
+
+// --- gaps -------------------------------------------------------------------------------------------------
+
+/// Closes open gaps that stay lost. One that Mimecast still has is left open, unless `fetchable`: it need not be lost.
+pub(super) async fn accept_gaps(
+    store: &Store,
+    now: Time,
+    (ids, scope): (&[i64], &str),
+    fetchable: bool,
+    accepted: &Accepted,
+) -> Result<Answer, Fault> {
+    let fits = |text: &str| !text.trim().is_empty() && text.len() <= MAX_REASON_BYTES;
+    if !fits(&accepted.by) || !fits(&accepted.why) {
+        let text =
+            format!("say in 1 to {MAX_REASON_BYTES} bytes why the loss is accepted; nothing was changed");
+        return Ok(answer(ExitCode::Usage, text, Value::Null));
+    }
+    let named = |gap: &GapRow| gap.closed.is_none() && (ids.is_empty() || ids.contains(&gap.id));
+    let open: Vec<GapRow> = positions::gaps(store, scope).await?.into_iter().filter(named).collect();
+    let (mut lines, mut data, mut done) = (Vec::new(), Vec::new(), 0);
+    for gap in &open {
+        let kept = positions::fetchable(gap, now).filter(|_| !fetchable);
+        let closed = kept.is_none() && store.accept_gap(gap.id, accepted).await?;
+        let what = match kept {
+            Some((_, until)) => format!(
+                "stays open: Mimecast has it until {}; `gaps backfill` fetches it, `--fetchable` accepts it all the same",
+                until.rfc3339()
+            ),
+            None if closed => "is accepted as lost".to_owned(),
+            None => "was closed meanwhile".to_owned(),
+        };
+        if closed {
+            done += 1;
+            let news = News::GapAccepted { span: gap.span, by: &accepted.by, why: &accepted.why };
+            Notice::Feed(&gap.feed, news).emit();
+        }
+        let (from, to) = (gap.span.from.rfc3339(), gap.span.to.rfc3339());
+        lines.push(format!("gap {}: {} {from} to {to} {what}", gap.id, gap.feed));
+        data.push(json!({ "gap": gap.id, "feed": gap.feed.to_string(), "from": from, "to": to, "accepted": closed }));
+    }
+    for id in ids.iter().filter(|id| !open.iter().any(|gap| gap.id == **id)) {
+        lines.push(format!("gap {id}: is not open; `gaps --all` shows them"));
+        data.push(json!({ "gap": id, "accepted": false }));
+    }
+    lines.push(match done {
+        0 => "no gap was accepted".to_owned(),
+        n => {
+            format!("{} accepted as lost; `gaps --all` keeps saying so, with who and why", counted(n, "gap"))
+        }
+    });
+    let missed = done == 0 || (done as usize) < ids.len();
+    let exit = if missed { ExitCode::Failed } else { ExitCode::Done };
+    Ok(answer(exit, lines.join("\n"), data.into()))
 }
 
 // --- replay -----------------------------------------------------------------------------------------------

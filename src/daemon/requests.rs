@@ -30,6 +30,9 @@ pub enum Request {
     CursorMigrate { from: String, to: String },
     /// Fetch the open gaps of `scope` (empty: of all) that Mimecast still has.
     Backfill { scope: String },
+    /// Close open gaps that stay: these, or those of `scope` (empty: of all) when none is numbered. Those that Mimecast
+    /// still has only when `fetchable`.
+    AcceptGaps { gaps: Vec<i64>, scope: String, by: String, why: String, fetchable: bool },
     /// Send dead letters once more.
     DeadLettersAgain { pick: Pick },
     /// Give dead letters up.
@@ -52,6 +55,7 @@ impl Request {
             Request::CursorSet { scope, .. } | Request::CursorReset { scope, .. } => Some(scope),
             Request::CursorMigrate { to, .. } => Some(to),
             Request::Backfill { .. }
+            | Request::AcceptGaps { .. }
             | Request::DeadLettersAgain { .. }
             | Request::DeadLettersDrop { .. }
             | Request::QuarantineAgain { .. }
@@ -81,6 +85,7 @@ impl Request {
             Request::CursorSet { scope, .. }
             | Request::CursorReset { scope, .. }
             | Request::Backfill { scope }
+            | Request::AcceptGaps { scope, .. }
             | Request::Replay { scope, .. } => scope,
             Request::DeadLettersAgain { pick }
             | Request::DeadLettersDrop { pick }

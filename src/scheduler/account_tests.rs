@@ -411,6 +411,19 @@ async fn who_waits_for_a_place_signs_afterwards() {
     assert_eq!((world.calls(), world.last("x-mc-date").as_str()), (1, "Thu, 01 Jan 2026 09:50:00 UTC"));
 }
 
+/// A reload that takes a tenant away, or a stop, need not wait until the tenant's other files are read.
+#[tokio::test]
+async fn who_waits_for_a_place_hears_a_stop() {
+    let world = World::new(|_, _| EMPTY.into_response()).await;
+    let (account, store) = world.account_and_store("ZGVtbw==").await;
+    let mut hand = world.hand(&account, store, "siem.mta").await;
+    let _other = account.one_file.clone().acquire_owned().await.unwrap();
+    let stop = hand.stop.clone();
+    let (asked, ()) = tokio::join!(tokio::time::timeout(MINUTE, hand.ask(500)), async { stop.cancel() });
+    assert!(matches!(asked.expect("it hears the stop").unwrap(), Outcome::Stopping));
+    assert_eq!(world.calls(), 0, "nothing was sent");
+}
+
 #[tokio::test]
 async fn what_is_left_of_the_quota_is_told_and_survives_a_restart() {
     let world = World::new(|_, _| EMPTY.into_response()).await;

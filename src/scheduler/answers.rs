@@ -99,7 +99,7 @@ impl Hand {
         let (position, _) = self.place(&row, now)?;
         let cursor = row.cursor;
         let Position::Token(old) = &position else { return Ok(Outcome::GaveUp) };
-        let mut seat = self.places.sit(&self.account.one_file).await;
+        let Some(mut seat) = self.seat().await else { return Ok(Outcome::Stopping) };
         let going = match self.may_ask(Endpoint::Batch, Call::CatchUp, now).await? {
             Ready::Go(going) => going,
             Ready::Shut(outcome) => return Ok(outcome),

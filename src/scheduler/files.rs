@@ -33,7 +33,7 @@ impl Hand {
     pub async fn take(&mut self, file: u16) -> Result<Outcome, Fault> {
         let link = self.link(file)?;
         self.room()?;
-        let mut seat = self.places.sit(&self.account.one_file).await;
+        let Some(mut seat) = self.seat().await else { return Ok(Outcome::Stopping) };
         if let Some(shut) = self.overtaken() {
             return Ok(shut);
         }
@@ -57,7 +57,7 @@ impl Hand {
             return self.give_up_answer().await;
         }
         let link = self.link(file)?;
-        let mut seat = self.places.sit(&self.account.one_file).await;
+        let Some(mut seat) = self.seat().await else { return Ok(Outcome::Stopping) };
         if self.beside() {
             return self.give_up_beside(&link, &mut seat).await;
         }

@@ -89,7 +89,7 @@ impl Runner {
         let state = state.under(wires.config);
         let state = if wires.once { state.due_now() } else { state };
         wires.view.live().last_success = row.last_success;
-        let hand = Hand::new(
+        let mut hand = Hand::new(
             row.key,
             feed,
             Reach { overlap, lookback, endpoint, sweep_every: pace.scaled(WINDOW_SWEEP_EVERY) },
@@ -97,6 +97,7 @@ impl Runner {
             (store.clone(), clock.clone()),
             wires.places.clone(),
         );
+        hand.stop = wires.stop.clone();
         Runner {
             hand,
             account,
@@ -193,7 +194,7 @@ impl Runner {
             Err(fault) => {
                 hosts.fault(leave, self.hand.key(), fault, &self.pace) && fault.retry_after.is_none()
             }
-            Ok(Outcome::Shut { .. } | Outcome::Nothing) => {
+            Ok(Outcome::Shut { .. } | Outcome::Nothing | Outcome::Stopping) => {
                 hosts.not_sent(leave);
                 matches!(done, Ok(Outcome::Shut { by: By::Gate | By::Host, .. }))
             }

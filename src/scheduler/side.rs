@@ -327,6 +327,7 @@ mod tests {
             closed: None,
             fetchable: true,
             wanted: Some(to),
+            accepted: None,
         }
     }
 

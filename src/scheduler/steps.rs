@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::account::{Access, Account, Slip};
 use super::decide::{By, Leads, Outcome, Step};
 use super::found::{Damage, Found};
 use super::hosts::{HostName, Leave};
 use super::lost::mark;
-use super::places::Places;
+use super::places::{Places, Seat};
 use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
@@ -60,6 +61,8 @@ pub struct Hand {
     pub(super) tally: PageTally,
     /// Under which the present step sends.
     pub(super) leave: Option<Leave>,
+    /// Who waits for a place to read a file in has nothing under way that is worth finishing.
+    pub(super) stop: CancellationToken,
     /// The next request is the first of its cycle.
     first: bool,
     last_success: Option<Time>,
@@ -135,6 +138,7 @@ impl Hand {
             noted: None,
             tally: PageTally::new(),
             leave: None,
+            stop: CancellationToken::new(),
             first: true,
             last_success: None,
         }
@@ -165,6 +169,14 @@ impl Hand {
     pub(super) fn overtaken(&self) -> Option<Outcome> {
         let until = self.leave.as_ref().and_then(|leave| self.account.hosts().overtaken(leave))?;
         Some(Outcome::Shut { until: Some(until), by: By::Host })
+    }
+    /// A place to read a file in; `None` when told to stop before one is free.
+    pub(super) async fn seat(&self) -> Option<Seat> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            seat = self.places.sit(&self.account.one_file) => Some(seat),
+        }
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {
@@ -221,7 +233,10 @@ impl Hand {
         let now = asking.server_now;
         let asked = request::build(self.feed, &position, asking);
         let seat = match &asked.position {
-            Position::Token(_) => Some(self.places.sit(&self.account.one_file).await),
+            Position::Token(_) => match self.seat().await {
+                Some(seat) => Some(seat),
+                None => return Ok(Outcome::Stopping),
+            },
             _ => None,
         };
         let going = match self.may_ask(position.endpoint(), call, now).await? {

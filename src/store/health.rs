@@ -111,6 +111,16 @@ impl Store {
         let done = sqlx::query("DELETE FROM meta WHERE name = 'open'").execute(tx.conn()).await;
         tx.finish(done.map(|_| ()).map_err(Fault::from)).await
     }
+
+    /// Whether the last process that used the store has ended in good order: then none uses it now.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn is_closed(&self) -> Result<bool, Fault> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM meta WHERE name = 'open')";
+        let mut conn = self.inner.status.lock().await;
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut *conn).await?)
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +157,11 @@ mod tests {
         store.commit(intake(&key("audit"), "", "c1", &["a"])).await.unwrap();
         store.sweep().await.unwrap();
         drop(store); // not closed
-        open(dir.path()).await.close().await.unwrap();
+        let store = open(dir.path()).await;
+        assert!(!store.is_closed().await.unwrap());
+        store.close().await.unwrap();
+        assert!(store.is_closed().await.unwrap());
+        drop(store);
         let store = open(dir.path()).await; // closed well: nothing to check
         drop(store);
         let file = dir.path().join("store.db");

@@ -22,12 +22,22 @@ pub struct GapRow {
     /// Records lost; 0 when nobody knows.
     pub records: u64,
     pub found: Time,
-    /// When it was filled or acknowledged.
+    /// When it was filled or accepted.
     pub closed: Option<Time>,
     /// Mimecast still had it when the gap was found.
     pub fetchable: bool,
     /// When an operator asked to fetch it.
     pub wanted: Option<Time>,
+    /// Who closed it without anything having been fetched.
+    pub accepted: Option<Accepted>,
+}
+
+/// A person's word that a gap stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// As they called themselves.
+    pub by: String,
+    pub why: String,
 }
 
 /// How much there is of one kind.
@@ -68,6 +78,8 @@ pub(super) fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {
     if !matches!(fetchable, 0 | 1) {
         return Err(local(Kind::Corrupt, "store.db: a gap is neither fetchable nor not"));
     }
+    let by: Option<String> = row.try_get("accepted_by")?;
+    let why: Option<String> = row.try_get("accepted_why")?;
     Ok(GapRow {
         id: row.try_get("id")?,
         feed: feed_key(row.try_get("tenant")?, row.try_get("name")?)?,
@@ -79,5 +91,6 @@ pub(super) fn gap_row(row: &SqliteRow) -> Result<GapRow, Fault> {
         closed: time(row.try_get("closed")?),
         fetchable: fetchable == 1,
         wanted: time(row.try_get("wanted")?),
+        accepted: by.map(|by| Accepted { by, why: why.unwrap_or_default() }),
     })
 }

@@ -78,7 +78,7 @@ pub use cause::Cause;
 pub use damage::Damage;
 pub use feeds::{Begun, FeedRow, Saved};
 pub use intake::{Committed, Dedupe, FileMark, Gap, Intake, Lane, Quarantined, StagedChunk};
-pub use ledger::{GapRow, Sum};
+pub use ledger::{Accepted, GapRow, Sum};
 pub use letters::{DeadLetter, DeadLetterRow};
 pub use open::Options;
 pub use pick::{Pick, Shelf};

@@ -4,7 +4,7 @@
 use sqlx::SqliteConnection;
 
 use super::feeds::{register, unregistered};
-use super::ledger::gap_row;
+use super::ledger::{Accepted, gap_row};
 use super::notes::Note;
 use super::sql::{count, feed_key, int};
 use super::{Cause, Gap, GapRow, Store};
@@ -75,6 +75,19 @@ impl Store {
         let mut tx = self.begin("mark a gap").await?;
         self.inner.live().gaps_wanted = true; // before it is: who looks too early looks in vain, and again
         let done = sqlx::query(sql).bind(id).bind(now.0).execute(tx.conn()).await;
+        tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
+    }
+
+    /// Closes an open gap that stays, in somebody's name; false when it is closed or unknown.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn accept_gap(&self, id: i64, accepted: &Accepted) -> Result<bool, Fault> {
+        let now = self.inner.clock.now();
+        let sql = "UPDATE gap SET closed = ?2, accepted_by = ?3, accepted_why = ?4 WHERE id = ?1 AND closed IS NULL";
+        let mut tx = self.begin("accept a gap").await?;
+        let update = sqlx::query(sql).bind(id).bind(now.0).bind(&accepted.by).bind(&accepted.why);
+        let done = update.execute(tx.conn()).await;
         tx.finish(done.map(|done| done.rows_affected() == 1).map_err(Fault::from)).await
     }
 

@@ -131,6 +131,7 @@ fn feed_news<'a>(key: &'a FeedKey, incident: Incident<'a>) -> Vec<Notice<'a>> {
         Feed::Halted { incident, clears: "the secret changes" },
         Feed::Resumed { halted_for: took, why: "secret changed" },
         Feed::FileQuarantined { file: "f", reason: "gzip", bytes: 8, detail: "cut short" },
+        Feed::GapAccepted { span, by: "alice", why: "w" },
         Feed::Readmitted { source: "f", events: 2, duplicate: 1 },
         Feed::LinesQuarantined { file: "f", reason: "json", lines: 4, first: "{" },
         Feed::GapOpened { span, why: "link expired" },

@@ -48,6 +48,23 @@ fn all_is_well_and_one_event_says_that_it_is_a_test() {
 }
 
 #[test]
+fn a_secret_that_has_ended_by_its_date_is_told_with_what_to_do() {
+    let simulator = Simulator::start(&["--events", "500", "--seed", "41"]);
+    let receiver = Receiver::start();
+    let ended = format!("{ALL_FEEDS}\nsecret_expires = 2024-02-29");
+    let site = Site::new(&simulator.url, &ended, &syslog_sink(&receiver));
+    let said = site.output(&["validate"]);
+    let (code, said) = (said.status.code(), text(&said.stdout));
+    let warned = "warning: tenant acme: the secret ended on 2024-02-29. Create a new secret in Mimecast";
+    assert!(code == Some(0) && said.contains(warned), "{said}");
+    let (exit, table) = checked(&site, &[]);
+    assert_eq!(exit, Some(0), "a date in a file is no proof that Mimecast refuses: {table:#}");
+    let (outcome, words) = row(&table, "acme", "secret");
+    assert!(outcome == "warning" && words.contains("ended on 2024-02-29"), "{words}");
+    assert!(words.contains("Create a new secret"), "{words}");
+}
+
+#[test]
 fn a_missing_right_is_named_for_its_feed_alone() {
     let simulator = Simulator::start(&["--events", "500", "--seed", "42", "--scenario", "forbidden-feed"]);
     let site = Site::new(&simulator.url, ALL_FEEDS, "");

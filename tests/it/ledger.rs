@@ -68,6 +68,43 @@ fn after_eight_days_off_the_missing_day_is_a_gap_and_everything_else_arrives() {
     let feeds = status["tenants"][0]["feeds"].as_array().expect("feeds");
     let receipt = feeds.iter().find(|feed| feed["name"] == "siem.receipt").expect("siem.receipt");
     assert_eq!(receipt["gaps_open"], 1, "{receipt}");
+    accepted_while_it_runs(&site, &gap["gap"].to_string());
+}
+
+/// What nobody can fetch any more is closed by a person: the alert ends, and the ledger keeps who and why.
+fn accepted_while_it_runs(site: &Site, gap: &str) {
+    let daemon = site.spawn();
+    daemon.admin();
+    let told = || {
+        let status = site.status();
+        status["alerts"].as_array().is_some_and(|all| all.iter().any(|alert| alert["rule"] == "gap_open"))
+    };
+    eventually("the alert", || told().then_some(()));
+    for (args, exit, words) in [
+        (&["gaps", "accept", gap][..], 2, "--reason"),
+        (&["gaps", "accept", "--reason", "INC-4711"], 2, "<GAP>"),
+        (&["gaps", "accept", gap, "--reason", " "], 2, "why the loss is accepted"),
+        (&["gaps", "accept", "99", "--reason", "INC-4711"], 1, "gap 99: is not open"),
+    ] {
+        let out = site.output(args);
+        let said = text(&out.stderr);
+        assert!(out.status.code() == Some(exit) && said.contains(words), "{args:?}: {:?} {said}", out.status);
+    }
+    assert!(told());
+    let done = json(site, &["gaps", "accept", gap, "--reason", "INC-4711: the line was down", "--json"]);
+    assert_eq!(done[0]["accepted"], true, "{done}");
+    eventually("the alert to end", || (!told()).then_some(()));
+    assert!(daemon.stop().0.success());
+    assert_eq!(json(site, &["gaps", "--json"]), Value::Array(Vec::new()));
+    let kept = json(site, &["gaps", "--all", "--json"]);
+    assert_eq!(kept[0]["accepted"]["reason"], "INC-4711: the line was down", "{kept}");
+    assert!(kept[0]["accepted"]["by"].as_str().is_some_and(|by| !by.is_empty()), "{kept}");
+    assert!(kept[0]["closed"].is_string(), "{kept}");
+    let books = text(&site.output(&["reconcile"]).stdout);
+    assert!(
+        books.contains("0 open, 1 accepted as lost") && books.contains("every account balances"),
+        "{books}"
+    );
 }
 
 /// Skipped by hand, entered in the ledger, fetched after all: every event once.
@@ -96,6 +133,9 @@ fn what_was_skipped_by_hand_is_fetched_by_backfill() {
     daemon.admin();
     let mistyped = site.output(&["gaps", "backfill", "acmee"]);
     assert_eq!(mistyped.status.code(), Some(2), "{}", crate::rig::text(&mistyped.stderr));
+    let hasty = site.output(&["gaps", "accept", "--scope", "acme/audit", "--reason", "never mind"]);
+    let said = text(&hasty.stderr);
+    assert!(hasty.status.code() == Some(1) && said.contains("stays open: Mimecast has it until"), "{said}");
     let wanted = json(&site, &["gaps", "backfill", "--json"]);
     assert!(wanted.as_array().is_some_and(|gaps| gaps.iter().all(|gap| gap["wanted"] == true)), "{wanted}");
     eventually("both gaps to be closed", || {

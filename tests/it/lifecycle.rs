@@ -124,7 +124,9 @@ fn verbs_print_what_they_promise() {
     site.run_once();
     let status = site.status();
     assert_eq!(status["tenants"][0]["feeds"].as_array().map(Vec::len), Some(FEEDS.len()));
-    assert!(text(&site.output(&["status"]).stdout).contains("siem.receipt"));
+    let status = text(&site.output(&["status"]).stdout);
+    assert!(status.contains(": Not running\n") && status.contains("siem.receipt"), "{status}");
+    assert!(status.contains("no daemon runs: the last run ended in good order"), "{status}");
     assert_eq!(site.output(&["frobnicate"]).status.code(), Some(2));
 }
 

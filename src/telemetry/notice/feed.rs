@@ -107,6 +107,12 @@ pub enum Feed<'a> {
         span: TimeSpan,
         why: &'a str,
     },
+    /// A person closed a gap that stays.
+    GapAccepted {
+        span: TimeSpan,
+        by: &'a str,
+        why: &'a str,
+    },
     /// A span of the ledger was fetched after all.
     GapClosed {
         span: TimeSpan,
@@ -144,6 +150,7 @@ impl Feed<'_> {
             | Feed::PollSkipped { .. }
             | Feed::Resumed { .. }
             | Feed::GapClosed { .. }
+            | Feed::GapAccepted { .. }
             | Feed::Rewound { .. } => {}
         }
     }
@@ -181,7 +188,7 @@ impl Feed<'_> {
                     "{key} reads again from {}: {}", clean(to), clean(why));
             }
             Feed::FileQuarantined { .. } | Feed::LinesQuarantined { .. } => self.say_quarantined(key),
-            Feed::GapOpened { .. } | Feed::GapClosed { .. } => self.say_gap(key),
+            Feed::GapOpened { .. } | Feed::GapClosed { .. } | Feed::GapAccepted { .. } => self.say_gap(key),
         }
     }
 
@@ -228,6 +235,11 @@ impl Feed<'_> {
                 info!(target: "mimecollectd::feed", tenant, feed, from = span.from.rfc3339(), to = span.to.rfc3339(),
                     events, "{key}: a gap of {} was fetched after all, {events} events",
                     Span(span.to.since(span.from)));
+            }
+            Feed::GapAccepted { span, by, why } => {
+                info!(target: "mimecollectd::feed", tenant, feed, from = span.from.rfc3339(), to = span.to.rfc3339(),
+                    by = %clean(by), "{key}: {} accepted a gap of {} as lost: {}", clean(by),
+                    Span(span.to.since(span.from)), clean(why));
             }
             _ => {}
         }
