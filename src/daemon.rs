@@ -431,7 +431,9 @@ fn unfinished(status: &admin::status::Status, waiting: u64) -> String {
 pub fn exit_of(credential: &admin::status::Credential) -> Option<ExitCode> {
     let refused = || {
         let rule = credential.rule.as_deref().and_then(policy::by_id);
-        rule.is_some_and(|rule| matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Refresh { .. }))
+        rule.is_some_and(|rule| {
+            rule.counts_as_failed_login() || matches!(rule.verdict, Verdict::Refresh { .. })
+        })
     };
     match credential.state {
         CredentialState::Ok | CredentialState::Refreshing => None,

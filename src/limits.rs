@@ -81,6 +81,9 @@ pub const TOKEN_MEMORY: Duration = Duration::from_secs(8 * 86_400);
 
 /// Logins without a success in an hour (reliability.md §2.2).
 pub const LOGINS_PER_HOUR: usize = 2;
+/// The same with whatever secret: a file that changes again and again (two programs that write it in turn, say) must not
+/// make an attempt each time. One less than the fifth failure, with which accounts are locked at the earliest.
+pub const LOGINS_PER_HOUR_OF_ALL: usize = 4;
 /// How long one request blocks others that wait for its answer: twice what a request may take, so that a task
 /// that died cannot block them for good.
 pub const REQUEST_LEASE: Duration = Duration::from_secs(120);

@@ -2,10 +2,10 @@
 
 use url::Url;
 
-use super::diagnostic::Problem;
+use super::diagnostic::{Book, Problem};
 use super::nearest::nearest;
 use super::secret_ref::SecretRef;
-use super::settings::{Api, Credential};
+use super::settings::{Api, Credential, Tenant};
 use super::table::Table;
 use super::value::{Value, is_loopback, quoted};
 
@@ -181,4 +181,35 @@ fn of_region(table: &Table<'_>, region: Option<Value<'_>>, api: Api) -> Option<U
     let near = nearest(text, names).map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
     value.refuse(format!("`region` cannot be {}", quoted(text)), why, format!("{near}{all}"));
     None
+}
+
+/// A tenant is one account: in two of them a wrong secret would be tried twice as often as an account bears, and every
+/// event be collected twice out of one quota.
+pub(super) fn refuse_shared(book: &Book<'_>, tenants: &[Option<Tenant>], values: &[Value<'_>]) {
+    let known: Vec<_> =
+        tenants.iter().zip(values).filter_map(|(tenant, value)| Some((tenant.as_ref()?, value))).collect();
+    for (at, (tenant, value)) in known.iter().enumerate() {
+        let same = |(other, _): &&(&Tenant, &Value<'_>)| {
+            other.base_url == tenant.base_url && account(&other.credential) == account(&tenant.credential)
+        };
+        if let Some((_, first)) = known.iter().take(at).find(same) {
+            let key = account(&tenant.credential).0;
+            let title =
+                format!("tenants {} and {} use the same {key}", quoted(&first.name), quoted(&value.name));
+            let problem =
+                Problem::new(title).at(first.key_place(), "first here").at(value.key_place(), "again here");
+            book.report(problem.help(
+                "an account that is asked twice as often is locked twice as soon: name all its feeds in one tenant; \
+                 single feeds may have an interval of their own ([tenants.NAME.feed.\"…\"]), and sinks choose by `feeds`",
+            ));
+        }
+    }
+}
+
+/// What stands for the account at Mimecast: the key's name, and what is written there.
+fn account(credential: &Credential) -> (&'static str, &str, Option<&SecretRef>) {
+    match credential {
+        Credential::OAuth { client_id, .. } => ("client_id", client_id, None),
+        Credential::Signed { app_id, access_key, .. } => ("app_id and access_key", app_id, Some(access_key)),
+    }
 }

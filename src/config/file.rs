@@ -13,7 +13,7 @@ use super::mask::line_at;
 use super::settings::{KnownFeed, Settings};
 use super::table::{TOP_LEVEL, Table};
 use super::value::Value;
-use super::{alerts, general, sink, sink_file, tenant};
+use super::{access, alerts, general, sink, sink_file, tenant};
 use crate::limits::{MAX_CONFIG_BYTES, MAX_CONFIG_FILES};
 use crate::setup_error::{ExitCode, SetupError};
 
@@ -211,19 +211,20 @@ impl<'b> Roots<'b> {
 
     fn settings(self, known: &[KnownFeed]) -> Option<Settings> {
         let general = general::read(&self);
-        let tenants = self.named("tenants", "tenant");
+        let accounts = self.named("tenants", "tenant");
         let sinks = self.named("sinks", "sink");
         self.require_some(
-            &tenants,
+            &accounts,
             "tenants",
             "nothing would be collected; add a table such as [tenants.acme]",
         );
         self.require_some(&sinks, "sinks", "nothing would be delivered; add a table such as [sinks.archive]");
-        let names: Vec<&str> = tenants.iter().map(|tenant| tenant.name.as_str()).collect();
+        let names: Vec<&str> = accounts.iter().map(|tenant| tenant.name.as_str()).collect();
         let values = sinks;
         let sinks: Vec<_> = values.iter().map(|value| sink::read(value, &names, known)).collect();
         sink_file::refuse_shared(self.book, &sinks, &values);
-        let tenants: Vec<_> = tenants.iter().map(|value| tenant::read(value, known)).collect();
+        let tenants: Vec<_> = accounts.iter().map(|value| tenant::read(value, known)).collect();
+        access::refuse_shared(self.book, &tenants, &accounts);
         let alerts = alerts::read(&self, &names);
         let floors = tenants.iter().flatten().any(|tenant| !tenant.loopback);
         let recovery = general::read_recoveries(&self, floors);

@@ -8,8 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::diagnostic::{Book, Problem};
 use super::file::Roots;
 use super::nearest::nearest;
-use super::secret_ref::SecretRef;
-use super::settings::{Credential, Log, LogFormat, Settings, StoreLimits};
+use super::settings::{Log, LogFormat, Settings, StoreLimits};
 use super::value::{Value, quoted};
 use super::{admin, alerts};
 use crate::fault::Code;
@@ -159,34 +158,14 @@ fn read_recovery_key(value: &Value<'_>) -> Option<(u16, Option<String>)> {
     None
 }
 
-/// Allowed, and probably not meant: one credential for two tenants, feeds nobody receives.
+/// Allowed, and probably not meant: feeds nobody receives.
 pub(super) fn warn_of_the_whole(book: &Book<'_>, settings: &Settings) {
     alerts::warn_of_the_whole(book, settings);
-    let mut others = settings.tenants.iter();
-    while let Some(tenant) = others.next() {
-        let same = |other: &&std::sync::Arc<super::Tenant>| {
-            other.base_url == tenant.base_url && account(&other.credential) == account(&tenant.credential)
-        };
-        if let Some(other) = others.as_slice().iter().find(same) {
-            book.warn_in_general(format!(
-                "tenants {} and {} use the same {}: every event would be collected twice out of one quota",
-                tenant.name,
-                other.name,
-                account(&tenant.credential).0
-            ));
-        }
+    for tenant in &settings.tenants {
         let unheard = |feed: &&str| !settings.sinks.iter().any(|sink| sink.wants(&tenant.name, feed));
         let unheard: Vec<&str> = tenant.feeds.iter().map(|feed| feed.name).filter(unheard).collect();
         if !unheard.is_empty() {
             book.warn_in_general(format!("no sink takes {} of tenant {}", unheard.join(", "), tenant.name));
         }
-    }
-}
-
-/// What stands for the account at Mimecast: the key's name, and what is written there.
-fn account(credential: &Credential) -> (&'static str, &str, Option<&SecretRef>) {
-    match credential {
-        Credential::OAuth { client_id, .. } => ("client_id", client_id, None),
-        Credential::Signed { app_id, access_key, .. } => ("app_id and access_key", app_id, Some(access_key)),
     }
 }

@@ -179,9 +179,7 @@ fn tenant(
     }
     found.findings.extend(unknown_codes(name, &credential.unknown_codes, now));
     if let (Some((since, words)), Some(rule)) = (credential.unreadable, policy::by_id("L08")) {
-        let clears = "a file that can be read and is nobody else's to read".to_owned();
-        let finding = by_rule(rule, key(name, name, rule.id), (Some(since), now), words);
-        found.findings.push(Finding { clears, ..finding });
+        found.findings.push(by_rule(rule, key(name, name, rule.id), (Some(since), now), words));
     }
     if let Some(skew) = credential.skew_ms
         && let Some(rule) = policy::by_id("L06")

@@ -216,8 +216,11 @@ impl Courier {
             return Ok(Round::Nothing);
         }
         let (sink, before) = (&self.sink, self.refused_in_a_row);
-        let mut results =
-            join_all(self.under_way.iter_mut().map(|(_, delivery)| delivery.proceed(sink, before))).await;
+        // what was refused and must not be repeated (a password, say) is looked at by one request, not by all of them
+        let looks = self.wires.state.borrow().rule.is_some_and(|rule| rule.harmful);
+        let at_once = if looks { 1 } else { self.under_way.len() };
+        let under_way = self.under_way.iter_mut().take(at_once);
+        let mut results = join_all(under_way.map(|(_, delivery)| delivery.proceed(sink, before))).await;
         let moved = |count, (_, delivery): &mut (Load, Delivery)| {
             count + u32::from(std::mem::take(&mut delivery.progress))
         };

@@ -113,13 +113,13 @@ impl Scene {
             (Clock::System, Pace::default()),
             wires,
         );
-        Running { _wake: wake, errands, stop, task: tokio::spawn(courier.run()) }
+        Running { wake, errands, stop, task: tokio::spawn(courier.run()) }
     }
 }
 
 struct Running {
-    /// Nobody wakes it; without a sender it would never rest.
-    _wake: watch::Sender<u64>,
+    /// Without a sender it would never rest.
+    wake: watch::Sender<u64>,
     errands: watch::Sender<u64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -295,6 +295,29 @@ async fn as_many_requests_are_under_way_as_the_sink_wants() {
     let courier = scene.courier(sink).await;
     let lines = lines("n", 6);
     scene.commit("audit", &lines).await;
+    receiver.has(&lines[5]).await;
+    courier.end().await;
+    assert_balanced(&scene.store).await;
+}
+
+/// A refused token counts where it is checked, once for each request.
+#[tokio::test]
+async fn a_sink_that_refuses_the_token_is_looked_at_by_one_request() {
+    let mut scene = Scene::new().await;
+    let three = |plan| HttpPlan { concurrency: 3, batch_events: 1, ..plan };
+    let (receiver, sink) = Receiver::asked_by(three, None).await;
+    receiver.hate("n", 401);
+    let lines = lines("n", 6);
+    scene.commit("audit", &lines).await;
+    let courier = scene.courier(sink).await;
+    let refusals = || receiver.refused.lock().unwrap().len();
+    for least in 3..7 {
+        eventually("a refusal", async || (refusals() >= least).then_some(())).await;
+        courier.wake.send_modify(|n| *n += 1);
+    }
+    assert!(refusals() <= 7, "three at once, and one for each look");
+    *receiver.hates.lock().unwrap() = None;
+    courier.wake.send_modify(|n| *n += 1);
     receiver.has(&lines[5]).await;
     courier.end().await;
     assert_balanced(&scene.store).await;

@@ -34,7 +34,7 @@ mod hostile_tests;
 mod samples_tests;
 
 pub use success::failure_in_success;
-pub use wait::{quota_pause, skew_ms};
+pub use wait::{quota_pause, retry_after_said, skew_ms};
 
 use std::borrow::Cow;
 

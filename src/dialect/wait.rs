@@ -36,14 +36,24 @@ fn is_used_up(headers: &[(String, String)]) -> bool {
 /// past asks for nothing.
 fn retry_after(headers: &[(String, String)], now: Time) -> Option<Duration> {
     let text = header(headers, "retry-after")?;
-    let asked = match seconds(text) {
-        Some(secs) => Duration::from_secs(secs),
-        None => match http_date::parse(text, now) {
-            Some(at) => Some(at.since(server_time(headers, now))).filter(|wait| !wait.is_zero())?,
-            None => return Some(MAX_RESET),
-        },
-    };
+    let Some(asked) = said(text, Some(server_time(headers, now)), now) else { return Some(MAX_RESET) };
+    if asked.is_zero() && seconds(text).is_none() {
+        return None;
+    }
     Some(if asked > MAX_RETRY_AFTER { MAX_RESET } else { asked.max(MIN_SERVER_WAIT) })
+}
+
+/// What a `Retry-After` says as it stands: seconds, or a date, which is read against the answer's own (`theirs`), so that no
+/// clock of ours matters. `None`: it cannot be read, or is a date in an answer without one.
+fn said(text: &str, theirs: Option<Time>, now: Time) -> Option<Duration> {
+    let until = || Some(http_date::parse(text, now)?.since(theirs?));
+    seconds(text.trim()).map(Duration::from_secs).or_else(until)
+}
+
+/// The same of an answer of which nothing else is known: the values of its headers `Retry-After` and `Date`.
+pub fn retry_after_said(value: &str, date: Option<&str>) -> Option<Duration> {
+    const EITHER: Time = Time(1_767_225_600_000); // 2026: where a year of two digits belongs, in both alike
+    said(value, date.and_then(|date| http_date::parse(date, EITHER)), EITHER)
 }
 
 /// `X-RateLimit-Reset`: documented as milliseconds to wait; values too large for that are points in time.

@@ -4,6 +4,7 @@
 
 mod shared;
 mod signing;
+mod telling;
 mod time;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use super::hosts::{HostName, Hosts};
 use super::live::CredentialLive;
 use super::server_clock::ServerClock;
 use crate::clock::{Clock, StepWatch, Time};
-use crate::fault::Fault;
+use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits::{SIGNED_CALLS, SIGNING_KEYS_LIFE};
 use crate::mimecast::auth::{Keys, Pass, Token};
 use crate::mimecast::client::{ApiClient, DownloadClient};
@@ -27,10 +28,9 @@ use crate::setup_error::{ExitCode, SetupError};
 use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::{Closed, Gate, Permit};
-use crate::supervisor::rule::Rule;
 use crate::supervisor::spread::Spread;
 use crate::telemetry::label::CredentialState;
-use crate::telemetry::notice::{Incident, Notice, Tenant as News};
+use crate::telemetry::notice::{Notice, Tenant as News};
 
 /// Reads the keys from where the configuration keeps them; again and again, because their files may change.
 pub type KeyReader = Arc<dyn Fn() -> Result<Keys, SetupError> + Send + Sync>;
@@ -95,6 +95,8 @@ struct Credential {
     gate: Gate,
     proof: Option<Proof>,
     closed_since: Option<Time>,
+    /// The hold that was last told of: the row, and until when. Several calls may find one and the same.
+    told: Option<(&'static str, Option<Time>)>,
     steps: StepWatch,
 }
 
@@ -178,7 +180,13 @@ impl Account {
             store,
             clock,
             pace,
-            credential: tokio::sync::Mutex::new(Credential { gate, proof: None, closed_since: None, steps }),
+            credential: tokio::sync::Mutex::new(Credential {
+                gate,
+                proof: None,
+                closed_since: None,
+                told: None,
+                steps,
+            }),
             live: watch::Sender::new(CredentialLive::default()),
             changed: watch::Sender::new(0),
         };
@@ -312,6 +320,11 @@ impl Account {
             return Err(fault);
         }
         if let Err(closed) = began {
+            if let Some(rule) = closed.rule.filter(|_| credential.gate != before) {
+                let mut fault = Fault::new(Origin::Local, Kind::Conflict, rule.meaning);
+                fault.code = Code::new(rule.title);
+                self.publish(credential, Some((&fault, rule)));
+            }
             return Ok(Some(closed));
         }
         self.live.send_modify(|live| live.state = CredentialState::Refreshing);
@@ -426,61 +439,5 @@ impl Account {
 
     async fn keep(&self, credential: &mut Credential) -> Result<(), Fault> {
         self.store.save_gate(&self.identity.tenant, &credential.gate.to_text()).await
-    }
-
-    /// Tells everybody: status, log, and feeds that wait.
-    fn publish(&self, credential: &mut Credential, cause: Option<(&Fault, &'static Rule)>) {
-        self.publish_as(credential, cause, true);
-    }
-
-    fn publish_as(
-        &self,
-        credential: &mut Credential,
-        cause: Option<(&Fault, &'static Rule)>,
-        answered: bool,
-    ) {
-        let now = self.clock.now();
-        let (state, holding) = (credential.gate.state(now), credential.gate.holding());
-        let name = &self.identity.tenant;
-        match (credential.closed_since, &holding) {
-            (None, Some(_)) => credential.closed_since = Some(now),
-            // a new secret or `resume` only opens the way; that it works is shown by an answer
-            (Some(since), None) if answered => {
-                credential.closed_since = None;
-                Notice::Tenant(name, News::CredentialOpened { closed_for: now.since(since) }).emit();
-            }
-            _ => {}
-        }
-        if let (Some(closed), Some((fault, rule))) = (&holding, cause) {
-            let incident = Incident::of(fault, rule, closed.until.map(|until| until.since(now)));
-            let news = News::CredentialClosed { state: label(state), incident, until: closed.until };
-            Notice::Tenant(name, news).emit();
-        }
-        self.live.send_modify(|live| {
-            live.state = label(state);
-            live.until = holding.and_then(|closed| closed.until);
-            live.rule = holding.and_then(|closed| closed.rule);
-            live.since = credential.closed_since;
-            live.words =
-                cause.map(|(fault, _)| fault.to_string()).or(live.words.take().filter(|_| holding.is_some()));
-            live.token_expires = match &credential.proof {
-                Some(Proof::Token(token)) => Some(token.expires),
-                Some(Proof::Keys(_)) | None => None,
-            };
-        });
-        self.changed.send_modify(|count| *count += 1);
-    }
-}
-
-fn label(state: crate::supervisor::gate::CredentialState) -> CredentialState {
-    use crate::supervisor::gate::CredentialState as Gate;
-    match state {
-        Gate::Ok => CredentialState::Ok,
-        Gate::Refreshing => CredentialState::Refreshing,
-        Gate::Suspended => CredentialState::Suspended,
-        Gate::LockedOut => CredentialState::LockedOut,
-        Gate::Expired => CredentialState::Expired,
-        Gate::Revoked => CredentialState::Revoked,
-        Gate::Denied => CredentialState::Denied,
     }
 }

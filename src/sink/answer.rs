@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
-use crate::clock::Time;
+use crate::dialect::retry_after_said;
 use crate::fault::one_line;
 use crate::limits;
 use crate::secret::Secret;
@@ -40,18 +40,7 @@ pub fn cookies(headers: &HeaderMap) -> Option<HeaderValue> {
 /// `Retry-After`, in seconds or as an HTTP date. A date is read against the answer's own `Date`, so that
 /// neither clock matters; without one it says nothing. At most [`limits::SINK_MAX_WAIT`].
 pub fn wait_asked(value: Option<&str>, date: Option<&str>) -> Option<Duration> {
-    let value = value?.trim();
-    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        Duration::from_secs(value.parse().unwrap_or(u64::MAX)) // more digits than fit: very long
-    } else {
-        http_date(value)?.since(http_date(date?)?)
-    };
-    Some(wait.min(limits::SINK_MAX_WAIT))
-}
-
-fn http_date(text: &str) -> Option<Time> {
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(Time(at.as_millisecond()))
+    retry_after_said(value?, date).map(|wait| wait.min(limits::SINK_MAX_WAIT))
 }
 
 /// The start of a body as one line, without our secrets (some receivers quote the request) and without the
@@ -119,7 +108,8 @@ mod tests {
         assert_eq!(wait_asked(Some("Sun, 06 Nov 1994 08:51:37 GMT"), date), secs(120));
         assert_eq!(wait_asked(Some("Sun, 06 Nov 1994 08:40:37 GMT"), date), secs(0));
         assert_eq!(wait_asked(Some("Sun, 06 Nov 1994 08:51:37 GMT"), None), None);
-        for nonsense in ["", "-5", "1.5", "soon", "Sun, 06 Nov"] {
+        assert_eq!(wait_asked(Some("1.5"), date), secs(2));
+        for nonsense in ["", "-5", "soon", "Sun, 06 Nov"] {
             assert_eq!(wait_asked(Some(nonsense), date), None, "{nonsense}");
         }
         assert_eq!(wait_asked(None, date), None);

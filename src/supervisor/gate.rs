@@ -2,8 +2,9 @@
 //! and a restart must not make a sixth: the gate is asked before every request, counts every attempt before it
 //! is made, and is written down in between.
 //!
-//! In short: `recent` holds the logins of the last hour that nobody confirmed, `refusals` how often the secret
-//! was refused, `lockouts` how often the account was found locked, `tokens_refused` how many fresh tokens were
+//! In short: `recent` holds the logins of the last hour that nobody confirmed, `earlier` those of secrets that were
+//! replaced (an account that was tried with four wrong ones is as near its lock as with one), `refusals` how often the
+//! secret was refused, `lockouts` how often the account was found locked, `tokens_refused` how many fresh tokens were
 //! turned down. A good answer of an API function wipes all four; until it comes, one call at a time is on trial.
 //! After a restart a login without an answer counts as locked if the account was locked, as refused if the
 //! secret never worked yet, and against the hour's two logins in any case.
@@ -20,7 +21,9 @@ use super::policy::{by_id, by_name};
 use super::rule::{CYCLES, Confirm, End, HOUR, Ladder, Refused, Rule, TWICE_MORE, Verdict};
 use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
-use crate::limits::{LOGINS_PER_HOUR, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFETIME};
+use crate::limits::{
+    LOGINS_PER_HOUR, LOGINS_PER_HOUR_OF_ALL, MIN_POLL_INTERVAL, REQUEST_LEASE, TOKEN_LIFETIME,
+};
 
 /// The state of one credential. Serialise it into the store after every change that returns from a method, and
 /// always between [`Gate::begin_login`] and the token request.
@@ -39,6 +42,8 @@ pub struct Gate {
     /// Other failures of the token endpoint in a row.
     failures: u8,
     recent: Vec<Time>,
+    #[serde(default)]
+    earlier: Vec<Time>,
     in_flight: Option<Time>,
     /// The gate was closed, and no call has shown since that it may stay open.
     #[serde(default)]
@@ -138,14 +143,17 @@ impl Gate {
     }
 
     /// Another secret is in use from now on: what the old one did is forgotten, but a locked account stays
-    /// locked. Says whether it is another one.
+    /// locked, and an attempt made. Says whether it is another one.
     pub fn offer(&mut self, fingerprint: &str) -> bool {
         if self.fingerprint == fingerprint {
             return false;
         }
         let lock = (self.lockouts, self.hold.clone());
         let way = std::mem::take(&mut self.way);
-        *self = Gate { generation: self.generation, signs: self.signs, way, ..Gate::new(fingerprint) };
+        let mut earlier = std::mem::take(&mut self.earlier);
+        earlier.append(&mut self.recent);
+        *self =
+            Gate { earlier, generation: self.generation, signs: self.signs, way, ..Gate::new(fingerprint) };
         if lock.0 > 0 {
             (self.lockouts, self.hold) = lock;
         }
@@ -199,11 +207,8 @@ impl Gate {
         if let Some(closed) = self.closed(at.now) {
             return Err(closed);
         }
-        let hour = pace.scaled(HOUR);
-        self.recent.retain(|&begun| begun.plus(hour) > at.now);
-        if self.recent.len() >= LOGINS_PER_HOUR {
-            let until = self.recent.first().map_or(at.now, |first| first.plus(hour));
-            let rule = by_id("X06");
+        if let Some(until) = self.spent(at.now, pace.scaled(HOUR)) {
+            let rule = by_id("M37");
             self.hold = Hold::Until { until, rule: rule.map(Rule::name).unwrap_or_default() };
             return Err(Closed { until: Some(until), rule });
         }
@@ -218,6 +223,7 @@ impl Gate {
         let life = if life.is_zero() { TOKEN_LIFETIME } else { life };
         self.in_flight = None;
         self.recent.clear();
+        self.earlier.clear();
         self.failures = 0;
         self.proven = true;
         self.hold = Hold::Open;
@@ -231,9 +237,8 @@ impl Gate {
     pub fn login_fault(&mut self, fault: &Fault, at: Moment, pace: &Pace) -> &'static Rule {
         let rule = pace.judge(fault);
         self.in_flight = None;
-        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
-        if !judged && !unknown {
+        if !rule.counts_as_failed_login() && !unknown {
             self.recent.pop(); // the secret was not looked at
         }
         self.apply(rule, fault, at, pace);
@@ -332,6 +337,19 @@ impl Gate {
             Hold::Halted { probe, .. } => *probe,
         };
         until.is_none_or(|until| at < until).then(|| self.holding()).flatten()
+    }
+
+    /// Until when the attempts of the last hour are as many as there may be, with this secret or with any.
+    fn spent(&mut self, now: Time, hour: Duration) -> Option<Time> {
+        for attempts in [&mut self.recent, &mut self.earlier] {
+            attempts.retain(|&begun| begun.plus(hour) > now);
+        }
+        let of_all = self.earlier.iter().chain(&self.recent);
+        let (this, all) = (self.recent.len(), of_all.clone().count());
+        // each is over when so many of the oldest have left the hour that there is room for one
+        let this = this.checked_sub(LOGINS_PER_HOUR).and_then(|over| self.recent.get(over));
+        let all = all.checked_sub(LOGINS_PER_HOUR_OF_ALL).and_then(|over| of_all.clone().nth(over));
+        this.max(all).map(|begun| begun.plus(hour))
     }
 
     fn on_trial(&self) -> bool {

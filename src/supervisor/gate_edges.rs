@@ -362,3 +362,75 @@ fn a_chosen_pause_of_a_locked_account_grows_as_the_rows_own() {
         }
     }
 }
+
+/// Two programs that write the secret's file in turn, each a wrong one: every change is a new secret, and all of them
+/// are attempts at one account.
+#[test]
+fn secrets_that_change_again_and_again_get_four_attempts_an_hour_in_all() {
+    for (signs, refusal) in [(false, token(401, "invalid_client")), (true, said(Origin::Api, 401, "0004"))] {
+        let (mut gate, mut made) = (Gate::new("0").signing(signs), Vec::new());
+        for n in 0..3 * 60 {
+            let now = n * MINUTE;
+            if gate.begin_login(at(now), &n.to_string(), &Pace::default()).is_err() {
+                assert_eq!(held(&gate), Some(("M37", Some(made[made.len() - 4] + HOUR))), "minute {n}");
+                assert_eq!(gate.state(Time(now)), CredentialState::Suspended);
+            } else if signs {
+                made.push(now);
+                gate.knock_fault(&refusal, LIFE, at(now), &Pace::default());
+            } else {
+                made.push(now);
+                gate.login_fault(&refusal, at(now), &Pace::default());
+            }
+            gate = restarted(&gate, now);
+        }
+        assert_eq!(made.len(), 12, "{made:?}");
+    }
+}
+
+#[test]
+fn attempts_with_earlier_secrets_are_forgotten_by_a_good_login_and_by_a_person() {
+    let tried = || {
+        let mut gate = Gate::new("f");
+        for (n, secret) in ["a", "b", "c"].into_iter().enumerate() {
+            gate.begin_login(at(n as i64), secret, &Pace::default()).unwrap();
+            gate.login_fault(&token(401, "invalid_client"), at(n as i64), &Pace::default());
+        }
+        gate
+    };
+    let another = |gate: &mut Gate, ms| gate.begin_login(at(ms), "another", &Pace::default()).is_ok();
+    let mut gate = tried();
+    works(&mut gate, MINUTE);
+    assert!(another(&mut gate, 2 * MINUTE), "the account took a login: its count is at nought");
+    let mut gate = tried();
+    fails(&mut gate, MINUTE, &token(401, "invalid_client"));
+    assert!(!another(&mut gate, 2 * MINUTE) && !another(&mut gate, HOUR - 1) && another(&mut gate, HOUR));
+    let mut gate = tried();
+    fails(&mut gate, MINUTE, &token(401, "invalid_client"));
+    gate.resume();
+    assert!(another(&mut gate, 2 * MINUTE));
+    let mut gate = tried();
+    gate.set_back(Duration::from_secs(60));
+    assert!(
+        login(&mut gate, 3) && !another(&mut gate, HOUR - MINUTE - 1) && another(&mut gate, HOUR - MINUTE)
+    );
+}
+
+/// What ends in a halt at once is a failed login as well, and the next secret's attempt is one more.
+#[test]
+fn what_halts_at_once_counts_against_the_hour() {
+    let cases = [
+        (token(401, "0011"), 1),
+        (token(403, "0009"), 1),
+        (token(401, "0010"), 1),
+        (token(401, "invalid_client"), 1),
+        (token(403, "0016"), 0),
+        (token(429, ""), 0),
+        (met(Kind::Connect), 0),
+        (met(Kind::Timeout), 1),
+    ];
+    for (fault, counts) in cases {
+        let mut gate = Gate::new("f");
+        fails(&mut gate, 0, &fault);
+        assert_eq!(counted(&gate), counts, "{fault}");
+    }
+}

@@ -36,6 +36,8 @@ mod overrides_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod said_tests;
+#[cfg(test)]
 mod table_edges;
 #[cfg(test)]
 mod truth_tests;

@@ -228,7 +228,11 @@ const fn configured(id: &'static str, scope: Scope, verdict: Verdict, title: &'s
         severity: Severity::Error,
         alert: true,
         lasting: STEADY,
-        clears: if matches!(verdict, Verdict::Halt { .. }) { Clears::Config } else { Clears::Success },
+        clears: match verdict {
+            Verdict::Halt { probe: None } => Clears::Config,
+            Verdict::Halt { .. } => Clears::Probe,
+            _ => Clears::Success,
+        },
         title,
         meaning: "A code that the recovery table does not name; what is done about it is written in `[recovery]` of \
                   the configuration.",

@@ -82,6 +82,30 @@ static BY_SURFACE: LazyLock<[(Origin, Vec<&'static Rule>); Origin::ALL.len()]> =
     Origin::ALL.map(|origin| (origin, of(origin)))
 });
 
+/// Rows that no fault of an exchange leads to, and who finds what they are about. They are in the table for what people
+/// are told: alerts, log lines, `explain`.
+const WITHOUT_A_FAULT: [(&str, &str); 13] = [
+    ("S01/sink_acknowledged", "the sink, in each answer that confirms a batch"),
+    ("S02/sink_received", "the sink, in an answer that confirms a batch"),
+    ("S13/sink_ack_downgraded", "the sink, which closes a connection to see how the receiver answers"),
+    ("X13/poison_line", "the reader of files and pages; counted by `events_quarantined_total`"),
+    ("X15/utf8_repaired", "the formatter, which marks the event"),
+    ("X16/time_suspect", "the reader of files and pages"),
+    ("L05/already_running", "the start"),
+    ("L09/schema_newer", "the start"),
+    ("L06/clock_skew", "the `Date` of Mimecast's answers"),
+    ("L10/task_stalled", "the watchdog"),
+    ("L08/secret_file", "whoever reads the secret again: each login, and every feed that waits for it"),
+    ("M37/logins_spent", "the credential's gate, before a login"),
+    ("X23/retention_threat", "the daemon, which compares each feed's wait with what Mimecast keeps"),
+];
+
+/// Who finds what the row is about, where no fault of an exchange leads to it.
+pub fn found_by(rule: &Rule) -> Option<&'static str> {
+    let name = rule.name();
+    WITHOUT_A_FAULT.iter().find(|(known, _)| *known == name).map(|(_, who)| *who)
+}
+
 /// What is done about `fault`: the first row that matches.
 pub fn judge(fault: &Fault) -> &'static Rule {
     let surface = BY_SURFACE.iter().find(|(origin, _)| *origin == fault.origin);

@@ -1,6 +1,6 @@
 //! Rows about who we are: answers 400, 401, 404 and 418 of the token endpoint and of API functions.
 
-use super::rule::Clears::{Config, Probe, Secret, Success};
+use super::rule::Clears::{Attempt, Config, Probe, Secret, Success};
 use super::rule::Severity::{Critical, Error, Info, Warn};
 use super::rule::{
     CONFIRM, CONFIRM_ONCE, CYCLES, Confirm, HALT, HOUR, HOUR_THEN_DAY, LATER, LOCKOUT, ONCE_MORE, On,
@@ -185,7 +185,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "bad_credentials",
         meaning: "Client ID or client secret was refused. One later attempt confirms it, a last one follows much later; more \
                   would lock the account.",
@@ -201,7 +201,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "bad_credentials",
         meaning: "Wrong user or secret; one of Mimecast's pages adds a disabled account and one that may only sign in \
                   through SSO. Guessing on would lock it.",
@@ -268,7 +268,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Error,
         alert: true,
         lasting: STEADY,
-        clears: Success,
+        clears: Attempt,
         title: "token_refused",
         meaning: "Mimecast refused a token it issued. Usually a passing fault on its side, sometimes a deleted \
                   application; after three tokens the credential is taken to be bad.",
@@ -314,7 +314,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "bad_credentials",
         meaning: "The answer, in the form of a Rackspace fault, says that authentication failed. Guessing on could lock the account.",
         remedy: "Put the right secret into its file; the change is noticed (a systemd credential needs a restart).",
@@ -329,7 +329,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "unauthorized",
         meaning: "Mimecast refused us without saying why; after one fresh token it is treated like a wrong secret.",
         remedy: "Check client ID, secret and the state of the API application.",
@@ -374,7 +374,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "unknown_subcode",
         meaning: "A refusal with a code we do not know. An unknown 401 is taken to be a refused secret: one attempt to \
                   confirm, then silence.",
@@ -390,7 +390,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Secret,
+        clears: Attempt,
         title: "unknown_oauth_error",
         meaning: "The token endpoint refused us with a code we do not know; it is taken to be a refused secret.",
         remedy: "Check client ID and secret; report the code so that it gets a row of its own.",

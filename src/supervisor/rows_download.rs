@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::rule::Clears::{Config, Probe, Restart, Review, Success};
+use super::rule::Clears::{Config, Probe, Review, Success};
 use super::rule::Severity::{Critical, Error, Warn};
 use super::rule::{
     AN_HOUR, CYCLES, DAY, HALT, HOUR, LATER, Ladder, On, Patience, RELIST, Rule, STEADY, Scope, Shows,
@@ -21,17 +21,18 @@ pub(super) const ROWS: &[Rule] = &[
         id: "X20",
         surfaces: DOWNLOAD,
         on: On::status(&[(400, 400)]).code(&["OnlyOneAuthMechanism"]).showing(Shows::Works),
-        scope: Scope::Process,
+        // each feed for itself: the program cannot send that header, so that only what lies between can have added it
+        scope: Scope::Feed,
         verdict: HALT,
         harmful: true,
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Restart,
+        clears: Config,
         title: "credential_leak_guard",
         meaning: "The download host saw an Authorization header: a token went to a third party. That is a fault of this \
                   program or of a proxy that adds headers.",
-        remedy: "Rotate the client secret, find who added the header, then restart.",
+        remedy: "Rotate the client secret, find who added the header, then run `resume`.",
     },
     Rule {
         id: "X19",
@@ -207,7 +208,7 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Config,
+        clears: Probe,
         title: "ssrf_blocked",
         meaning: "Mimecast handed us a link to a host, scheme or port that is not allowed; it was not followed.",
         remedy: "Verify with Mimecast, then add the host to `download_hosts`.",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rule::Clears::{Config, Itself, Restart, Success};
+use super::rule::Clears::{File, Itself, Probe, Restart, Success};
 use super::rule::Severity::{self, Critical, Error, Warn};
 use super::rule::{End, HOUR, Ladder, Last, On, Rule, STEADY, Scope, Verdict, halt_probing};
 use crate::fault::{Kind, Origin};
@@ -87,6 +87,24 @@ pub(super) const ROWS: &[Rule] = &[
         title: "retention_threat",
         meaning: "A feed waits, or is to wait, for longer than Mimecast keeps what it has not collected yet.",
         remedy: "Remove the cause of the wait named with it, then `resume`; what ages out before becomes a gap.",
+    },
+    // not in the specification: the gate's own count of attempts, which holds whatever the single rows allow
+    Rule {
+        id: "M37",
+        surfaces: LOCAL,
+        on: On::ANYTHING.code(&["logins_spent"]),
+        scope: Scope::Credential,
+        verdict: halt_probing(HOUR),
+        harmful: true,
+        severity: Critical,
+        alert: true,
+        lasting: STEADY,
+        clears: Probe,
+        title: "logins_spent",
+        meaning: "So many logins failed, or were never answered, lately that another one could lock the account, whichever secret it \
+                  is made with.",
+        remedy: "Find out what changes the secret's file again and again, or cuts the answers off; with the right secret in place, \
+                 run `resume`.",
     },
     Rule {
         id: "L01",
@@ -190,6 +208,21 @@ pub(super) const ROWS: &[Rule] = &[
     Rule {
         id: "L08",
         surfaces: LOCAL,
+        on: On::ANYTHING.code(&["secret_unreadable"]),
+        scope: Scope::Credential,
+        verdict: Verdict::Proceed,
+        harmful: false,
+        severity: Critical,
+        alert: true,
+        lasting: STEADY,
+        clears: File,
+        title: "secret_file",
+        meaning: "The secret's file is missing, empty, or others may read it. The secret in memory goes on being used until the daemon ends, and it will not start again without.",
+        remedy: "Correct the file and its mode (0600).",
+    },
+    Rule {
+        id: "L08",
+        surfaces: LOCAL,
         on: On::kinds(&[Kind::SecretUnreadable]),
         scope: Scope::Credential,
         verdict: halt_probing(Duration::from_secs(300)),
@@ -197,10 +230,10 @@ pub(super) const ROWS: &[Rule] = &[
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Config,
-        title: "secret_file",
-        meaning: "The secret's file is missing, empty, or others may read it; the secret in use is kept.",
-        remedy: "Correct the file and its mode (0600).",
+        clears: Probe,
+        title: "secret_unusable",
+        meaning: "The secret, or a key, holds characters that no HTTP header can carry; nothing was sent.",
+        remedy: "Copy it again, on one line, into its file.",
     },
     Rule {
         id: "L04",

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::rule::Clears::{Config, Itself, Probe, Success};
+use super::rule::Clears::{Itself, Probe, Success};
 use super::rule::Severity::{Critical, Error, Info, Warn};
 use super::rule::{
-    AN_HOUR, CYCLES, End, HALT, HOUR, HOUR_THEN_DAY, LATER, Ladder, Last, On, Rule, STEADY, Scope, Shows,
+    AN_HOUR, CYCLES, DAY, End, HOUR, HOUR_THEN_DAY, LATER, Ladder, Last, On, Rule, STEADY, Scope, Shows,
     Verdict, halt_probing, soon, tries_then_halt,
 };
 use crate::fault::Origin;
@@ -179,12 +179,13 @@ pub(super) const ROWS: &[Rule] = &[
         surfaces: WIRE,
         on: On::status(&[(407, 407)]).showing(Shows::Away),
         scope: Scope::Process,
-        verdict: HALT,
+        // once a day, for all tenants together: the host's gate looks, so that a proxy mended elsewhere is found
+        verdict: halt_probing(DAY),
         harmful: true,
         severity: Critical,
         alert: true,
         lasting: STEADY,
-        clears: Config,
+        clears: Probe,
         title: "proxy_auth",
         meaning: "The outgoing proxy wants other credentials; more attempts could lock its account.",
         remedy: "Correct the proxy's user and password, then reload or `resume`.",

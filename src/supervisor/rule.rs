@@ -58,6 +58,10 @@ impl Rule {
             Origin::Download | Origin::Sink | Origin::Local => false,
         }
     }
+    /// Whether an attempt that it answers is one more failed login in the account's books.
+    pub fn counts_as_failed_login(&self) -> bool {
+        self.harmful && self.scope == Scope::Credential
+    }
     /// Whether it is about what lies between us and Mimecast: the host, or the proxy of the process.
     pub fn is_in_between(&self) -> bool {
         matches!(self.scope, Scope::Host | Scope::Process)
@@ -280,8 +284,12 @@ pub enum Clears {
     Success,
     /// One probe that succeeds.
     Probe,
+    /// One of the attempts that are left, a changed secret, or `resume`.
+    Attempt,
     /// A changed secret, or `resume`.
     Secret,
+    /// The secret's file, once it can be read again.
+    File,
     /// A changed configuration, or `resume`.
     Config,
     /// A person who looked at what was put aside.
@@ -297,6 +305,8 @@ impl Clears {
             Clears::Itself => "the moment it happened; nothing is held up",
             Clears::Success => "the next good answer",
             Clears::Probe => "one attempt that succeeds, or `resume`",
+            Clears::Attempt => "an attempt that succeeds, a changed secret, or `resume`",
+            Clears::File => "a file that can be read and is nobody else's to read",
             Clears::Secret => "a changed secret, or `resume`",
             Clears::Config => "a changed configuration, or `resume`",
             Clears::Review => "a person who reviews what was put aside",

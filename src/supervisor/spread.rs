@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::rule::{MINUTE, Rule};
+use super::rule::{MINUTE, Rule, Scope};
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::limits::MAX_UNKNOWN_CODES;
@@ -24,6 +24,17 @@ static WIDEN: [(&[&str], Share, Duration); 4] = [
     (&["M24"], Share::All, Duration::from_secs(600)),
     (&["M28", "D01"], Share::Feeds(2), MINUTE),
 ];
+
+/// Who has to meet `rule` for it to be the whole credential's, and within what time; `None` when it stays the feed's.
+pub(super) fn from(rule: &Rule) -> Option<(String, Duration)> {
+    let (_, share, within) = WIDEN.iter().find(|(ids, ..)| ids.contains(&rule.id))?;
+    let who = match share {
+        Share::Feeds(least) => format!("{least} of them"),
+        Share::All => "all of them".to_owned(),
+    };
+    // M24 is also the row of a wrong region, which is the credential's from the start
+    (rule.scope == Scope::Feed).then_some((who, *within))
+}
 
 /// What the feeds of one credential met lately.
 #[derive(Clone, Debug, Default)]

@@ -14,7 +14,7 @@ use crate::fault::{Code, Fault, Kind, Origin};
 
 const NOW: Time = Time(1_767_259_800_000);
 
-struct Line {
+pub(super) struct Line {
     text: String,
     id: String,
     surfaces: Vec<Origin>,
@@ -25,7 +25,7 @@ struct Line {
     expected: Vec<String>,
 }
 
-fn lines() -> Vec<Line> {
+pub(super) fn lines() -> Vec<Line> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/recovery.tsv");
     let text = fs::read_to_string(path).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).map(line).collect()
@@ -164,7 +164,7 @@ fn answers(form: &str, status: u16, code: &str) -> Vec<Sent> {
 }
 
 /// Every fault of a line, with what it was made from.
-fn faults(line: &Line) -> Vec<(Fault, String)> {
+pub(super) fn faults(line: &Line) -> Vec<(Fault, String)> {
     let mut all = Vec::new();
     for &origin in &line.surfaces {
         for &kind in &line.kinds {

@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::backoff::Pace;
+use super::host::Shows;
 use super::policy;
-use super::rule::{Confirm, End, Ladder, Last, Patience, Refused, Rule, Scope, Spent, Verdict};
+use super::rule::{CYCLES, Confirm, DAY, End, Ladder, Last, Patience, Refused, Rule, Scope, Spent, Verdict};
+use super::spread;
 use crate::fault::Origin;
+use crate::limits::HOST_WITNESSES;
 
 /// One row as `/api/errors` and `explain --json` show it.
 pub fn as_json(rule: &Rule) -> Value {
@@ -68,8 +71,9 @@ pub fn paragraph(rule: &Rule, indent: &str) -> String {
     let mut lines = vec![
         format!("{} {} ({})", rule.id, rule.title, rule.severity.as_str()),
         format!("  Means     {}", rule.meaning),
+        policy::found_by(rule).map_or_else(String::new, |who| format!("  Found by  {who}")),
         format!("  Daemon    {}", what_happens(rule)),
-        format!("  Reaches   {}", reach(rule.scope)),
+        format!("  Reaches   {}", reach(rule)),
         format!("  Ends with {}", rule.clears.as_str()),
         format!("  You       {}", rule.remedy),
     ];
@@ -79,7 +83,7 @@ pub fn paragraph(rule: &Rule, indent: &str) -> String {
     if let Some(lasting) = lasting(rule) {
         lines.push(format!("  Lasting   {lasting}"));
     }
-    lines.iter().map(|line| format!("{indent}{line}\n")).collect()
+    lines.iter().filter(|line| !line.is_empty()).map(|line| format!("{indent}{line}\n")).collect()
 }
 
 /// `error after 1 h, critical after 1 d`; `None` when it stays as it is.
@@ -90,17 +94,30 @@ fn lasting(rule: &Rule) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-fn reach(scope: Scope) -> &'static str {
-    match scope {
+/// Who holds still, and when it becomes more than the row alone says.
+fn reach(rule: &Rule) -> String {
+    let reach = match rule.scope {
         Scope::Item => "one record",
         Scope::File => "one file",
+        Scope::Feed | Scope::Host if rule.on.shows == Shows::MayBeAway => "one feed",
         Scope::Feed => "one feed",
         Scope::Credential => "every feed of the credential",
         Scope::Tenant => "every feed of the tenant",
+        Scope::Host if rule.on.shows == Shows::MayBeAway => "one feed",
         Scope::Host => "everything on that host",
         Scope::Sink => "one destination; others go on",
+        Scope::Process if rule.on.shows == Shows::Away => "everything that goes by that proxy",
         Scope::Process => "the whole daemon",
-    }
+    };
+    let wider = match rule.on.shows {
+        Shows::MayBeAway => Some(format!(
+            "everything on that host, once {HOST_WITNESSES} feeds in a row have met it and none got an answer"
+        )),
+        Shows::Nothing | Shows::Works | Shows::Away => spread::from(rule).map(|(who, within)| {
+            format!("every feed of the credential, once {who} met it within {}", span(within))
+        }),
+    };
+    wider.map(|wider| format!("{reach}; {wider}")).unwrap_or_else(|| reach.to_owned())
 }
 
 fn range((low, high): &(u16, u16)) -> String {
@@ -132,13 +149,12 @@ pub fn handbook() -> String {
         for rule in rules {
             let from: Vec<&str> = rule.surfaces.iter().map(|origin| surface(*origin)).collect();
             page.push_str(&format!("\n### {} {}\n\n{}\n\n", rule.id, rule.title, rule.meaning));
-            page.push_str(&format!("- On: {}, from {}\n", about(rule), from.join(" or ")));
+            match policy::found_by(rule) {
+                Some(who) => page.push_str(&format!("- Found by: {who}\n")),
+                None => page.push_str(&format!("- On: {}, from {}\n", about(rule), from.join(" or "))),
+            }
             page.push_str(&format!("- The daemon: {}\n", what_happens(rule)));
-            page.push_str(&format!(
-                "- Reaches: {}\n- Ends with: {}\n",
-                reach(rule.scope),
-                rule.clears.as_str()
-            ));
+            page.push_str(&format!("- Reaches: {}\n- Ends with: {}\n", reach(rule), rule.clears.as_str()));
             page.push_str(&format!("- What to do: {}\n", rule.remedy));
             let told = if rule.alert { ", alert at once" } else { "" };
             let grows =
@@ -191,11 +207,13 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
              quarantines the rest and records a gap",
             span(over)
         ),
-        Verdict::Rewind { .. } => {
-            "gives the position up and reads again from a date; what cannot be fetched any more becomes a gap"
-                .into()
-        }
-        Verdict::Shrink { .. } => "asks for half as much next time; larger again after good pages".into(),
+        Verdict::Rewind { probe } => rewinds(probe.filter(|_| rule.surfaces.contains(&Origin::Api)), pace),
+        Verdict::Shrink { wait } => format!(
+            "{}, then asks for half as much; larger again after good pages. Refused at the smallest size, it stops and \
+             looks again every {}",
+            grows(wait),
+            span(DAY)
+        ),
         Verdict::Lockout { rungs: [first, second, third], .. } => format!(
             "sends nothing at all with this credential for {}, then makes one attempt; still locked: {}, then {}, \
              then stops",
@@ -214,7 +232,10 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
         }
         Verdict::Halt { probe: None } => "stops until somebody acts".into(),
         Verdict::Quarantine => "keeps the bytes in quarantine and goes on".into(),
-        Verdict::SkipWithGap => "goes on without it and records a gap".into(),
+        Verdict::SkipWithGap => format!(
+            "goes on without the file that it is about and records a gap; a whole page is never left out: there it {}",
+            grows(CYCLES)
+        ),
         Verdict::StopPaging => "ends this cycle; the position stays".into(),
         Verdict::Bisect { smaller } => {
             let ever_after = if smaller { "; the next batches are smaller" } else { "" };
@@ -227,6 +248,19 @@ pub fn what_happens_at(rule: &Rule, pace: &Pace) -> String {
             format!("pauses collection, goes on delivering, looks again every {}", span(check))
         }
         Verdict::Exit(code) => format!("ends with exit code {code}"),
+    }
+}
+
+/// `probe`: how often it looks where even the date was refused.
+fn rewinds(probe: Option<Duration>, pace: &Pace) -> String {
+    let once =
+        "gives the position up and reads again from a date; what cannot be fetched any more becomes a gap";
+    match probe {
+        None => once.to_owned(),
+        Some(every) => format!(
+            "{once}. Refused again before the feed was up to date, it stops and looks again every {}",
+            span(pace.scaled(every))
+        ),
     }
 }
 

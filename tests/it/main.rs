@@ -29,6 +29,7 @@ mod keys;
 mod kills;
 mod ledger;
 mod lifecycle;
+mod lockout;
 mod mail_log;
 mod main_job;
 mod nginx;

@@ -41,7 +41,7 @@ impl Gate {
             Hold::Halted { probe: Some(probe), .. } => along(probe),
             Hold::Open | Hold::Halted { probe: None, .. } => {}
         }
-        self.recent.iter_mut().for_each(along);
+        self.recent.iter_mut().chain(&mut self.earlier).for_each(along);
         for at in [&mut self.in_flight, &mut self.trial] {
             at.as_mut().map(along);
         }

@@ -8,7 +8,7 @@ use crate::clock::{Moment, Time};
 use crate::fault::{Fault, Kind};
 use crate::limits::CLOCK_SKEW_TOLERATED;
 use crate::supervisor::backoff::Pace;
-use crate::supervisor::rule::{Rule, Verdict};
+use crate::supervisor::rule::Rule;
 
 impl Gate {
     /// The same gate, of a secret that signs each call, or of one that is exchanged for tokens.
@@ -47,9 +47,8 @@ impl Gate {
     pub fn knock_fault(&mut self, fault: &Fault, life: Duration, at: Moment, pace: &Pace) -> &'static Rule {
         let rule = pace.judge(fault);
         self.in_flight = None;
-        let judged = matches!(rule.verdict, Verdict::ConfirmThenHalt(_) | Verdict::Lockout { .. });
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
-        if !judged && (!unknown || self.proven) {
+        if !rule.counts_as_failed_login() && (!unknown || self.proven) {
             self.recent.pop(); // the signature was not refused
         }
         if rule.is_for_gate(fault.origin) || rule.is_in_between() || unknown {
