@@ -66,22 +66,32 @@ impl Chunk {
         })
     }
 
+    /// The middle one of its events' times: a few that are absurd do not move it.
+    pub fn middle(&self) -> Option<i64> {
+        let mut times: Vec<i64> = self.records.iter().filter_map(|record| record.time).collect();
+        let middle = times.len().checked_sub(1)? / 2;
+        Some(*times.select_nth_unstable(middle).1)
+    }
+
     /// Newest event time in the chunk.
     pub fn newest(&self) -> Option<i64> {
         self.records.iter().filter_map(|record| record.time).max()
     }
 }
 
-const INDEX_VERSION: u8 = 1;
+/// Without checksum: what older versions wrote.
+const INDEX_UNCHECKED: u8 = 1;
+const INDEX_VERSION: u8 = 2;
+const CHECKSUM_BYTES: usize = 4;
 const HAS_TIME: u8 = 0x10;
 const REPAIRED: u8 = 0x20;
 const SEVERITY_MASK: u8 = 0x0f;
 
 /// The index as bytes: a version, then per record: gap to the previous record's end, length, flags, kind,
-/// time as difference to the previous one (all LEB128, signed ones zigzag), and the 16 bytes of the id.
-/// About 23 bytes a record.
+/// time as difference to the previous one (all LEB128, signed ones zigzag), and the 16 bytes of the id. In the end the
+/// CRC-32 of all that, little endian. About 23 bytes a record.
 pub fn encode_index(records: &[Record]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + records.len() * 24);
+    let mut out = Vec::with_capacity(1 + records.len() * 24 + CHECKSUM_BYTES);
     out.push(INDEX_VERSION);
     let (mut end, mut time) = (0_u32, 0_i64);
     for record in records {
@@ -99,15 +109,31 @@ pub fn encode_index(records: &[Record]) -> Vec<u8> {
         out.extend_from_slice(&record.id.0);
         end = record.offset.wrapping_add(record.len);
     }
+    let sum = checksum(&out);
+    out.extend_from_slice(&sum);
     out
 }
 
-/// The inverse of [`encode_index`]; `None` when the bytes are not an index (a damaged store).
-pub fn decode_index(bytes: &[u8]) -> Option<Vec<Record>> {
-    let (version, mut rest) = bytes.split_first()?;
-    if *version != INDEX_VERSION {
-        return None;
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum().to_le_bytes()
+}
+
+/// The inverse of [`encode_index`], and whether every bit of it is as it was written; `None` when the bytes are not an
+/// index (a damaged store).
+pub fn decode_index(bytes: &[u8]) -> Option<(Vec<Record>, bool)> {
+    match *bytes.first()? {
+        INDEX_UNCHECKED => Some((decode_records(bytes.get(1..)?)?, true)),
+        INDEX_VERSION => {
+            let (index, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
+            Some((decode_records(index.get(1..)?)?, checksum(index) == *sum))
+        }
+        _ => None,
     }
+}
+
+fn decode_records(mut rest: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::with_capacity(rest.len() / 20);
     let (mut end, mut time) = (0_u32, 0_i64);
     while !rest.is_empty() {
@@ -193,7 +219,26 @@ mod tests {
     proptest! {
         #[test]
         fn index_survives_the_round_trip(records in proptest::collection::vec(record(), 0..40)) {
-            prop_assert_eq!(decode_index(&encode_index(&records)), Some(records));
+            prop_assert_eq!(decode_index(&encode_index(&records)), Some((records, true)));
+        }
+
+        /// What older versions wrote stays readable.
+        #[test]
+        fn an_index_without_checksum_is_read(records in proptest::collection::vec(record(), 0..40)) {
+            let mut old = encode_index(&records);
+            old.truncate(old.len() - CHECKSUM_BYTES);
+            old[0] = INDEX_UNCHECKED;
+            prop_assert_eq!(decode_index(&old), Some((records, true)));
+        }
+
+        #[test]
+        fn no_bit_of_an_index_changes_unnoticed(
+            records in proptest::collection::vec(record(), 0..40), at in any::<proptest::sample::Index>(), bit in 0_u8..8
+        ) {
+            let mut spoiled = encode_index(&records);
+            let at = at.index(spoiled.len() - 1) + 1; // a version is a number of its own
+            spoiled[at] ^= 1 << bit;
+            prop_assert!(!matches!(decode_index(&spoiled), Some((_, true))));
         }
 
         #[test]

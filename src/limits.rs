@@ -366,8 +366,8 @@ pub const MIGRATION_OVERLAP: Duration = Duration::from_secs(3_600);
 /// How often the positions are written beside the store, for the day it is damaged: what was read since is read
 /// again then.
 pub const SHADOW_EVERY: Duration = Duration::from_secs(300);
-/// The file of positions; 300 bytes a feed.
-pub const MAX_SHADOW_BYTES: u64 = 16 << 20;
+/// The file of positions: ten thousand feeds, each with a full listing of files read.
+pub const MAX_SHADOW_BYTES: u64 = 64 << 20;
 /// A request of an operator is a few names, or the numbers of a thousand dead letters; anything larger is none.
 pub const MAX_REQUEST_BYTES: u64 = 32 << 10;
 /// Why somebody accepts a loss: a sentence or two, and the number of a ticket.

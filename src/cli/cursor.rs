@@ -109,7 +109,7 @@ fn standings(settings: &Settings) -> Result<Vec<Standing>, SetupError> {
 }
 
 fn standing(row: FeedRow) -> Standing {
-    let known = Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+    let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
     let now = Clock::System.now();
     let (read_to, words) = match catalogue::find(row.key.feed) {
         _ if row.cursor.is_unset() => (None, "never polled; starts at its lookback".to_owned()),

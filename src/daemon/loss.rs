@@ -128,6 +128,7 @@ mod tests {
             cursor: Cursor::unset(),
             cursor_updated: None,
             last_event_time: None,
+            reached: None,
             last_success: None,
             listed: 0,
             stored: 0,

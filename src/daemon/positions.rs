@@ -10,13 +10,14 @@ use super::requests::{Answer, Request};
 use super::{repair, scopes, transfer};
 use crate::clock::Time;
 use crate::config::{Settings, Tenant};
-use crate::cursor::{Cursor, FeedKey, Scope, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Scope, Span, TimeSpan};
 use crate::fault::Fault;
 use crate::limits::{MAX_LISTED_ROWS, SET_LOOKS, STREAM_MEMORY, WINDOW_MEMORY};
 use crate::mimecast::catalogue;
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
+use crate::scheduler::side::Side;
 use crate::setup_error::ExitCode;
 use crate::store::{Accepted, Cause, Change, FeedRow, Gap, GapRow, Order, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
@@ -33,6 +34,8 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub to: Cursor,
+    /// What is still to be looked for besides.
+    pub side: Side,
     /// Everything before it counts as read from now on.
     pub complete: Option<Time>,
     pub gap: Option<Gap>,
@@ -164,6 +167,7 @@ async fn set_one(
             feed: key.clone(),
             from: row.cursor,
             to: plan.to.clone(),
+            side: Span { from: row.side, to: plan.side.cursor() },
             complete: plan.complete,
             gaps: plan.gap.iter().cloned().collect(),
         };
@@ -193,7 +197,7 @@ pub fn plan(
 ) -> Plan {
     let lookback = tenant.map_or(feed.retention, |tenant| tenant.lookback);
     let old = Position::open(feed, &row.cursor, now, lookback).ok().filter(|_| !row.cursor.is_unset());
-    let known = Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+    let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
     let read_to = old.as_ref().and_then(|old| old.read_to(known));
     let first = Position::first(feed, now, lookback);
     let (to, starts) = match target {
@@ -203,20 +207,26 @@ pub fn plan(
             (new.cursor(), new.starts_at())
         }
     };
+    // without its token such a log begins with the oldest that is kept, whatever one asks for
+    let starts = if feed.ask == Ask::Archive { now.minus(feed.retention) } else { starts };
     // a listing begins with a whole day, of which a part may be forgotten
     let comes_back = starts.max(now.minus(feed.retention));
     let skipped = read_to.filter(|read_to| *read_to < comes_back);
-    let gap = skipped.map(|from| Gap {
-        span: TimeSpan { from, to: comes_back },
+    let side = Side::read(&row.side);
+    // what was read once, and would have been again for rows that appear late, is passed as well
+    let late = side.looks_back_to(now);
+    let gap = skipped.map(|read_to| Gap {
+        span: TimeSpan { from: late.map_or(read_to, |late| late.min(read_to)), to: comes_back },
         cause: Cause::SkippedByHand,
         detail: "the position was set past it".to_owned(),
         records: 0,
         fetchable: true,
     });
+    let side = if gap.is_some() { side.set_past(starts) } else { side.set_by_hand(starts) };
     let complete = (target != Target::Beginning).then_some(comes_back);
     let twice = again_after(old.as_ref()).filter(|(memory, _)| starts < now.minus(*memory));
     let words = words(feed, (read_to, starts), target, (gap.as_ref(), again, twice), now);
-    Plan { to, complete, gap, read_to, starts, words }
+    Plan { to, side, complete, gap, read_to, starts, words }
 }
 
 /// How long what was read at such a position is known, where that is less than what Mimecast keeps, and which event
@@ -342,6 +352,7 @@ mod tests {
             cursor: position.cursor(),
             cursor_updated: None,
             last_event_time: Some(complete),
+            reached: Some(complete),
             last_success: Some(complete),
             listed: 0,
             stored: 0,
@@ -395,6 +406,34 @@ mod tests {
         assert_eq!(gap.span.from, read_to);
         assert_eq!(gap.span.to.rfc3339(), "2026-01-01T00:00:00.000Z", "its day is read as a whole");
         assert_eq!(set("siem.av", NOW.minus(HOUR), Target::Since(since)).gap, None, "that day is being read");
+    }
+
+    /// Without its token this log begins with the oldest there is: nothing is skipped.
+    #[test]
+    fn a_log_that_can_only_be_read_from_the_oldest_is_not_set_forward() {
+        let feed = find("siem.mta").unwrap();
+        let old = Position::first(feed, NOW.minus(HOUR * 50), HOUR);
+        let row = row("siem.mta", &old, NOW.minus(HOUR * 50));
+        let plan = plan(feed, &row, None, NOW, Target::Since(NOW.minus(HOUR * 2)), false);
+        assert_eq!((plan.gap, plan.starts), (None, NOW.minus(feed.retention)));
+    }
+
+    /// Rows of the two days before may still appear: without a sweep they are missing as well.
+    #[test]
+    fn setting_forward_passes_what_was_to_be_read_again() {
+        let feed = find("audit").unwrap();
+        let (read_to, since) = (NOW.minus(HOUR * 5), NOW.minus(HOUR * 2));
+        let old = Position::Window { high: read_to, pass: 9, reading: None };
+        let swept = |side: Side| {
+            Side::read(&Cursor(side.cursor().0.replace("\"floor\"", "\"swept\":1767254400000,\"floor\"")))
+        };
+        let side = swept(Side::read(&Cursor::unset()).set_by_hand(NOW.minus(HOUR * 24 * 9)));
+        let row = FeedRow { side: side.cursor(), ..row("audit", &old, read_to) };
+        let forward = plan(feed, &row, None, NOW, Target::Since(since), false);
+        assert_eq!(forward.gap.unwrap().span, TimeSpan { from: NOW.minus(HOUR * 48), to: since });
+        assert_eq!(forward.side.looks_back_to(NOW), Some(since));
+        let back = plan(feed, &row, None, NOW, Target::Since(NOW.minus(HOUR * 6)), false);
+        assert_eq!((back.gap, back.side), (None, side));
     }
 
     #[test]

@@ -180,8 +180,8 @@ fn told(outcome: &Outcome) -> Answer {
     }
     if *evidence > 0 {
         lines.push(format!(
-            "{evidence} are no single records (damaged files, or only their beginning is kept): they can be fetched \
-             again with `gaps backfill` or `cursor set --since`, while Mimecast has them"
+            "{evidence} are no single records (damaged files, or only their beginning is kept): `cursor set --since` \
+             fetches them again, while Mimecast has them"
         ));
     }
     let read = done.stored + done.duplicate;

@@ -7,13 +7,14 @@ use super::positions;
 use super::requests::Answer;
 use crate::clock::Time;
 use crate::config::Settings;
-use crate::cursor::{FeedKey, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::fault::Fault;
 use crate::limits::MIGRATION_OVERLAP;
 use crate::mimecast::catalogue;
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
+use crate::scheduler::side::Side;
 use crate::setup_error::ExitCode;
 use crate::store::{Cause, Change, FeedRow, Gap, Store};
 
@@ -55,12 +56,14 @@ pub async fn migrate(
         let key = FeedKey { tenant: to.to_owned(), feed: feed.name };
         let row = store.register_feed(&key).await?;
         let begin = begin(feed, &row, &old, now, configured.overlap);
-        if let Begin::After { position, read_to, .. } = &begin {
+        if let Begin::After { position, read_to, old: name } = &begin {
+            let side = side(name, &old).set_by_hand(position.starts_at());
             let gap = forgotten(feed, *read_to, now);
             let change = Change {
                 feed: key.clone(),
                 from: row.cursor.clone(),
                 to: position.cursor(),
+                side: Span { from: row.side.clone(), to: side.cursor() },
                 complete: Some((*read_to).max(now.minus(feed.retention))),
                 gaps: gap.iter().cloned().collect(),
             };
@@ -74,6 +77,12 @@ pub async fn migrate(
         data.push(as_json(&key, &begin));
     }
     Ok(Answer { exit: ExitCode::Done as u8, text, data: data.into() })
+}
+
+/// What is still to be read again for late rows of what the old feed has read: by the new one now.
+fn side(name: &str, old: &[FeedRow]) -> Side {
+    let row = old.iter().find(|row| row.key.feed == name);
+    row.map_or_else(|| Side::read(&Cursor::unset()), |row| Side::read(&row.side))
 }
 
 /// What Mimecast has forgotten since the old feed stopped.
@@ -99,13 +108,12 @@ pub fn begin(feed: &Feed, row: &FeedRow, old: &[FeedRow], now: Time, overlap: st
         return Begin::Kept;
     }
     let read_to = |row: &FeedRow| {
-        let known =
-            Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+        let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
         let feed = catalogue::find(row.key.feed);
         let position = feed.and_then(|feed| Position::open(feed, &row.cursor, now, feed.retention).ok());
         let position = position.filter(|_| !row.cursor.is_unset());
         // a log that this version does not read any more still left its newest event behind
-        position.and_then(|position| position.read_to(known)).or(row.last_event_time.min(row.last_success))
+        position.and_then(|position| position.read_to(known)).or(row.reached.min(row.last_success))
     };
     let gateway = feed.name.starts_with("siem.") && matches!(feed.ask, Ask::Batch { .. });
     let after = |name: &str| {
@@ -132,7 +140,14 @@ fn words(feed: &Feed, begin: &Begin, from: &str, now: Time) -> String {
             let beyond = if forgotten(feed, *read_to, now).is_some() {
                 "; what lies between is older than Mimecast keeps and is in the ledger of gaps".to_owned()
             } else {
-                format!("; {overlap:#} before that are read by both")
+                let late = match feed.ask {
+                    Ask::Window { .. } => {
+                        ", and two days by its daily sweep, for rows that appear late; what both have read arrives \
+                         under two ids"
+                    }
+                    _ => "",
+                };
+                format!("; {overlap:#} before that are read by both{late}")
             };
             format!(
                 "starts at {}; {from}/{old} had read up to {}{beyond}",
@@ -159,7 +174,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cursor::Cursor;
     use crate::mimecast::catalogue::find;
 
     const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
@@ -171,6 +185,7 @@ mod tests {
             cursor: Cursor(cursor.into()),
             cursor_updated: None,
             last_event_time: newest,
+            reached: newest,
             last_success: newest.map(|at| at.plus(HOUR)),
             listed: 0,
             stored: 0,

@@ -88,6 +88,19 @@ pub struct FileLink {
     pub expiry: Option<Time>,
 }
 
+impl FileLink {
+    /// What marks the file as read at a position: the same name with another size is another file.
+    pub fn mark(&self) -> FileKey {
+        let Some(size) = self.size else { return self.key };
+        let mut mark = [0; 16];
+        let digest = Sha256::new().chain_update(self.key.0).chain_update(size.to_be_bytes()).finalize();
+        for (byte, digest) in mark.iter_mut().zip(digest) {
+            *byte = digest;
+        }
+        FileKey(mark)
+    }
+}
+
 /// The link as it may be shown: without userinfo, query and fragment.
 pub fn public_url(link: &str) -> String {
     let plain = without_query(link);

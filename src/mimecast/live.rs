@@ -18,6 +18,9 @@ use super::position::{Day, Position};
 use crate::clock::Time;
 use crate::limits::STREAM_KEPT;
 
+/// Room for the files of one reading in the numbers they are counted by: more than Mimecast lists in a week.
+const FILES_BITS: u32 = 16;
+
 /// Where a reader stands among the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlace {
@@ -196,6 +199,24 @@ impl Position {
         match self {
             Position::Batch { seam, .. } => *seam,
             _ => None,
+        }
+    }
+
+    /// A span of files, read beside the stream if `main` is: what the stream has brought is known by content then. Its
+    /// files are counted from `reading` on, which no other reading has.
+    #[must_use]
+    pub fn beside(self, main: &Position, reading: u64) -> Position {
+        let high = match main {
+            Position::Stream(live) => Some(live.high.0),
+            Position::Batch { seam: Some(seam), .. } => Some(seam.high),
+            _ => None,
+        };
+        match (self, high) {
+            (Position::Batch { since, token, done, seam: None }, Some(high)) => {
+                let seam = Seam { known: 0, high, pass: reading << FILES_BITS, part: 0 };
+                Position::Batch { since, token, done, seam: Some(seam) }
+            }
+            (position, _) => position,
         }
     }
 

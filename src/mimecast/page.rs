@@ -63,7 +63,7 @@ pub enum Leads {
 pub struct Listing {
     /// Files to fetch: each once, without those read from this position before.
     pub files: Vec<FileLink>,
-    /// The position asked from. After each file: `position = position.with_done(key)`.
+    /// The position asked from. After each file: `position = position.with_done(file.mark())`.
     pub position: Position,
     /// After the last file.
     pub leads: Leads,
@@ -248,11 +248,11 @@ fn listing(position: &Position, body: &str, now: Time) -> Result<Listing, Fault>
     for item in items {
         let file = link(item)?;
         if seen.insert(file.key) {
-            listed.push(file.key);
+            listed.push(file.mark());
             files.push(file);
         }
     }
-    files.retain(|file| !position.is_done(file.key));
+    files.retain(|file| !position.is_done(file.mark()));
     let next = answer.next.and_then(|next| next.text()).map(bounded_token).transpose()?;
     let old = if let Position::Batch { token, .. } = position { token.as_deref() } else { None };
     let (leads, ended) = match next {

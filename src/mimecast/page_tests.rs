@@ -108,7 +108,7 @@ fn fact_10_the_same_file_twice_in_a_page_is_fetched_once() {
 fn files_already_read_are_left_out_and_known_one_listing_longer() {
     let body = r#"{"value":[{"url":"https://x/1?s=1"},{"url":"https://x/2?s=1"}],"@nextPage":"n"}"#;
     let page = listing(None, body).unwrap();
-    let one = page.position.with_done(page.files[0].key);
+    let one = page.position.with_done(page.files[0].mark());
     let relisted = listing_at(&one, &body.replace("s=1", "s=9")).unwrap();
     assert_eq!(relisted.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["x/2"]);
     assert_eq!(relisted.position, one);
@@ -120,9 +120,21 @@ fn files_already_read_are_left_out_and_known_one_listing_longer() {
         std::time::Duration::ZERO,
     )
     .unwrap();
-    assert!(page.files.iter().all(|file| behind.is_done(file.key)));
+    assert!(page.files.iter().all(|file| behind.is_done(file.mark())));
     let grown = listing_at(&one, r#"{"value":[{"url":"https://x/3"}]}"#).unwrap();
     assert_eq!(grown.position, at(None), "a file the listing no longer shows need not be remembered");
+}
+
+/// A file of the same name that has grown is another one; without sizes there is nothing to tell by.
+#[test]
+fn a_file_that_has_another_size_is_read_again() {
+    let body = r#"{"value":[{"url":"https://x/1?s=1","size":10}],"@nextPage":"n"}"#;
+    let page = listing(None, body).unwrap();
+    let read = page.position.with_done(page.files[0].mark());
+    assert!(listing_at(&read, body).unwrap().files.is_empty());
+    let grown = listing_at(&read, &body.replace("10", "20")).unwrap();
+    assert_eq!(grown.files.len(), 1);
+    assert_eq!(grown.files[0].key, page.files[0].key);
 }
 
 #[test]

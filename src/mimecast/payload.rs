@@ -34,6 +34,8 @@ pub struct FileEnd {
     pub newest: Option<Time>,
     /// Bytes that came from the server.
     pub bytes: u64,
+    /// It could not be read to its end; only when salvaging.
+    pub damaged: bool,
 }
 
 /// Parser of one file. Push the pieces in order and take sealed chunks after each; when the last has come, close
@@ -175,6 +177,7 @@ impl FileParser {
             listed,
             newest: self.lines.newest.map(Time),
             bytes,
+            damaged: self.damage.is_some(),
         })
     }
 

@@ -14,7 +14,7 @@ use crate::limits::{RETENTION_EDGE, RETENTION_SLACK};
 pub struct Known {
     /// At that time Mimecast had nothing more to list.
     pub complete: Option<Time>,
-    /// Newest event time stored.
+    /// Time of the events stored last, as most of them tell it.
     pub newest: Option<Time>,
     /// Last time anything was stored or found up to date.
     pub last_success: Option<Time>,
@@ -22,7 +22,7 @@ pub struct Known {
 
 impl Known {
     /// Everything up to here is read, as far as a listing can tell: files are listed in the order of their making,
-    /// so the newest event marks the place, but an event from the future must not.
+    /// so the events read last mark the place, but those from the future must not.
     fn read_to(self) -> Option<Time> {
         self.complete.max(self.plausible())
     }

@@ -50,7 +50,7 @@ type Answering = fn(&HeaderMap, usize) -> Response;
 
 /// A Mimecast that answers as it is told, and a directory with a store.
 pub(super) struct World {
-    base: String,
+    pub base: String,
     seen: Seen,
     dir: tempfile::TempDir,
     tenant: &'static str,

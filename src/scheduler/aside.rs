@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::decide::Outcome;
 use super::side::{Side, Sight, late_rows_gaps};
 use super::steps::Hand;
+use crate::clock::Time;
 use crate::cursor::{Span, TimeSpan};
 use crate::fault::{Fault, Origin};
 use crate::mimecast::position::Position;
@@ -24,7 +25,7 @@ impl Hand {
     pub async fn aside(&mut self, page_size: u32) -> Result<Outcome, Fault> {
         (self.page, self.side) = (None, None);
         let now = self.account.server_now();
-        if self.side_rests.is_some_and(|until| self.clock.now() < until) {
+        if self.side_rests.is_some_and(|(since, rest)| rests(since, rest, self.clock.now())) {
             return Ok(Outcome::Nothing);
         }
         if self.side_idle && !self.store.gaps_wanted() {
@@ -41,6 +42,7 @@ impl Hand {
             lookback: self.reach.lookback,
             every: self.reach.sweep_every,
             wanted: wanted.as_ref(),
+            faltered: self.side_rests.take().is_some(),
             now,
         };
         let kept = Side::read(&row.side);
@@ -86,7 +88,7 @@ impl Hand {
         }
         let refused = matches!(judge(fault).verdict, Verdict::Rewind { .. } | Verdict::Halt { .. });
         self.side_refused |= refused && fault.origin == Origin::Api;
-        self.side_rests = Some(self.clock.now().plus(rest));
+        self.side_rests = Some((self.clock.now(), rest));
     }
 
     /// What the last page of side work settles besides.
@@ -107,13 +109,30 @@ impl Hand {
         })
     }
 
-    /// After a commit: tells of a gap that is closed.
-    pub(super) fn side_moved(&mut self, after: Option<Side>, ended: bool) {
+    /// After a commit of so many records: tells of a gap that is closed.
+    pub(super) fn side_moved(&mut self, after: Option<Side>, ended: bool, records: u64) {
         let Some(before) = self.side.take() else { return };
-        if let (true, Some((span, _))) = (ended, before.filling()) {
-            let events = after.as_ref().map_or(0, Side::records).max(before.records());
+        if let (true, Some((span, events))) = (ended, before.filled(records)) {
             Notice::Feed(&self.key, News::GapClosed { span, events }).emit();
         }
         self.side = after.filter(|_| !ended).map(Box::new);
+    }
+}
+
+/// Whether what failed at `since` is to be left alone. A clock that was set back since then must not make the rest longer.
+fn rests(since: Time, rest: Duration, now: Time) -> bool {
+    since <= now && now < since.plus(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_no_rest_longer() {
+        let (wrong, rest) = (Time(1_767_259_800_000), Duration::from_secs(300));
+        assert!(rests(wrong, rest, wrong.plus(rest / 2)));
+        assert!(!rests(wrong, rest, wrong.plus(rest)));
+        assert!(!rests(wrong, rest, wrong.minus(Duration::from_secs(86_400))));
     }
 }

@@ -64,28 +64,30 @@ impl Hand {
         let salvaging = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
         let read = match self.read_file(&link, salvaging, &mut seat).await {
             Ok(read) => read,
-            // the server says for good that it has no such file; any other fault may pass, so the file stays due
-            Err(fault)
-                if fault.status().is_some()
-                    && matches!(judge(&fault).verdict, Verdict::Insist { .. } | Verdict::Relist { .. }) =>
-            {
-                self.nothing_left(&link, &fault)
+            Err(fault) if is_gone(&fault) => {
+                FileRead { end: self.nothing_left(&link, &fault), staged: Vec::new(), bytes: 0 }
             }
             Err(fault) => return Err(fault),
         };
-        let gap = self.gap_of(&link.name);
-        let span = gap.span;
-        self.store_file(&link, read, vec![gap]).await?;
-        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
+        // it may have come whole this time, and then nothing is lost
+        let gap = read.end.damaged.then(|| self.gap_of(&link.name));
+        self.store_file(&link, read, gap.iter().cloned().collect()).await?;
+        self.tell_given_up(gap.as_ref());
         Ok(Outcome::GaveUp)
     }
 
+    pub(super) fn tell_given_up(&self, gap: Option<&Gap>) {
+        if let Some(Gap { span, .. }) = gap {
+            let why = "a file could not be read as a whole";
+            Notice::Feed(&self.key, News::GapOpened { span: *span, why }).emit();
+        }
+    }
+
     /// A file of which not a byte can be had any more: quarantined by name.
-    fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileRead {
+    pub(super) fn nothing_left(&self, link: &FileLink, fault: &Fault) -> FileEnd {
         let mut parser = FileParser::salvaging(self.feed, &self.key.tenant, &link.name);
         let _ = parser.push(fault.to_string().as_bytes()); // salvaging never fails
-        let end = parser.finish().unwrap_or_else(|_| FileEnd::default());
-        FileRead { end, staged: Vec::new(), bytes: 0 }
+        FileEnd { damaged: true, ..parser.finish().unwrap_or_default() }
     }
 
     pub(super) fn link(&self, file: u16) -> Result<FileLink, Fault> {
@@ -150,7 +152,7 @@ impl Hand {
 
     async fn store_file(&mut self, link: &FileLink, read: FileRead, gaps: Vec<Gap>) -> Result<(), Fault> {
         let Some((listing, cursor)) = self.page.as_deref() else { return Ok(()) }; // `link` came from it
-        let after = listing.position.with_done(link.key);
+        let after = listing.position.with_done(link.mark());
         let side = self.side.as_deref().map(|side| side.at(after.cursor()).read_on(read.end.listed));
         let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
         let span = Span { from: cursor.clone(), to };
@@ -200,11 +202,17 @@ impl Hand {
                 self.page = Some(Box::new((listing, cursor)));
                 return Err(fault);
             }
-            self.side_moved(self.side.as_deref().cloned(), listing.caught_up);
+            self.side_moved(self.side.as_deref().cloned(), listing.caught_up, 0);
             self.tell_page(listing.caught_up);
         }
         Ok(Outcome::Turned)
     }
+}
+
+/// The server says for good that it has no such file; any other fault may pass, so the file stays due.
+pub(super) fn is_gone(fault: &Fault) -> bool {
+    let verdict = judge(fault).verdict;
+    fault.status().is_some() && matches!(verdict, Verdict::Insist { .. } | Verdict::Relist { .. })
 }
 
 #[cfg(test)]

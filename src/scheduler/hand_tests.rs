@@ -36,7 +36,8 @@ impl Feed {
         let key = FeedKey { tenant: "acme".into(), feed };
         store.register_feed(&key).await.unwrap();
         let complete = Some(NOW.minus(HOUR));
-        let change = Change { feed: key.clone(), from: Cursor::unset(), to, complete, gaps };
+        let side = Span { from: Cursor::unset(), to: Cursor::unset() };
+        let change = Change { feed: key.clone(), from: Cursor::unset(), to, side, complete, gaps };
         assert!(store.set_position(&change).await.unwrap());
         let reach = Reach { overlap: HOUR, lookback: HOUR, endpoint: Endpoint::Batch, sweep_every: DAY };
         let (row, stored) = (find(feed).unwrap(), (store.clone(), world.clock.clone()));
@@ -229,7 +230,8 @@ async fn what_expires_while_it_is_read_is_one_gap() {
     let (moment, stood) = (HOUR / 180, kept.minus(HOUR / 2));
     let mut feed = Feed::at(&world, "audit", window(stood), Vec::new()).await;
     let (key, at) = (feed.key.clone(), window(stood));
-    let old = Change { feed: key, from: at.clone(), to: at, complete: Some(stood), gaps: Vec::new() };
+    let (side, gaps) = (Span { from: Cursor::unset(), to: Cursor::unset() }, Vec::new());
+    let old = Change { feed: key, from: at.clone(), to: at, side, complete: Some(stood), gaps };
     assert!(feed.store.set_position(&old).await.unwrap());
     feed.news(stood).await;
     for spent in [0, 1, 2] {
@@ -245,4 +247,122 @@ async fn what_expires_while_it_is_read_is_one_gap() {
     keeps_up.news(NOW.minus(DAY * 90)).await;
     keeps_up.hand.ask(500).await.unwrap();
     assert!(keeps_up.store.gaps_open().await.unwrap().is_empty());
+}
+
+/// A file that is said to be damaged or gone is tried for the last time, alone or beside the stream.
+async fn last_try(world: &World, beside: bool) -> Feed {
+    let at = Position::first(find("siem.av").unwrap(), NOW, HOUR);
+    let endpoint = if beside { Endpoint::Stream } else { Endpoint::Batch };
+    let at = at.at_endpoint(endpoint, None, HOUR, NOW);
+    let mut feed = Feed::at(world, "siem.av", at.cursor(), Vec::new()).await;
+    feed.hand.reach = Reach { endpoint, lookback: DAY * 7, ..feed.hand.reach };
+    assert!(matches!(feed.hand.ask(100).await.unwrap(), Outcome::Listed { files: 1, .. }));
+    assert!(matches!(feed.hand.give_up(0).await.unwrap(), Outcome::GaveUp));
+    feed.hand.turn().await.unwrap();
+    feed
+}
+
+fn one_file(headers: &axum::http::HeaderMap) -> Response {
+    let host = headers.get("host").unwrap().to_str().unwrap();
+    said(format!(r#"{{"value":[{{"url":"http://{host}/f.gz"}}],"@nextPage":"t","isCaughtUp":false}}"#))
+}
+
+/// Gone for good: it is quarantined by name, and the files behind it are read.
+#[tokio::test]
+async fn a_file_that_is_gone_holds_no_feed_up() {
+    for beside in [false, true] {
+        let world = World::new(|headers, number| match number {
+            1 => one_file(headers),
+            _ => axum::http::StatusCode::NOT_FOUND.into_response(),
+        })
+        .await;
+        let feed = last_try(&world, beside).await;
+        let row = feed.row().await;
+        assert_eq!((row.stored, row.quarantined), (0, 1), "beside the stream: {beside}");
+        assert!(row.cursor.0.contains(r#""token":"t""#), "{:?}", row.cursor);
+        let gap = feed.store.gaps_list(0, 9).await.unwrap().remove(0);
+        assert_eq!(gap.cause, "file_given_up");
+        assert_eq!(
+            gap.span,
+            TimeSpan { from: NOW.minus(HOUR), to: NOW },
+            "what was read before is no part of it"
+        );
+    }
+}
+
+/// It comes whole in the end: nothing is lost, so nothing says so.
+#[tokio::test]
+async fn a_file_that_comes_whole_at_last_is_no_gap() {
+    for beside in [false, true] {
+        let world = World::new(|headers, number| match number {
+            1 => one_file(headers),
+            _ => "{\"aggregateId\":\"a\"}\n".into_response(),
+        })
+        .await;
+        let feed = last_try(&world, beside).await;
+        let row = feed.row().await;
+        assert_eq!((row.stored, row.quarantined), (1, 0), "beside the stream: {beside}");
+        assert!(feed.store.gaps_list(0, 9).await.unwrap().is_empty());
+        let host = format!("{}/f.gz", world.base);
+        let file = FileMark { name: FileKey::of(&host).bytes(), size: None };
+        assert_eq!(
+            feed.store.known_files(&feed.key, &[file]).await.unwrap(),
+            [file],
+            "it is not read once more"
+        );
+    }
+}
+
+/// Our clock is five days behind: what was read a moment ago is known all the same.
+#[tokio::test]
+async fn a_clock_that_is_days_behind_forgets_nothing() {
+    let world = World::new(|_, _| rows(0..2, "", "")).await;
+    world.clock.set(NOW.minus(DAY * 5));
+    let mut feed = Feed::at(&world, "audit", window(NOW.minus(HOUR)), Vec::new()).await;
+    for _ in 0..4 {
+        let _ = feed.hand.ask(500).await.unwrap(); // the first answer only tells the time
+        feed.store.sweep().await.unwrap();
+    }
+    let row = feed.row().await;
+    assert_eq!(row.stored, 2, "{row:?}");
+    assert!(row.duplicate >= 4, "{row:?}");
+}
+
+/// A backfill of a feed that is read from the stream: what has come in the other spelling is known by what it says.
+#[tokio::test]
+async fn a_backfill_beside_the_stream_brings_nothing_twice() {
+    let world = World::new(|headers, number| match number {
+        1 => one_file(headers),
+        2 => "{\"aggregateId\":\"a\",\"subject\":\"s\"}\n{\"aggregateId\":\"b\"}\n".into_response(),
+        3 => {
+            let host = headers.get("host").unwrap().to_str().unwrap();
+            let link = |n| format!(r#"{{"url":"http://{host}/{n}.gz"}}"#);
+            said(format!(r#"{{"value":[{},{}],"@nextPage":"t","isCaughtUp":true}}"#, link(1), link(2)))
+        }
+        4 => "{\"subject\":\"s\",\"aggregateId\":\"a\"}\n{\"aggregateId\":\"c\"}\n".into_response(),
+        _ => "{\"aggregateId\":\"c\"}\n{\"aggregateId\":\"b\" }\n".into_response(),
+    })
+    .await;
+    let at =
+        Position::first(find("siem.av").unwrap(), NOW, HOUR).at_endpoint(Endpoint::Stream, None, HOUR, NOW);
+    let gap = skipped(NOW.minus(DAY * 3), NOW.minus(DAY * 2));
+    let mut feed = Feed::at(&world, "siem.av", at.cursor(), vec![gap]).await;
+    feed.hand.reach.endpoint = Endpoint::Stream;
+    let gap = feed.store.gaps_list(0, 9).await.unwrap().remove(0);
+    assert!(feed.store.want_gap(gap.id).await.unwrap());
+    feed.hand.ask(100).await.unwrap();
+    feed.hand.take(0).await.unwrap();
+    feed.hand.turn().await.unwrap();
+    assert!(matches!(feed.hand.aside(100).await.unwrap(), Outcome::Listed { files: 2, .. }));
+    feed.hand.take(0).await.unwrap();
+    feed.hand.take(1).await.unwrap();
+    feed.hand.turn().await.unwrap();
+    let row = feed.row().await;
+    assert_eq!(
+        (row.stored, row.duplicate),
+        (3, 3),
+        "a and b are known from the stream, c from the file before"
+    );
+    assert!(feed.store.gaps_open().await.unwrap().is_empty());
+    assert!(Side::read(&row.side).is_idle());
 }

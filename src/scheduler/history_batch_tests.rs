@@ -222,7 +222,7 @@ impl World {
         let known = self.store.known_files(&self.key, &marks).await.unwrap();
         listing.files.retain(|link| !known.contains(&mark(link)));
         if listing.caught_up && listing.files.is_empty() {
-            self.store.note_complete(&self.key, now).await.unwrap();
+            self.store.note_complete(&self.key, &row.cursor, now).await.unwrap();
         }
         Some((listing, row.cursor))
     }
@@ -234,7 +234,7 @@ impl World {
         parser.push(&bytes).unwrap();
         parser.close();
         let end = parser.finish().unwrap();
-        let after = listing.position.with_done(link.key);
+        let after = listing.position.with_done(link.mark());
         let moved = self.intake(Span { from: cursor.clone(), to: after.cursor() });
         let intake = Intake {
             listed: end.listed,

@@ -17,7 +17,7 @@ use crate::mimecast::feed::Feed;
 use crate::mimecast::page::{self, Leads, Page, RecordPage};
 use crate::mimecast::position::Position;
 use crate::mimecast::request::{self, Asking, Body};
-use crate::store::{Cause, Dedupe, Intake, Lane, Options, Store};
+use crate::store::{Cause, Change, Dedupe, Gap, Intake, Lane, Options, Store};
 
 const START: Time = Time(1_767_259_800_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -41,6 +41,10 @@ enum Event {
     Taken { events: usize, heard: bool },
     /// The daemon starts again with what the store holds.
     Restart,
+    /// An operator sets the position to so many minutes ago.
+    Set { minutes: u32 },
+    /// An operator has it begin anew, one lookback ago.
+    Reset,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -51,6 +55,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop_oneof![1_u32..100, 700_u32..900].prop_map(|hours| Event::Outage { hours }),
         2 => (1_usize..6, any::<bool>()).prop_map(|(events, heard)| Event::Taken { events, heard }),
         1 => Just(Event::Restart),
+        1 => (0_u32..48 * 60).prop_map(|minutes| Event::Set { minutes }),
+        1 => Just(Event::Reset),
     ]
 }
 
@@ -203,6 +209,7 @@ impl World {
             lookback: DAY,
             every: DAY,
             wanted: None,
+            faltered: false,
             now: self.now(),
         };
         let kept = Side::read(&row.side);
@@ -261,7 +268,36 @@ impl World {
                 drop(std::mem::replace(&mut self.store, other));
                 self.store = open(&self.dir, &self.clock).await;
             }
+            Event::Set { minutes } => self.set(Some(MINUTE * minutes)).await,
+            Event::Reset => self.set(None).await,
         }
+    }
+
+    /// The position set by hand; `None`: as if there had never been one.
+    async fn set(&mut self, back: Option<Duration>) {
+        let row = self.store.feed(&self.key).await.unwrap();
+        let position = Position::open(self.feed, &row.cursor, self.now(), DAY).unwrap();
+        let read_to = position.read_to(known(&row)).unwrap();
+        let starts = self.now().minus(back.unwrap_or(DAY));
+        let to = match back {
+            Some(_) => position.rewound(self.feed, starts, self.now()).cursor(),
+            None => Cursor::unset(),
+        };
+        let side = Side::read(&row.side);
+        let late = side.looks_back_to(self.now()).unwrap_or(read_to);
+        let skipped = TimeSpan { from: late.min(read_to), to: starts };
+        let (cause, detail) = (Cause::SkippedByHand, String::new());
+        let gap = Gap { span: skipped, cause, detail, records: 0, fetchable: true };
+        let side = if read_to < starts { side.set_past(starts) } else { side.set_by_hand(starts) };
+        let change = Change {
+            feed: self.key.clone(),
+            from: row.cursor,
+            to,
+            side: Span { from: row.side, to: side.cursor() },
+            complete: None,
+            gaps: Some(gap).filter(|_| read_to < starts).into_iter().collect(),
+        };
+        assert!(self.store.set_position(&change).await.unwrap());
     }
 
     async fn prove(&mut self) {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::decide::Outcome;
+use super::side::Side;
 use super::steps::Hand;
 use crate::clock::Time;
 use crate::cursor::{Cursor, Span, TimeSpan};
@@ -20,17 +21,23 @@ impl Hand {
     /// How repeats of an overlapping window are told from new records.
     pub(super) fn dedupe(&self, asked: &Position) -> Dedupe {
         let Some((pass, window)) = asked.window() else { return Dedupe::None };
-        let horizon = horizon(window.from, self.account.server_now(), self.side_reach, self.reach.overlap);
+        let now = self.account.server_now();
+        let horizon = horizon(window.from, now, self.side_reach, self.reach.overlap);
+        // windows lie in Mimecast's time, and when a record was seen is noted in ours
+        let horizon = Time(horizon.0.saturating_add(self.clock.now().0.saturating_sub(now.0)));
         match self.feed.identity {
             Identity::HasOwnId => Dedupe::Exact { horizon },
             Identity::Bytes => Dedupe::Ids { pass, horizon },
         }
     }
 
-    /// The events of a file lie between the newest event stored before it and now; nobody knows more.
+    /// The events of a file lie between the newest event stored before it and now; nobody knows more. In a backfill they
+    /// lie in its span.
     pub(super) fn gap_of(&self, file: &str) -> Gap {
         let to = self.clock.now();
-        let from = self.tally.newest.unwrap_or(to.minus(self.reach.lookback)).min(to);
+        let filling = self.side.as_deref().and_then(Side::filling).map(|(span, _)| span.from);
+        let before = self.tally.newest.or(filling).or(self.read_to);
+        let from = before.unwrap_or(to.minus(self.reach.lookback)).min(to);
         Gap {
             span: TimeSpan { from, to },
             cause: Cause::FileGivenUp,
@@ -105,10 +112,10 @@ impl Hand {
     }
 
     /// A feed in which nothing happens leaves no trace of being read, and must not look forgotten after a week.
-    pub(super) async fn note_complete(&mut self) {
+    pub(super) async fn note_complete(&mut self, cursor: &Cursor) {
         let now = self.clock.now();
         if self.noted.is_none_or(|noted| now.since(noted) >= COMPLETE_EVERY || now < noted)
-            && self.store.note_complete(&self.key, self.asked).await.is_ok()
+            && self.store.note_complete(&self.key, cursor, self.asked).await.is_ok()
         {
             self.noted = Some(now); // a store that fails says so where it matters: at the next commit
         }
@@ -129,7 +136,7 @@ pub(super) fn horizon(from: Time, now: Time, side: Option<Time>, overlap: Durati
 
 /// What the store tells about how far the feed is read.
 pub(super) fn known(row: &FeedRow) -> Known {
-    Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success }
+    Known { complete: row.complete, newest: row.reached, last_success: row.last_success }
 }
 
 pub(super) fn mark(link: &FileLink) -> FileMark {

@@ -118,9 +118,9 @@ fn gravwell_mc_a_failed_file_is_not_skipped() {
 fn sentinel_9721_each_file_moves_the_position() {
     let listing =
         listing(&at(""), r#"{"value":[{"url":"https://x/1"},{"url":"https://x/2"}],"@nextPage":"n"}"#);
-    let after_one = listing.position.with_done(listing.files[0].key);
+    let after_one = listing.position.with_done(listing.files[0].mark());
     let again = open(&after_one.cursor());
-    assert!(again.is_done(listing.files[0].key) && !again.is_done(listing.files[1].key));
+    assert!(again.is_done(listing.files[0].mark()) && !again.is_done(listing.files[1].mark()));
 }
 
 fn open(cursor: &Cursor) -> Position {

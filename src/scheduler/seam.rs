@@ -2,9 +2,11 @@
 //! one to the other. What makes this safe is told in `mimecast::live`; here it is put into transactions.
 
 use super::decide::{Leads, Outcome};
+use super::files::is_gone;
 use super::found::Found;
 use super::lost::{known, mark};
 use super::places::Seat;
+use super::side::Side;
 use super::steps::Hand;
 use crate::chunk::Chunk;
 use crate::clock::Time;
@@ -14,7 +16,7 @@ use crate::limits::{STREAM_MEMORY, STREAM_OVERLAP};
 use crate::mimecast::links::FileLink;
 use crate::mimecast::live::{Live, Seam};
 use crate::mimecast::page::{Leads as PageLeads, Listing, Page};
-use crate::mimecast::payload::FileParser;
+use crate::mimecast::payload::{FileEnd, FileParser};
 use crate::mimecast::position::Position;
 use crate::mimecast::reach::Known;
 use crate::mimecast::stream::{self, LivePage};
@@ -116,18 +118,18 @@ impl Hand {
     }
 
     fn seam(&self) -> Option<Seam> {
-        self.page.as_deref().filter(|_| self.side.is_none()).and_then(|(listing, _)| listing.position.seam())
+        self.page.as_deref().and_then(|(listing, _)| listing.position.seam())
     }
 
     /// Reads one file, each chunk stored as it fills: what came by the stream is left out, and what an attempt before
-    /// this one has stored.
+    /// this one has stored. Returns the gap that damage left, when salvaging.
     pub(super) async fn take_beside(
         &mut self,
         link: &FileLink,
         salvage: bool,
         seat: &mut Seat,
-    ) -> Result<(), Fault> {
-        let Some(seam) = self.seam() else { return Ok(()) };
+    ) -> Result<Option<Gap>, Fault> {
+        let Some(seam) = self.seam() else { return Ok(None) };
         let tenant = self.key.tenant.clone();
         let mut parser = match salvage {
             false => FileParser::new(self.feed, &tenant, &link.name),
@@ -149,7 +151,18 @@ impl Hand {
             }
             fault
         })?;
-        let damaged = salvage.then(|| self.gap_of(&link.name));
+        self.store_end_beside(link, end, seam, given).await
+    }
+
+    /// What is left of a file once its full chunks are stored, and the file with it.
+    async fn store_end_beside(
+        &mut self,
+        link: &FileLink,
+        end: FileEnd,
+        seam: Seam,
+        given: u64,
+    ) -> Result<Option<Gap>, Fault> {
+        let damaged = end.damaged.then(|| self.gap_of(&link.name));
         let listed = end.listed.saturating_sub(given);
         let found = Found::new(end.unreadable, &link.name);
         let kinds = found.kinds;
@@ -158,7 +171,7 @@ impl Hand {
             listed,
             newest: self.plausible(end.newest),
             file: Some(mark(link)).filter(|_| damaged.is_none()),
-            gaps: damaged.into_iter().collect(),
+            gaps: damaged.iter().cloned().collect(),
             ..self.intake(Span { from: Cursor::unset(), to: Cursor::unset() })
         };
         self.store_beside(link, (intake, end.chunk), seam.after_file(), true).await?;
@@ -167,18 +180,23 @@ impl Hand {
             Notice::Feed(&self.key, News::LinesQuarantined { file: &link.name, reason, lines, first }).emit();
         }
         self.tally.files += 1;
-        Ok(())
+        Ok(damaged)
     }
 
-    /// Keeps what can be read of a file that stays damaged.
+    /// Keeps what can be read of a file that stays damaged or is gone.
     pub(super) async fn give_up_beside(
         &mut self,
         link: &FileLink,
         seat: &mut Seat,
     ) -> Result<Outcome, Fault> {
-        self.take_beside(link, true, seat).await?;
-        let Gap { span, .. } = self.gap_of(&link.name);
-        Notice::Feed(&self.key, News::GapOpened { span, why: "a file could not be read as a whole" }).emit();
+        let gap = match (self.take_beside(link, true, seat).await, self.seam()) {
+            (Err(fault), Some(seam)) if is_gone(&fault) => {
+                let end = self.nothing_left(link, &fault);
+                self.store_end_beside(link, end, seam.afresh(), 0).await?
+            }
+            (taken, _) => taken?,
+        };
+        self.tell_given_up(gap.as_ref());
         Ok(Outcome::GaveUp)
     }
 
@@ -211,8 +229,10 @@ impl Hand {
     ) -> Result<(), Fault> {
         let Some((listing, cursor)) = self.page.as_deref() else { return Ok(()) }; // `link` came from it
         let after = listing.position.with_seam(seam);
-        let after = if done { after.with_done(link.key) } else { after };
-        let span = Span { from: cursor.clone(), to: after.cursor() };
+        let after = if done { after.with_done(link.mark()) } else { after };
+        let side = self.side.as_deref().map(|side| side.at(after.cursor()).read_on(intake.listed));
+        let to = side.as_ref().map_or_else(|| after.cursor(), Side::cursor);
+        let span = Span { from: cursor.clone(), to };
         let bytes = chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let keys: Vec<_> =
             chunk.iter().map(|chunk| stream::keys(self.feed, &self.key.tenant, chunk)).collect();
@@ -221,6 +241,10 @@ impl Hand {
         self.commit_keyed((intake, &keys), &link.name, bytes, &[]).await?;
         if let Some((listing, cursor)) = self.page.as_deref_mut() {
             (listing.position, *cursor) = (after, span.to);
+            if let Some(side) = side {
+                listing.leads = PageLeads::Forward(side.led_to(&listing.leads, listing.caught_up).cursor());
+                self.side = Some(Box::new(side));
+            }
         }
         Ok(())
     }
@@ -247,9 +271,13 @@ impl Hand {
 
     /// Where a finished listing leads, counting the files that were read since it came.
     pub(super) fn across(&self, listing: &Listing, to: &Cursor) -> Result<Cursor, Fault> {
-        let Some(seam) = listing.position.seam().filter(|_| self.side.is_none()) else {
-            return Ok(to.clone());
-        };
+        let Some(seam) = listing.position.seam() else { return Ok(to.clone()) };
+        if self.side.is_some() {
+            let side = Side::read(to);
+            let Some(at) = side.position() else { return Ok(to.clone()) }; // it is done
+            let at = Position::open(self.feed, &at, self.asked, self.reach.lookback)?.with_seam(seam);
+            return Ok(side.at(at.cursor()).cursor());
+        }
         let across = self
             .crossing
             .as_ref()

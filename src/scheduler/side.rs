@@ -73,6 +73,8 @@ pub struct Sight<'a> {
     pub every: Duration,
     /// A gap somebody wants filled.
     pub wanted: Option<&'a GapRow>,
+    /// The last request of the work in hand failed.
+    pub faltered: bool,
     /// Mimecast's time.
     pub now: Time,
 }
@@ -99,25 +101,32 @@ impl Side {
 
     /// The side with the work to do now, if there is any, or with a note that has to be kept; `None`: nothing.
     pub fn due(&self, sight: &Sight<'_>) -> Option<Side> {
-        match &self.job {
+        match self.going_on(sight) {
             Some(job) if job.was_left(sight) => Some(self.cut(job, sight)),
             Some(job) if job.seen.is_none_or(|seen| sight.now.since(seen) > RETENTION_SLACK / 2) => {
                 let job = Job { seen: Some(sight.now), ..job.clone() };
                 Some(Side { job: Some(job), ..self.clone() })
             }
             Some(_) => Some(self.clone()),
+            None if self.sweep_from(sight).is_some() => self.finished().sweep(sight),
             None => self.fill(sight).or_else(|| self.sweep(sight)),
         }
+    }
+
+    /// The work in hand. A backfill that meets nothing but failures lets a sweep that is due go first: what appears late
+    /// cannot wait for ever, and the gap is still wanted.
+    fn going_on(&self, sight: &Sight<'_>) -> Option<&Job> {
+        let yields = |job: &Job| job.gap.is_some() && sight.faltered && self.sweep_from(sight).is_some();
+        self.job.as_ref().filter(|job| !yields(job))
     }
 
     /// What the sweep that is due, or the one that was left, should have read and Mimecast no longer keeps: whether
     /// rows appeared late there, nobody can tell any more.
     pub fn unverified(&self, sight: &Sight<'_>) -> Option<TimeSpan> {
         let kept = sight.now.minus(sight.feed.retention);
-        let from = match &self.job {
+        let from = match self.going_on(sight) {
             Some(job) if job.gap.is_none() && job.was_left(sight) => job.from,
             Some(_) => return None,
-            None if self.fill(sight).is_some() => return None,
             None => self.sweep_from(sight)?,
         };
         (from < kept).then_some(TimeSpan { from, to: kept })
@@ -148,7 +157,9 @@ impl Side {
         let Position::Window { high, pass, .. } = sight.main else { return None };
         if self.swept.is_none() {
             let reach = if *pass <= 1 { sight.lookback.min(sight.feed.retention) } else { sight.overlap };
-            return Some(Side { swept: Some(sight.now), floor: Some(high.minus(reach)), ..self.clone() });
+            let floor = high.minus(reach);
+            let floor = self.floor.map_or(floor, |set| set.min(floor));
+            return Some(Side { swept: Some(sight.now), floor: Some(floor), ..self.clone() });
         }
         let from = self.sweep_from(sight)?.max(sight.now.minus(sight.feed.retention));
         let noted = Side { swept: Some(sight.now), ..self.clone() };
@@ -171,7 +182,8 @@ impl Side {
     }
 
     fn begin(&self, sight: &Sight<'_>, span: TimeSpan, gap: Option<(i64, Time)>) -> Side {
-        let position = Position::over(sight.feed, span, FIRST_PASS.saturating_add(self.passes));
+        let number = FIRST_PASS.saturating_add(self.passes);
+        let position = Position::over(sight.feed, span, number).beside(sight.main, number);
         let job = Job {
             gap: gap.map(|(id, _)| id),
             gap_from: gap.map(|(_, from)| from),
@@ -201,8 +213,41 @@ impl Side {
     pub fn restarted(&self, feed: &'static Feed) -> Side {
         let Some(job) = &self.job else { return self.clone() };
         let span = TimeSpan { from: job.from, to: job.to };
-        let position = Position::over(feed, span, FIRST_PASS.saturating_add(self.passes));
+        let number = FIRST_PASS.saturating_add(self.passes);
+        let position = Position::over(feed, span, number);
+        let position = match Position::open(feed, &Cursor(job.at.clone()), job.to, Duration::ZERO) {
+            Ok(refused) => position.beside(&refused, number),
+            Err(_) => position,
+        };
         Side { passes: self.passes.saturating_add(1), ..self.at(position.cursor()) }
+    }
+
+    /// The side of a feed whose main position was set by hand, to where reading begins at `starts`. Its work ends, for it
+    /// may lie in what is read again now. What is still to be looked at for late rows stays, from a sweep that was under
+    /// way as well, and so do the numbers of the read-throughs.
+    #[must_use]
+    pub fn set_by_hand(&self, starts: Time) -> Side {
+        let floor = Some(self.floor.map_or(starts, |floor| floor.min(starts)));
+        Side { floor, ..self.ended() }
+    }
+
+    /// The same for a position that was set past something: a sweep must not bring that after all.
+    #[must_use]
+    pub fn set_past(&self, starts: Time) -> Side {
+        Side { floor: Some(starts), ..self.ended() }
+    }
+
+    /// From when on rows that appear late are still to be looked for.
+    pub fn looks_back_to(&self, now: Time) -> Option<Time> {
+        let from = self.ended().swept?.minus(SWEEP_SPAN / 2).min(now.minus(SWEEP_SPAN));
+        Some(from.max(self.floor?))
+    }
+
+    /// Without work. The next sweep begins no later than one that was under way.
+    fn ended(&self) -> Side {
+        let sweeping = self.job.as_ref().filter(|job| job.gap.is_none());
+        let begun = |swept: Time| sweeping.map_or(swept, |job| swept.min(job.from.plus(SWEEP_SPAN / 2)));
+        Side { swept: self.swept.map(begun), ..self.finished() }
     }
 
     /// The side with its work done.
@@ -232,9 +277,10 @@ impl Side {
         Side { job, ..self.clone() }
     }
 
-    /// Records read by the work in hand.
-    pub fn records(&self) -> u64 {
-        self.job.as_ref().map_or(0, |job| job.records)
+    /// The gap in hand, and how many records filled it when so many more end it.
+    pub fn filled(&self, last: u64) -> Option<(TimeSpan, u64)> {
+        let job = self.job.as_ref().filter(|job| job.gap.is_some())?;
+        Some((TimeSpan { from: job.from, to: job.to }, job.records.saturating_add(last)))
     }
 
     /// Where the gap in hand began.
@@ -297,150 +343,5 @@ pub fn late_rows_gaps(feed: &Feed, span: TimeSpan, lost: &[TimeSpan]) -> Vec<Gap
 const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cursor::FeedKey;
-    use crate::mimecast::catalogue::find;
-
-    const NOW: Time = Time(1_767_259_800_000); // 2026-01-01T09:30:00Z
-    const HOUR: Duration = Duration::from_secs(3_600);
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    fn main_at(high: Time, pass: u64) -> Position {
-        Position::Window { high, pass, reading: None }
-    }
-
-    fn sight<'a>(feed: &str, main: &'a Position, wanted: Option<&'a GapRow>, now: Time) -> Sight<'a> {
-        let feed = find(feed).unwrap();
-        Sight { feed, main, overlap: feed.overlap, lookback: HOUR, every: DAY, wanted, now }
-    }
-
-    fn gap(feed: &'static str, from: Time, to: Time) -> GapRow {
-        GapRow {
-            id: 7,
-            feed: FeedKey { tenant: "acme".into(), feed },
-            span: TimeSpan { from, to },
-            cause: "skipped_by_hand".into(),
-            detail: String::new(),
-            records: 0,
-            found: to,
-            closed: None,
-            fetchable: true,
-            wanted: Some(to),
-            accepted: None,
-        }
-    }
-
-    /// Once a day, 48 hours, never before the feed's beginning, never into what the main position reads.
-    #[test]
-    fn a_sweep_is_due_a_day_after_the_last_one() {
-        let fresh = Side::read(&Cursor::unset());
-        let first = fresh.due(&sight("ttp.url", &main_at(NOW, 1), None, NOW)).unwrap();
-        assert_eq!(first.position(), None, "the first look only notes the time");
-        let first = Side::read(&first.cursor());
-        let main = main_at(NOW.plus(HOUR * 23), 300);
-        assert_eq!(first.due(&sight("ttp.url", &main, None, NOW.plus(HOUR * 23))), None);
-        let later = NOW.plus(DAY + HOUR * 3);
-        let main = main_at(later, 400);
-        let sweep = first.due(&sight("ttp.url", &main, None, later)).unwrap();
-        let overlap = find("ttp.url").unwrap().overlap;
-        let (from, to) = (NOW.minus(HOUR), later.minus(overlap).minus(SECOND));
-        let expected = Position::over(find("ttp.url").unwrap(), TimeSpan { from, to }, FIRST_PASS);
-        assert_eq!(sweep.position(), Some(expected.cursor()), "not before the first window's start");
-        assert_eq!(
-            Side::read(&sweep.cursor()).due(&sight("ttp.url", &main, None, later)),
-            Some(sweep.clone())
-        );
-        let done = sweep.finished();
-        assert_eq!(done.due(&sight("ttp.url", &main, None, later)), None);
-        let third = later.plus(DAY * 2);
-        let main = main_at(third, 900);
-        let next = done.due(&sight("ttp.url", &main, None, third)).unwrap();
-        assert_eq!(
-            next.reaches_back_to(),
-            Some(later.minus(DAY)),
-            "a day before the last sweep: nothing between is unseen"
-        );
-        assert_ne!(next.position(), sweep.position(), "another read-through has another number");
-    }
-
-    #[test]
-    fn a_clock_that_was_far_ahead_does_not_put_sweeps_off() {
-        let noted = Side { swept: Some(NOW.plus(DAY * 400)), ..Side::read(&Cursor::unset()) };
-        assert!(noted.due(&sight("audit", &main_at(NOW, 9), None, NOW)).is_some());
-    }
-
-    #[test]
-    fn files_are_not_swept() {
-        let main = Position::first(find("siem.av").unwrap(), NOW, DAY);
-        assert_eq!(Side::read(&Cursor::unset()).due(&sight("siem.av", &main, None, NOW)), None);
-    }
-
-    #[test]
-    fn a_gap_is_filled_once_the_main_position_is_past_it_and_as_far_as_it_is_kept() {
-        let side = Side { swept: Some(NOW), ..Side::read(&Cursor::unset()) };
-        let main = main_at(NOW, 9);
-        let near = gap("ttp.url", NOW.minus(HOUR), NOW.minus(Duration::from_secs(60)));
-        assert_eq!(side.due(&sight("ttp.url", &main, Some(&near), NOW)), None, "main still reads there");
-        let wide = gap("ttp.url", NOW.minus(DAY * 40), NOW.minus(DAY * 20));
-        let filling = side.due(&sight("ttp.url", &main, Some(&wide), NOW)).unwrap();
-        let kept = NOW.minus(DAY * 30);
-        assert_eq!(filling.filling(), Some((TimeSpan { from: kept, to: wide.span.to }, 7)));
-        let gone = gap("ttp.url", NOW.minus(DAY * 50), NOW.minus(DAY * 40));
-        assert_eq!(side.due(&sight("ttp.url", &main, Some(&gone), NOW)), None);
-        let days = gap("siem.av", NOW.minus(DAY * 3), NOW.minus(DAY));
-        let main = Position::first(find("siem.av").unwrap(), NOW, HOUR);
-        let filling = side.due(&sight("siem.av", &main, Some(&days), NOW)).unwrap();
-        assert_eq!(filling.until(find("siem.av").unwrap()), Some(Day::of(NOW.minus(DAY))));
-        assert_ne!(filling.restarted(find("siem.av").unwrap()), filling);
-    }
-
-    /// An outage that ends a day before everything would be forgotten: what the next sweep cannot reach is told, and
-    /// what Mimecast lost altogether is not told twice.
-    #[test]
-    fn what_expired_before_its_sweep_is_in_the_ledger() {
-        let feed = find("ttp.url").unwrap();
-        let side = Side { swept: Some(NOW), floor: Some(NOW.minus(DAY * 9)), ..Side::read(&Cursor::unset()) };
-        let back = NOW.plus(feed.retention);
-        let main = main_at(back, 900);
-        let sight = sight("ttp.url", &main, None, back);
-        let span = side.unverified(&sight).unwrap();
-        assert_eq!(span, TimeSpan { from: NOW.minus(DAY), to: NOW });
-        assert!(side.due(&sight).unwrap().position().is_some(), "what is still kept is swept");
-        let spans = |lost: &[TimeSpan]| -> Vec<TimeSpan> {
-            late_rows_gaps(feed, span, lost).into_iter().map(|gap| gap.span).collect()
-        };
-        assert_eq!(spans(&[]), [span]);
-        let lost = TimeSpan { from: NOW.minus(HOUR), to: NOW.minus(HOUR / 2) };
-        assert_eq!(spans(&[lost]), [TimeSpan { from: NOW.minus(DAY), to: NOW.minus(HOUR) }]);
-        let before = TimeSpan { from: NOW.minus(DAY * 40), to: NOW.minus(HOUR * 10 + DAY * 28) };
-        assert_eq!(spans(&[before]), [TimeSpan { from: NOW.minus(HOUR * 10), to: NOW }]);
-        let soon = NOW.plus(DAY * 2);
-        let main = main_at(soon, 300);
-        assert_eq!(
-            side.unverified(&Sight { main: &main, now: soon, ..sight }),
-            None,
-            "all of it is still kept"
-        );
-    }
-
-    /// A backfill that nobody went on with until part of its gap had expired must not close the gap as if it were full.
-    #[test]
-    fn a_backfill_that_was_left_reads_what_is_still_kept() {
-        let main = main_at(NOW, 9);
-        let gap = gap("ttp.url", NOW.minus(DAY * 29), NOW.minus(DAY * 20));
-        let begun = Side::read(&Cursor::unset()).due(&sight("ttp.url", &main, Some(&gap), NOW)).unwrap();
-        let begun = begun.at(Cursor("page two".into()));
-        let on = begun.due(&sight("ttp.url", &main, Some(&gap), NOW.plus(HOUR / 4))).unwrap();
-        assert_eq!(on.position(), Some(Cursor("page two".into())));
-        let late = NOW.plus(DAY * 4);
-        let main = main_at(late, 20);
-        let cut = on.due(&sight("ttp.url", &main, Some(&gap), late)).unwrap();
-        assert_eq!(cut.filling(), Some((TimeSpan { from: NOW.minus(DAY * 26), to: gap.span.to }, 7)));
-        assert_eq!(cut.gap_began(), Some(gap.span.from), "the rest stays a gap");
-        assert_ne!(cut.position(), Some(Cursor("page two".into())));
-        let gone = NOW.plus(DAY * 11);
-        let main = main_at(gone, 30);
-        assert_eq!(on.due(&sight("ttp.url", &main, None, gone)).unwrap().filling(), None);
-    }
-}
+#[path = "side_tests.rs"]
+mod tests;

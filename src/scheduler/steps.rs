@@ -50,10 +50,12 @@ pub struct Hand {
     pub(super) side_reach: Option<Time>,
     /// When the cycle began there was no side work, and only a wanted gap could make some: nothing that comes with time.
     pub(super) side_idle: bool,
-    /// No side work before this time, after a fault.
-    pub(super) side_rests: Option<Time>,
+    /// When side work failed last, and for how long it rests then.
+    pub(super) side_rests: Option<(Time, Duration)>,
     /// The last fault may be about a position inside the side's span.
     pub(super) side_refused: bool,
+    /// How far the feed was read when the page in hand was asked for.
+    pub(super) read_to: Option<Time>,
     /// When the page in hand was asked for, by Mimecast's clock.
     pub(super) asked: Time,
     /// When the store was last told that nothing is new.
@@ -134,6 +136,7 @@ impl Hand {
             side_idle: false,
             side_rests: None,
             side_refused: false,
+            read_to: None,
             asked: clock_now,
             noted: None,
             tally: PageTally::new(),
@@ -205,6 +208,7 @@ impl Hand {
         let side = Side::read(&row.side);
         self.side_reach = side.reaches_back_to();
         let place = self.place(&row, now)?;
+        self.read_to = place.0.read_to(place.1);
         self.side_idle = side.is_idle() && !matches!(place.0, Position::Window { .. });
         let cursor = self.begin(row, &place).await?;
         let (position, known) = place;
@@ -342,7 +346,7 @@ impl Hand {
         } else {
             self.look_across(&mut listing)?;
             if listing.caught_up && listing.files.is_empty() {
-                self.note_complete().await;
+                self.note_complete(&cursor).await;
             }
         }
         let outcome = Outcome::Listed {
@@ -365,7 +369,8 @@ impl Hand {
         whole: bool,
     ) -> Result<Outcome, Fault> {
         let caught_up = page.caught_up && !self.is_old(asked);
-        let outcome = Outcome::Stored { records: page.listed, leads: leads(&page.leads), caught_up };
+        let listed = page.listed;
+        let outcome = Outcome::Stored { records: listed, leads: leads(&page.leads), caught_up };
         let after = self.side.as_deref().map(|side| match whole {
             true => side.led_to(&page.leads, page.caught_up).read_on(page.listed),
             false => side.restarted(self.feed),
@@ -389,7 +394,7 @@ impl Hand {
         };
         let intake = if page.caught_up { self.ending(intake) } else { intake };
         self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
-        self.side_moved(after, page.caught_up);
+        self.side_moved(after, page.caught_up, listed);
         self.tell_page(caught_up);
         Ok(outcome)
     }

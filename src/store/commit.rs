@@ -129,17 +129,19 @@ pub(super) async fn commit_in(
     keys: &[Vec<EventId>],
 ) -> Result<(Committed, Vec<Fresh>), Fault> {
     let key = &intake.feed;
-    let sql = "SELECT id, CASE WHEN ?3 THEN side ELSE cursor END FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let sql =
+        "SELECT id, CASE WHEN ?3 THEN side ELSE cursor END, turn FROM feed WHERE tenant = ?1 AND feed = ?2";
     let side = intake.lane == Lane::Side;
     let found = sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).bind(side).fetch_optional(&mut *conn);
-    let (feed, cursor): (i64, String) = found.await?.ok_or_else(|| unknown(key))?;
+    let (feed, cursor, turn): (i64, String, i64) = found.await?.ok_or_else(|| unknown(key))?;
     if done_before(&intake.span, cursor, key)? {
         for staged in &intake.staged {
             delete_staged(conn, staged.body).await?; // the page was read twice: these are its second copies
         }
         return Ok((Committed { already: true, ..Committed::default() }, Vec::new()));
     }
-    let (dedupe, collected) = (intake.dedupe, intake.collected);
+    let (dedupe, collected) = (dedupe::in_turn(intake.dedupe, turn), intake.collected);
+    let reached = intake.chunks.last().filter(|_| !side).and_then(Chunk::middle);
     let by = (&dedupe, collected);
     let known = dedupe::drop_kept(conn, feed, &intake.feed, by, &mut intake.quarantined).await?;
     let (quarantined, duplicate) = (intake.quarantined.len() as u64, known.len() as u64);
@@ -163,7 +165,7 @@ pub(super) async fn commit_in(
             fresh.push(insert_visible(conn, feed, collected, chunk).await?);
         }
     }
-    move_on(conn, feed, &intake, &committed).await?;
+    move_on(conn, feed, &intake, &committed, reached).await?;
     Ok((committed, fresh))
 }
 
@@ -173,6 +175,7 @@ async fn move_on(
     feed: i64,
     intake: &Intake,
     committed: &Committed,
+    reached: Option<i64>,
 ) -> Result<(), Fault> {
     let gap: u64 = intake.gaps.iter().map(|gap| gap.records).sum();
     let at = intake.collected.0;
@@ -181,14 +184,14 @@ async fn move_on(
                last_success = ?3, last_event = nullif(max(coalesce(last_event, ?11), coalesce(?4, ?11)), ?11), \
                listed = listed + ?5, stored = stored + ?6, duplicate = duplicate + ?7, \
                quarantined = quarantined + ?8, gap = gap + ?9, horizon = coalesce(?10, horizon), \
-               complete = coalesce(?13, complete) WHERE id = ?1";
+               complete = coalesce(?13, complete), reached = coalesce(?14, reached) WHERE id = ?1";
     let update = sqlx::query(sql).bind(feed).bind(&intake.span.to.0).bind(at);
     let update = update.bind(intake.newest.map(|t| t.0));
     let update =
         update.bind(int(intake.listed.saturating_sub(committed.duplicate))).bind(int(committed.stored));
     let update = update.bind(int(committed.duplicate)).bind(int(committed.quarantined)).bind(int(gap));
     let update = update.bind(dedupe::horizon(&intake.dedupe)).bind(i64::MIN);
-    let update = update.bind(intake.lane == Lane::Side).bind(intake.complete.map(|t| t.0));
+    let update = update.bind(intake.lane == Lane::Side).bind(intake.complete.map(|t| t.0)).bind(reached);
     update.execute(&mut *conn).await?;
     if let Some(file) = intake.file {
         files::remember(conn, feed, file, at).await?;

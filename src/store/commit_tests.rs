@@ -1,7 +1,7 @@
 //! Storing: once, whole, in order, whatever is lost on the way.
 
 use super::fixture::{assert_balanced, chunk, deliver_texts, intake, key, open, scalar, span};
-use super::{Cause, Committed, Dedupe, Gap, Intake, Quarantined, Start, Store};
+use super::{Cause, Committed, Dedupe, Gap, Intake, Lane, Quarantined, Start, Store};
 use crate::clock::Time;
 use crate::cursor::{Cursor, TimeSpan};
 use crate::fault::Kind;
@@ -220,4 +220,28 @@ fn futures_can_move_between_threads() {
     send(|store| store.sweep());
     send(|store| store.accounts());
     assert_eq!(span("a", "b").to.0, "b");
+}
+
+/// One event that claims to be of now does not tell that a file six days old is read to now.
+#[tokio::test]
+async fn most_events_of_a_page_tell_how_far_reading_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.register_feed(&key("audit")).await.unwrap();
+    let timed = |times: &[i64]| {
+        let mut page = intake(&key("audit"), "", "c1", &vec!["a"; times.len()]);
+        let records = page.chunks.iter_mut().flat_map(|chunk| &mut chunk.records);
+        records.zip(times).for_each(|(record, time)| record.time = Some(*time));
+        page
+    };
+    store.commit(timed(&[100, 110, 900_000, 120, 5])).await.unwrap();
+    let row = store.feed(&key("audit")).await.unwrap();
+    assert_eq!(row.reached, Some(Time(110)));
+    let side = Intake { lane: Lane::Side, ..timed(&[7]) };
+    store.commit(side).await.unwrap();
+    assert_eq!(
+        store.feed(&key("audit")).await.unwrap().reached,
+        Some(Time(110)),
+        "a backfill tells nothing of it"
+    );
 }

@@ -98,6 +98,20 @@ async fn what_was_lost_is_stored_again_when_it_is_read_again() {
     }
 }
 
+/// A rotten bit in the index cuts records where they do not end: the ids tell them from those that are sound.
+#[tokio::test]
+async fn a_rotten_length_in_the_index_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    // the second byte after the version is the first record's length; one less, and all after it begin elsewhere
+    let flip = "UPDATE body SET idx = CAST(substr(idx, 1, 2) || X'1B' || substr(idx, 4) AS BLOB)";
+    let store = spoiled(dir.path(), flip).await;
+    let (delivered, lost, damage) = pass(&store, "late").await;
+    assert_eq!(delivered + lost, 400);
+    assert!(lost > 0);
+    assert_eq!(damage.unwrap().why, "its index is damaged");
+    assert_balanced(&store).await;
+}
+
 #[tokio::test]
 async fn a_chunk_of_which_nothing_is_left_holds_nobody_up() {
     let spoils = [

@@ -53,6 +53,20 @@ impl Seen {
     }
 }
 
+/// The same, with read-throughs numbered apart from those before the position was last set by hand, which begin with the
+/// same numbers.
+pub(super) fn in_turn(dedupe: Dedupe, turn: i64) -> Dedupe {
+    match dedupe {
+        Dedupe::Ids { pass, horizon } => {
+            Dedupe::Ids { pass: pass ^ (turn.cast_unsigned() << TURN_SHIFT), horizon }
+        }
+        other => other,
+    }
+}
+
+/// Read-throughs of one turn need no more bits: one for each millisecond of a thousand years has 45.
+const TURN_SHIFT: u32 = 52;
+
 pub(super) fn horizon(dedupe: &Dedupe) -> Option<i64> {
     match dedupe {
         Dedupe::None => None,

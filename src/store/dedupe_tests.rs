@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::fixture::{Seen, assert_balanced, deliver, intake, key, open, scalar};
-use super::{Committed, Dedupe, Intake, Start, Store};
+use super::{Change, Committed, Dedupe, Intake, Start, Store};
 use crate::clock::Time;
+use crate::cursor::{Cursor, Span};
 use crate::event::EventId;
 
 async fn ready(dir: &std::path::Path) -> Store {
@@ -42,6 +43,23 @@ impl Reader {
 
 fn ids(pass: u64) -> Dedupe {
     Dedupe::Ids { pass, horizon: Time(0) }
+}
+
+/// A position set by hand may begin with the numbers that earlier read-throughs had: what is known is no twin.
+#[tokio::test]
+async fn a_number_that_begins_anew_is_another_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut reader = Reader { store: ready(dir.path()).await, steps: 0 };
+    reader.page(ids(0), &["a", "b"]).await;
+    let (from, to) = (Cursor("c1".into()), Cursor::unset());
+    let side = Span { from: Cursor::unset(), to: Cursor::unset() };
+    let change = Change { feed: key("ttp.url"), from, to, side, complete: None, gaps: Vec::new() };
+    assert!(reader.store.set_position(&change).await.unwrap());
+    reader.steps = 0;
+    let done = reader.page(ids(0), &["a", "b"]).await;
+    assert_eq!((done.stored, done.duplicate), (0, 2));
+    assert_eq!(reader.page(ids(1), &["a", "a"]).await.stored, 1, "and a twin is one");
+    assert_balanced(&reader.store).await;
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub struct FeedRow {
     pub cursor_updated: Option<Time>,
     /// Newest event time seen.
     pub last_event_time: Option<Time>,
+    /// Time of the events read last, as most of them tell it.
+    pub reached: Option<Time>,
     /// Last commit, with or without events.
     pub last_success: Option<Time>,
     /// Records listed; repeats of re-read windows are not counted.
@@ -131,7 +133,7 @@ impl Store {
     /// The database cannot be read.
     pub async fn feeds_without_positions(&self) -> Result<Vec<FeedRow>, Fault> {
         let sql = "SELECT tenant, feed, '' AS cursor, '' AS side, cursor_updated, last_event, last_success, listed, \
-                   stored, duplicate, quarantined, gap, complete, begun FROM feed ORDER BY tenant, feed";
+                   stored, duplicate, quarantined, gap, complete, begun, reached FROM feed ORDER BY tenant, feed";
         self.all_feeds(sql).await
     }
 
@@ -205,6 +207,7 @@ fn feed_row(row: &SqliteRow) -> Result<FeedRow, Fault> {
         cursor: Cursor(row.try_get("cursor")?),
         cursor_updated: time(row.try_get("cursor_updated")?),
         last_event_time: time(row.try_get("last_event")?),
+        reached: time(row.try_get("reached")?),
         last_success: time(row.try_get("last_success")?),
         listed: count(row.try_get("listed")?),
         stored: count(row.try_get("stored")?),

@@ -22,8 +22,8 @@ use crate::limits::NOTES_AT_ONCE;
 pub(super) enum Note {
     /// The first position of a feed that has none.
     First { feed: FeedKey, cursor: Cursor, complete: Time },
-    /// The feed was found up to date without anything to store.
-    Complete { feed: FeedKey, at: Time },
+    /// The feed was found up to date at that position without anything to store.
+    Complete { feed: FeedKey, cursor: Cursor, at: Time },
     /// A cursor moves and nothing else happens: [`is_a_move`].
     Move(Box<Intake>),
     /// The text of a feed's runner.
@@ -158,10 +158,11 @@ impl Note {
                 let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(&cursor.0);
                 update.bind(now.0).bind(complete.0).execute(conn).await
             }
-            Note::Complete { feed, at } => {
+            Note::Complete { feed, cursor, at } => {
                 let sql = "UPDATE feed SET complete = ?3, last_success = max(coalesce(last_success, ?3), ?3) \
-                           WHERE tenant = ?1 AND feed = ?2";
-                sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(at.0).execute(conn).await
+                           WHERE tenant = ?1 AND feed = ?2 AND cursor = ?4";
+                let update = sqlx::query(sql).bind(&feed.tenant).bind(feed.feed).bind(at.0);
+                update.bind(&cursor.0).execute(conn).await
             }
             Note::Move(intake) => {
                 let (committed, _) = commit_in(conn, Intake::clone(intake), &[]).await?; // no events, so none are new

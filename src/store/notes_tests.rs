@@ -44,7 +44,7 @@ async fn what_waits_at_the_same_moment_is_one_transaction() {
     let busy = store.begin("be busy").await.unwrap();
     let mut notes = Box::pin(join_all((0..FEEDS).map(|n| {
         let store = &store;
-        async move { store.note_complete(&key(n), Time(n as i64 + 1)).await }
+        async move { store.note_complete(&key(n), &Cursor::unset(), Time(n as i64 + 1)).await }
     })));
     assert!((&mut notes).now_or_never().is_none(), "the writer is busy");
     drop(busy);
@@ -61,15 +61,15 @@ async fn a_conflict_is_nobody_elses() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path()).await;
     let busy = store.begin("be busy").await.unwrap();
-    let (first, last) = (key(0), key(FEEDS - 1));
+    let (first, last, begin) = (key(0), key(FEEDS - 1), Cursor::unset());
     let stale = intake(&key(1), "elsewhere", "further", &[] as &[&str]);
     let unknown = FeedKey { tenant: "nobody".into(), feed: "audit" };
     let mut notes = Box::pin(async {
         tokio::join!(
-            store.note_complete(&first, Time(1)),
+            store.note_complete(&first, &begin, Time(1)),
             store.commit(stale),
             store.save_feed_state(&unknown, "text"),
-            store.note_complete(&last, Time(2)),
+            store.note_complete(&last, &begin, Time(2)),
         )
     });
     assert!((&mut notes).now_or_never().is_none(), "the writer is busy");
@@ -93,7 +93,8 @@ async fn who_is_dropped_takes_nobody_along() {
         let at = Time(polls);
         let busy = store.begin("be busy").await.unwrap();
         let keys: Vec<FeedKey> = (0..FEEDS).map(key).collect();
-        let mut all: Vec<_> = keys.iter().map(|key| Box::pin(store.note_complete(key, at))).collect();
+        let begin = Cursor::unset();
+        let mut all: Vec<_> = keys.iter().map(|key| Box::pin(store.note_complete(key, &begin, at))).collect();
         for note in &mut all {
             assert!(note.now_or_never().is_none(), "the writer is busy");
         }

@@ -9,7 +9,7 @@ use super::notes::Note;
 use super::sql::{count, feed_key, int};
 use super::{Cause, Gap, GapRow, Store};
 use crate::clock::Time;
-use crate::cursor::{Cursor, FeedKey, TimeSpan};
+use crate::cursor::{Cursor, FeedKey, Span, TimeSpan};
 use crate::fault::Fault;
 
 /// A position set by an operator.
@@ -19,6 +19,8 @@ pub struct Change {
     /// Where the position was seen.
     pub from: Cursor,
     pub to: Cursor,
+    /// The second position, which says what is still to be read again for late rows: where it was seen, and what stays of it.
+    pub side: Span,
     /// Everything Mimecast had listed by then counts as read; `None`: nobody knows.
     pub complete: Option<Time>,
     /// Spans that are skipped.
@@ -26,8 +28,8 @@ pub struct Change {
 }
 
 impl Store {
-    /// Moves a feed's position and ends its sweep or backfill. False when the position has meanwhile left
-    /// `change.from`: nothing was changed then.
+    /// Moves both positions of a feed. False when one of them has meanwhile left the place where it was seen: nothing was
+    /// changed then.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -57,12 +59,12 @@ impl Store {
         tx.finish(outcome).await
     }
 
-    /// Notes that a feed was found up to date without anything to store.
+    /// Notes that a feed was found up to date without anything to store, if it still stands at `cursor`.
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn note_complete(&self, feed: &FeedKey, at: Time) -> Result<(), Fault> {
-        self.note(Note::Complete { feed: feed.clone(), at }).await.map(drop)
+    pub async fn note_complete(&self, feed: &FeedKey, cursor: &Cursor, at: Time) -> Result<(), Fault> {
+        self.note(Note::Complete { feed: feed.clone(), cursor: cursor.clone(), at }).await.map(drop)
     }
 
     /// Marks an open gap as one to be fetched; false when it is closed, unknown or cannot be fetched.
@@ -171,19 +173,20 @@ impl Store {
 }
 
 async fn set_in(conn: &mut SqliteConnection, change: &Change, now: i64) -> Result<bool, Fault> {
-    let sql = "SELECT id, cursor FROM feed WHERE tenant = ?1 AND feed = ?2";
+    let sql = "SELECT id, cursor, side FROM feed WHERE tenant = ?1 AND feed = ?2";
     let key = &change.feed;
-    let found: Option<(i64, String)> =
+    let found: Option<(i64, String, String)> =
         sqlx::query_as(sql).bind(&key.tenant).bind(key.feed).fetch_optional(&mut *conn).await?;
-    let (feed, cursor) = found.ok_or_else(|| unregistered(key))?;
-    if cursor != change.from.0 {
+    let (feed, cursor, side) = found.ok_or_else(|| unregistered(key))?;
+    if cursor != change.from.0 || side != change.side.from.0 {
         return Ok(false);
     }
     // the newest event tells how far reading has come, which is no longer true
     // and a feed that is to begin anew begins now
-    let sql = "UPDATE feed SET cursor = ?2, cursor_updated = ?3, side = '', complete = ?4, last_event = NULL, \
-               state = NULL, begun = CASE WHEN ?2 = '' THEN ?3 ELSE begun END WHERE id = ?1";
+    let sql = "UPDATE feed SET cursor = ?2, cursor_updated = ?3, side = ?5, complete = ?4, last_event = NULL, \
+               reached = NULL, turn = turn + 1, state = NULL, begun = CASE WHEN ?2 = '' THEN ?3 ELSE begun END WHERE id = ?1";
     let update = sqlx::query(sql).bind(feed).bind(&change.to.0).bind(now).bind(change.complete.map(|t| t.0));
+    let update = update.bind(&change.side.to.0);
     update.execute(&mut *conn).await?;
     for gap in &change.gaps {
         insert_gap(conn, feed, gap, now).await?;

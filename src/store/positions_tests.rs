@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fixture::{assert_balanced, intake, key, open, options, scalar};
 use super::{Cause, Change, FileMark, Gap, Intake, Lane, Store};
 use crate::clock::{Clock, Time};
-use crate::cursor::{Cursor, TimeSpan};
+use crate::cursor::{Cursor, Span, TimeSpan};
 use crate::limits::FILES_KEPT;
 
 const NONE: [&str; 0] = [];
@@ -53,15 +53,19 @@ async fn a_position_is_set_only_from_where_it_was_seen() {
         feed: key("audit"),
         from: Cursor("c0".into()),
         to: Cursor("c9".into()),
+        side: Span { from: Cursor("s0".into()), to: Cursor("s9".into()) },
         complete: Some(Time(7_000)),
         gaps: vec![gap(900, 7_000)],
     };
     assert!(!store.set_position(&change).await.unwrap());
+    let change = Change { from: Cursor("c1".into()), ..change };
+    assert!(!store.set_position(&change).await.unwrap(), "the sweep has gone on meanwhile");
+    let change = Change { side: Span { from: Cursor("s1".into()), ..change.side }, ..change };
     assert_eq!(store.feed(&key("audit")).await.unwrap().complete, Some(Time(900)));
     assert!(store.gaps_list(0, 10).await.unwrap().is_empty(), "a change that lost leaves no gap behind");
-    assert!(store.set_position(&Change { from: Cursor("c1".into()), ..change }).await.unwrap());
+    assert!(store.set_position(&change).await.unwrap());
     let row = store.feed(&key("audit")).await.unwrap();
-    assert_eq!((row.cursor.0.as_str(), row.side.0.as_str()), ("c9", ""), "a sweep begun before is void");
+    assert_eq!((row.cursor.0.as_str(), row.side.0.as_str()), ("c9", "s9"), "a sweep begun before is void");
     assert_eq!((row.complete, row.last_event_time), (Some(Time(7_000)), None));
     // a page that was in flight belongs to the old position
     store.commit(intake(&key("audit"), "c1", "c2", &["b"])).await.unwrap_err();
@@ -152,7 +156,9 @@ async fn counted_calls_and_completeness_survive() {
     assert_eq!(store.load_quota("acme").await.unwrap(), None);
     store.save_quota("acme", "{}").await.unwrap();
     store.save_quota("acme", "{\"used\":3}").await.unwrap();
-    store.note_complete(&key("audit"), Time(77)).await.unwrap();
+    store.note_complete(&key("audit"), &Cursor::unset(), Time(77)).await.unwrap();
+    // the answer of a poll that was under way when the position was set
+    store.note_complete(&key("audit"), &Cursor("c1".into()), Time(99)).await.unwrap();
     drop(store);
     let store = open(dir.path()).await;
     assert_eq!(store.load_quota("acme").await.unwrap().as_deref(), Some("{\"used\":3}"));

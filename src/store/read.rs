@@ -105,11 +105,12 @@ fn unpack(row: &SqliteRow) -> Result<StoredChunk, Fault> {
     };
     let kinds: Option<Vec<String>> = serde_json::from_str(row.try_get("kinds")?).ok();
     let records = decode_index(row.try_get::<Option<_>, _>("idx")?.unwrap_or_default());
-    let records = records.filter(|records| records.len() == events && kinds.is_some());
+    let records = records.filter(|(records, _)| records.len() == events && kinds.is_some());
+    let (records, as_written) = records.unwrap_or_default();
     let mut chunk = Chunk {
         raw,
         gzip: Bytes::new(),
-        records: records.unwrap_or_default(),
+        records,
         kinds: kinds.unwrap_or_default(),
         json: row.try_get("json")?,
         source: row.try_get("source")?,
@@ -117,6 +118,8 @@ fn unpack(row: &SqliteRow) -> Result<StoredChunk, Fault> {
     if chunk.records.len() != events {
         chunk.records = damage::unknown(events);
         wrong = Some("its index is damaged".to_owned());
+    } else if !as_written {
+        wrong = wrong.or_else(|| Some("its index is damaged".to_owned()));
     } else if !chunk.records.iter().all(|record| fits(record, &chunk)) {
         wrong = wrong.or_else(|| Some("its index points outside of it".to_owned()));
     }

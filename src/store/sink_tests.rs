@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fixture::{assert_balanced, chunk, deliver, deliver_texts, intake, key, open, options, scalar};
-use super::{DeadLetter, Options, Pick, Position, Start, Store, Tally};
+use super::{DeadLetter, Intake, Options, Pick, Position, Start, Store, Tally};
 use crate::clock::{Clock, Time};
 use crate::event::{EventId, Severity};
 use crate::fault::Kind;
@@ -321,4 +321,30 @@ async fn intake_waits_for_a_courier_that_keeps_up_and_for_no_other() {
     store.let_courier_take().await; // nobody comes: the grace ends the wait
     store.commit(intake(&key("audit"), "c4", "c5", &["e"])).await.unwrap();
     assert!(at_once().await, "whoever missed one chunk is not waited for at the next");
+}
+
+/// Events that were stored while the clock was years ahead are deleted with those that were stored after them.
+#[tokio::test]
+async fn what_a_wrong_clock_stored_does_not_stay_for_ever() {
+    const DAY: i64 = 86_400_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (now, ahead) = (Time(100 * DAY), Time(5_000 * DAY));
+    let clock = Clock::manual(now);
+    let store = Store::open(dir.path(), &options(&clock)).await.unwrap();
+    store.register_feed(&key("audit")).await.unwrap();
+    store.register_sink("siem", Start::Oldest).await.unwrap();
+    for (n, collected) in [ahead, now, ahead].into_iter().enumerate() {
+        let page = intake(
+            &key("audit"),
+            &if n == 0 { String::new() } else { format!("c{n}") },
+            &format!("c{}", n + 1),
+            &["a"],
+        );
+        store.commit(Intake { collected, ..page }).await.unwrap();
+    }
+    deliver(&store, "siem", usize::MAX >> 1).await;
+    assert_eq!(store.sweep().await.unwrap().chunks, 0, "nothing is known to be old");
+    clock.set(Time(now.0 + 30 * DAY));
+    assert_eq!(store.sweep().await.unwrap().chunks, 2, "but the last, behind which nothing is old");
+    assert_balanced(&store).await;
 }

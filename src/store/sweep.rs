@@ -7,7 +7,8 @@ use super::{Store, ballast, dedupe, files, replays};
 use crate::clock::Time;
 use crate::fault::{Fault, Kind};
 use crate::limits::{
-    DAMAGED_KEPT, FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES, VACUUM_STEPS,
+    CLOCK_SKEW_TOLERATED, DAMAGED_KEPT, FILES_KEPT, SEEN_ROWS, SWEEP_CHUNKS, VACUUM_KEEP_PAGES, VACUUM_PAGES,
+    VACUUM_STEPS,
 };
 
 /// What a sweep did.
@@ -41,7 +42,7 @@ impl Store {
         let before = if full { now } else { now.minus(retention) };
         loop {
             let mut tx = self.begin("delete delivered events").await?;
-            let outcome = delete_chunks(tx.conn(), (before, now.minus(DAMAGED_KEPT)), full).await;
+            let outcome = delete_chunks(tx.conn(), (now, before, now.minus(DAMAGED_KEPT)), full).await;
             let done = tx.finish(outcome).await?;
             drop(tx);
             swept.chunks += done.chunks;
@@ -127,15 +128,17 @@ impl Store {
 
 async fn delete_chunks(
     conn: &mut SqliteConnection,
-    (before, damaged_before): (Time, Time),
+    (now, before, damaged_before): (Time, Time, Time),
     full: bool,
 ) -> Result<Swept, Fault> {
     let sql = "SELECT seq, feed, body, events, bytes FROM chunk \
-               WHERE seq <= (SELECT min(seq) FROM sink) AND collected < ?1 AND (damaged IS NULL OR collected < ?4) \
+               WHERE seq <= (SELECT min(seq) FROM sink) AND (collected < ?1 OR (collected > ?5 AND seq < \
+               (SELECT max(seq) FROM chunk WHERE collected < ?1))) AND (damaged IS NULL OR collected < ?4) \
                AND (?3 OR seq <= coalesce((SELECT min(seq) FROM replay WHERE finished IS NULL), seq)) \
                ORDER BY seq LIMIT ?2";
     let query = sqlx::query_as(sql).bind(before.0).bind(int(SWEEP_CHUNKS)).bind(full);
-    let query = query.bind(damaged_before.0);
+    // what a clock wrote that was ahead is older than the chunks behind it
+    let query = query.bind(damaged_before.0).bind(now.plus(CLOCK_SKEW_TOLERATED).0);
     let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(&mut *conn).await?;
     let mut swept = Swept::default();
     for (seq, feed, body, events, bytes) in rows {

@@ -137,12 +137,12 @@ impl World {
         gaps: Vec<Gap>,
     ) -> Result<(), Fault> {
         let Some((listing, cursor)) = &self.feeds[feed].page else { return Ok(()) };
-        let mut after = listing.position.with_done(link.key);
+        let mut after = listing.position.with_done(link.mark());
         if self.is(Planted::DoneFilesForgotten) {
             after = listing.position.clone();
         }
         if self.is(Planted::AllFilesDoneAtOnce) {
-            after = listing.files.iter().fold(after, |after, file| after.with_done(file.key));
+            after = listing.files.iter().fold(after, |after, file| after.with_done(file.mark()));
         }
         let to = after.cursor();
         let commit = Commit {
