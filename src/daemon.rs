@@ -18,6 +18,7 @@ pub mod repair;
 pub mod requests;
 pub mod scopes;
 mod shadow;
+mod shared_folder;
 mod tellers;
 pub mod transfer;
 mod upkeep;
@@ -27,7 +28,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,6 @@ pub const ADMIN_ADDRESS_FILE: &str = "admin.address";
 /// # Errors
 /// Whatever keeps it from running, for people, with its exit code.
 pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
-    leave_no_core()?;
     let settings = config::load(config, &known_feeds())?;
     let clock = Clock::System;
     let started = clock.now();
@@ -79,13 +78,6 @@ pub async fn run(config: &Path, once: bool) -> Result<ExitCode, SetupError> {
     let sound = once || exit == ExitCode::Done; // else the next start looks at the store before it uses it
     daemon.stop(started, sound).await;
     Ok(exit)
-}
-
-/// A core dump would hold every secret: without systemd's `LimitCORE=0` there must be none either.
-fn leave_no_core() -> Result<(), SetupError> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(Resource::Core, none)
-        .map_err(|e| SetupError::failed(format!("failed to forbid core dumps (setrlimit RLIMIT_CORE): {e}")))
 }
 
 fn log_format(format: LogFormat) -> log::Format {
@@ -273,7 +265,7 @@ impl Daemon {
         };
         let answer = match asked.request {
             Err(why) => refused(why),
-            Ok(Request::Resume { scope }) => Some(self.resume(&scope).await),
+            Ok(Request::Resume { scope }) => Some(self.resume(&scope)),
             Ok(request) => self.jobs.begin(&self.board, &self.settings, &asked.name, request),
         };
         if let Some(answer) = answer {
@@ -286,10 +278,10 @@ impl Daemon {
         requests::answer(&self.settings.state_dir, name, answer);
     }
 
-    async fn resume(&mut self, scope: &str) -> Answer {
+    fn resume(&self, scope: &str) -> Answer {
         let (exit, text) = if let Some(why) = scopes::no_part(&self.settings, scope) {
             (ExitCode::Usage, why)
-        } else if self.fleet.resume(scope).await {
+        } else if self.fleet.resume(scope) {
             (ExitCode::Done, format!("the daemon tries {scope} again now; `status` shows what comes of it"))
         } else {
             (ExitCode::Usage, format!("{scope} names nothing that was held back; `status` shows what is"))

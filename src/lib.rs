@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 // vocabulary: used by all, uses nobody
+pub mod apart;
 pub mod chunk;
 pub mod clock;
 pub mod cursor;
@@ -10,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod gzip;
 pub mod limits;
+pub mod names;
 pub mod secret;
 pub mod setup_error;
 // what is true of Mimecast, of error answers, of recovery

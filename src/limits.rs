@@ -337,8 +337,11 @@ pub const FILES_AT_ONCE: usize = 1;
 pub const FILES_WAITED_FOR: usize = 8;
 /// How long the other side may take before others read meanwhile.
 pub const FILE_WAITED_FOR_AFTER: Duration = Duration::from_secs(1);
-/// Threads for work that must not hold up I/O.
+/// Threads for work that must not hold up I/O and ends by itself: inflating, compressing, files in the state directory.
 pub const BLOCKING_THREADS: usize = 2;
+/// Names that are asked for at a time, of Mimecast's hosts and of receivers each: more than a machine sends to, and few
+/// enough for the threads that a service may have (`TasksMax=256`), each of which asks for one name.
+pub const MAX_NAMES_ASKED: usize = 64;
 /// How often a feed at a closed gate looks whether the secret has changed.
 pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
 /// Feeds that a single run names when it ends with work left: enough to see what is wrong, in one line.
@@ -372,6 +375,8 @@ pub const MAX_SHADOW_BYTES: u64 = 64 << 20;
 pub const MAX_REQUEST_BYTES: u64 = 32 << 10;
 /// Why somebody accepts a loss: a sentence or two, and the number of a ticket.
 pub const MAX_REASON_BYTES: usize = 500;
+/// The answer to one: a line for each feed of a thousand tenants fits.
+pub const MAX_REQUEST_ANSWER_BYTES: u64 = 16 << 20;
 /// How often the daemon looks after its parts, and for what operators ask of it.
 pub const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Recorded durations are folded into buckets this often.

@@ -4,8 +4,27 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::setup_error::SetupError;
+
+/// Keeps this process's memory to itself: no core dump, also none through a pipe (`core_pattern = |…` does not ask for the
+/// limit), and nobody but root reads it or its environment in `/proc` or attaches to it.
+///
+/// # Errors
+/// The system does not allow it.
+pub fn close_memory() -> Result<(), SetupError> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let closed =
+        setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    closed.map_err(|e| {
+        SetupError::failed(format!(
+            "failed to forbid core dumps, which would hold secrets (setrlimit, prctl PR_SET_DUMPABLE): {e}"
+        ))
+    })
+}
 
 /// A password, key or token. `Debug` and `Display` show only that there is one.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +71,16 @@ impl fmt::Display for Secret {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{dumpable_behavior, getrlimit};
+
     use super::*;
+
+    #[test]
+    fn memory_is_closed() {
+        close_memory().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
+    }
 
     #[test]
     fn base64_is_read_strictly() {

@@ -172,6 +172,8 @@ pub(super) fn sample() -> Status {
         store: Store {
             events: 201_922,
             bytes: 6_912 << 20,
+            dead_letter_bytes: 12 << 20,
+            quarantine_bytes: 0,
             limit_bytes: 10 << 30,
             time_to_data_loss_seconds: None,
             unbalanced: Vec::new(),

@@ -27,6 +27,7 @@ fn whole(status: &Status) {
     metrics::build_info(&status.version);
     metrics::config_last_reload(status.config_ok);
     metrics::store_size(status.store.bytes, status.store.limit_bytes);
+    metrics::put_aside(status.store.dead_letter_bytes, status.store.quarantine_bytes);
     metrics::accounts_unbalanced(status.store.unbalanced.len() as u64);
     metrics::time_to_data_loss(status.store.time_to_data_loss_seconds.map(Duration::from_secs));
     // several scopes can share a series: it is active when one of them is

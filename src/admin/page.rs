@@ -150,7 +150,11 @@ fn store_tile(html: &mut Html, status: &Status) {
         _ => Tone::Bad,
     };
     let (used, limit) = (words::size(store.bytes), words::size(store.limit_bytes));
-    html.raw("<div class=\"tile\"><dt>of ").text(&limit).raw(" taken by undelivered events</dt><dd class=\"");
+    html.raw("<div class=\"tile\"><dt>of ").text(&limit).raw(" taken by undelivered events");
+    if let Some(aside) = words::put_aside(store) {
+        html.raw(", ").text(&aside);
+    }
+    html.raw("</dt><dd class=\"");
     html.raw(if tone == Tone::Good { "" } else { class(tone) }).raw("\">").text(&used);
     html.raw("</dd><dd class=\"meter\"><svg role=\"img\" aria-label=\"").text(&format!("{percent} % full"));
     html.raw("\"><rect class=\"").raw(class(tone)).raw("\" height=\"6\" width=\"");

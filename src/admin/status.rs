@@ -226,7 +226,12 @@ pub struct Replay {
 pub struct Store {
     /// Events kept, delivered or not.
     pub events: u64,
+    /// What counts against the limit: undelivered events and what was put aside.
     pub bytes: u64,
+    /// Of these, dead letters.
+    pub dead_letter_bytes: u64,
+    /// Of these, the quarantine.
+    pub quarantine_bytes: u64,
     /// Size at which collection pauses.
     pub limit_bytes: u64,
     /// How long undelivered events can still pile up before any is lost; `None` when nothing piles up.

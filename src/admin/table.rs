@@ -34,7 +34,8 @@ pub fn render_text(status: &Status, look: TextLook) -> String {
     targets(&mut out, &status.alert_targets, status.at);
     let store = &status.store;
     let (bytes, limit) = (words::size(store.bytes), words::size(store.limit_bytes));
-    out.line(&format!("\nStore: {} events, {bytes} of {limit}", words::count(store.events)));
+    let aside = words::put_aside(store).map_or_else(String::new, |words| format!(", {words}"));
+    out.line(&format!("\nStore: {} events, {bytes} of {limit}{aside}", words::count(store.events)));
     out.out
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::status::{AlertTarget, Feed, Health, Sink, Status, Tenant};
+use super::status::{AlertTarget, Feed, Health, Sink, Status, Store, Tenant};
 use crate::clock::Time;
 use crate::telemetry::label::{CredentialState, FeedState, Grade};
 
@@ -16,6 +16,17 @@ pub enum Tone {
     Idle,
     Warn,
     Bad,
+}
+
+/// `with 5 MiB of dead letters and 1.2 KiB of quarantine`, as far as there are any.
+pub(super) fn put_aside(store: &Store) -> Option<String> {
+    let (letters, quarantine) = (size(store.dead_letter_bytes), size(store.quarantine_bytes));
+    match (store.dead_letter_bytes, store.quarantine_bytes) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("with {letters} of dead letters")),
+        (0, _) => Some(format!("with {quarantine} of quarantine")),
+        _ => Some(format!("with {letters} of dead letters and {quarantine} of quarantine")),
+    }
 }
 
 /// `1234567` as `1,234,567`.

@@ -57,6 +57,7 @@ impl Target {
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(sink::ReceiverNames::within(CONNECT_TIMEOUT))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ALERT_TIMEOUT)
             .pool_max_idle_per_host(1);

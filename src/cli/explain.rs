@@ -17,6 +17,7 @@ use crate::setup_error::{ExitCode, SetupError};
 use crate::supervisor::policy;
 use crate::supervisor::rule::Rule;
 use crate::supervisor::words::{answer_json, as_json, paragraph, surface};
+use crate::telemetry::escape::clean;
 
 /// Rules and the surfaces for which they answer.
 type Answers = Vec<(Vec<Origin>, &'static Rule)>;
@@ -142,12 +143,12 @@ fn judged_json(origin: Origin, fault: &Fault) -> Value {
 fn judged_text(status: u16, judged: &[(Origin, Fault)]) -> String {
     let mut text = format!("HTTP {status}");
     if let Some((_, fault)) = judged.iter().find(|(origin, _)| *origin == Origin::Api) {
-        let _ = write!(text, ", read as: {fault}"); // a String takes every write
+        let _ = write!(text, ", read as: {}", clean(&fault.to_string())); // a String takes every write
         if let Some(wait) = fault.retry_after {
             let _ = write!(text, "\nasks to wait {} s", wait.as_secs());
         }
         if let Some(id) = &fault.request_id {
-            let _ = write!(text, "\nrequest id for support: {id}");
+            let _ = write!(text, "\nrequest id for support: {}", clean(id));
         }
     }
     text.push_str("\n\n");
@@ -161,4 +162,26 @@ fn judged_text(status: u16, judged: &[(Origin, Fault)]) -> String {
     }
     let code = judged.first().and_then(|(_, fault)| fault.code.clone());
     text + &answers_text(&answers, code.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Mimecast says, and whoever saved it, may hold commands for a terminal.
+    #[test]
+    fn an_answer_commands_no_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let saved_answer = dir.path().join("answer");
+        let body = r#"{"fail":[{"errors":[{"code":"err_x","message":"deny \u202ed'noitcennoc\u001b[2J"}]}]}"#;
+        std::fs::write(
+            &saved_answer,
+            format!("HTTP/1.1 403 Forbidden\r\nx-request-id: a\u{9b}b\r\n\r\n{body}"),
+        )
+        .unwrap();
+        let common = Common { place: super::super::Place { config: "none".into() }, json: false };
+        let (text, _) = saved(&saved_answer, "", &common).unwrap();
+        assert!(text.contains("\\u{202e}d'noitcennoc"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{text}");
+    }
 }

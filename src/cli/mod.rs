@@ -36,8 +36,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Settings};
 use crate::fault::Fault;
+use crate::secret;
 use crate::setup_error::{self, SetupError};
 use crate::store::Store;
+use crate::telemetry::escape::visible;
 use progress::Progress;
 
 /// Collects every Mimecast email-security event and delivers it to your SIEMs: stored first, delivered second,
@@ -220,13 +222,14 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    match perform(cli.verb) {
+    // whatever the verb, it reads the configuration's secrets
+    match secret::close_memory().and_then(|()| perform(cli.verb)) {
         Ok((text, exit)) => {
             print(&text);
             ExitCode::from(exit as u8)
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "mimecollectd: {}", error.message.trim_end());
+            let _ = writeln!(std::io::stderr(), "mimecollectd: {}", visible(error.message.trim_end()));
             ExitCode::from(error.exit as u8)
         }
     }
@@ -259,8 +262,12 @@ fn perform(verb: Verb) -> Printed {
     }
 }
 
-/// Output into a closed pipe (`… | head`) ends quietly.
+/// Output into a closed pipe (`… | head`) ends quietly. The daemon prints nothing, and a sink whose reader stands still may
+/// hold standard output for ever.
 fn print(text: &str) {
+    if text.is_empty() {
+        return;
+    }
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -146,7 +146,7 @@ pub trait PutAside {
 /// Configuration or store cannot be read.
 pub fn list<S: PutAside>(common: &Common, pick: &Pick, pages: &Pages) -> Printed {
     let (rows, all) = with_store(common, async |store| {
-        if let Some(why) = scopes::no_feed(store, &pick.scope).await? {
+        if let Some(why) = scopes::misnamed(store, &pick.scope, pick.sink.as_deref()).await? {
             return Ok(Err(SetupError::new(ExitCode::Usage, why)));
         }
         let rows = S::rows(store, pick, pages.after, pages.limit).await?;

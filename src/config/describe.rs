@@ -56,7 +56,13 @@ fn of_daemon(settings: &Settings) -> Rows {
     let store = settings.store;
     let mut rows = vec![
         ("state", settings.state_dir.display().to_string()),
-        ("store", format!("collection pauses at {} of undelivered events", ByteSize(store.max_size))),
+        (
+            "store",
+            format!(
+                "collection pauses at {} of undelivered events, dead letters and quarantine",
+                ByteSize(store.max_size)
+            ),
+        ),
         (
             "replay",
             match store.retention {
@@ -212,10 +218,7 @@ fn of_syslog(syslog: &Syslog) -> Rows {
             (protocol.to_owned(), "by nobody: events can get lost unnoticed (accept_loss)".to_owned())
         }
     };
-    let longer = match syslog.oversize {
-        Oversize::Truncate => "is truncated",
-        Oversize::DeadLetter => "becomes a dead letter",
-    };
+    let longer = of_oversize(syslog.oversize);
     let mut rows = vec![
         ("syslog", format!("{host}:{} over {transport}", syslog.port)),
         ("protocol", format!("{protocol}, facility {facility}")),
@@ -226,6 +229,13 @@ fn of_syslog(syslog: &Syslog) -> Rows {
         rows.push(("tls", of_tls(tls)));
     }
     rows
+}
+
+pub(super) fn of_oversize(oversize: Oversize) -> &'static str {
+    match oversize {
+        Oversize::Truncate => "is truncated",
+        Oversize::DeadLetter => "becomes a dead letter",
+    }
 }
 
 /// How much goes into one request.

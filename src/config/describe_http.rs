@@ -2,9 +2,10 @@
 
 use humantime::format_duration;
 
-use super::describe::{Rows, of_batches, of_tls};
+use super::describe::{Rows, of_batches, of_oversize, of_tls};
 use super::settings::{Http, Preset, TlsFiles, place, shown};
 use crate::format::template::Template;
+use crate::limits::SENTINEL_COLUMN_BYTES;
 
 pub(super) fn of_http(http: &Http) -> Rows {
     let gzip = if http.gzip { ", gzip" } else { "" };
@@ -85,10 +86,14 @@ fn of_preset(preset: &Preset) -> Rows {
                 ("confirmed", confirmed),
             ]
         }
-        Preset::Sentinel { rule, stream, token_url, client_id, client_secret, scope } => vec![
+        Preset::Sentinel { rule, stream, token_url, client_id, client_secret, scope, oversize } => vec![
             ("rule", format!("{rule}, stream {stream}")),
             ("entra", format!("{} for {client_id} with the secret from {client_secret}", shown(token_url))),
             ("scope", scope.clone()),
+            (
+                "columns",
+                format!("up to {SENTINEL_COLUMN_BYTES} bytes; what is longer {}", of_oversize(*oversize)),
+            ),
         ],
         Preset::Loki { labels, org_id, structured_metadata } => {
             let mut names: Vec<&str> = labels.iter().map(|(name, _)| name.as_str()).collect();

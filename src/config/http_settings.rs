@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::secret_ref::SecretRef;
-use super::settings::{TlsFiles, place, shown};
+use super::settings::{Oversize, TlsFiles, place, shown};
 use crate::format::template::Template;
 
 /// An HTTP endpoint that takes batches of events by POST.
@@ -110,6 +110,8 @@ pub enum Preset {
         client_id: String,
         client_secret: SecretRef,
         scope: String,
+        /// What becomes of an event with a column that Azure would cut.
+        oversize: Oversize,
     },
     /// Grafana Loki.
     Loki {

@@ -204,8 +204,9 @@ fn quoted(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// User, password and query of URLs. In a configuration an `@` has no other use, so that everything before it is
-/// hidden, however broken the URL is.
+/// User, password, path and query of URLs: the path of a webhook is what keeps others out, and a key that is mistyped does
+/// not say whose URL it is. In a configuration an `@` has no other use, so that everything before it is hidden, however
+/// broken the URL is.
 fn url_secrets(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     if let Some(end) = line.rfind('@') {
@@ -217,13 +218,23 @@ fn url_secrets(line: &str) -> Vec<Range<usize>> {
         found.push(start..end);
     }
     for (at, _) in line.match_indices("://") {
-        let url = line.get(at..).unwrap_or("");
-        let url = url.get(..url.find(['"', '\'']).unwrap_or(url.len())).unwrap_or("");
-        if let Some(query) = url.find('?') {
-            found.push(at + query + 1..at + url.len());
-        }
+        found.extend(behind_host(line, at + 3));
+    }
+    let (key, value) = key_and_value(line);
+    let last = key.rsplit('.').next().unwrap_or(key);
+    if !value.contains("://") && (last.ends_with("url") || nearest(last, ["url"]).is_some()) {
+        found.extend(behind_host(line, line.len() - value.len()));
     }
     found
+}
+
+/// What follows the host that begins at `at`, up to the quote that ends it.
+fn behind_host(line: &str, at: usize) -> Option<Range<usize>> {
+    let rest = line.get(at..)?;
+    let quoted = rest.starts_with(['"', '\'']).into();
+    let end = rest.get(quoted..)?.find(['"', '\'']).map_or(rest.len(), |end| quoted + end);
+    let start = rest.get(..end)?.find(['/', '?', '#'])? + 1;
+    (start < end).then_some(at + start..at + end)
 }
 
 #[cfg(test)]
@@ -271,8 +282,13 @@ mod tests {
             ("client_id = 1 client_secret = \"hunter2\"", "client_id = ********"),
             ("proxy = \"http://me:hunter2@proxy:3128\"", "proxy = \"http://********@proxy:3128\""),
             ("proxy = \"me:hunter2@proxy\"", "proxy = \"********@proxy\""),
-            ("proxy = \"http://me:a/b c hunter2@proxy\"", "proxy = \"http://********@proxy\""),
-            ("url = \"https://a/b?sig=hunter2\"", "url = \"https://a/b?********\""),
+            ("proxy = \"http://me:a/b c hunter2@proxy\"", "proxy = \"http://********\""),
+            ("url = \"https://a/b?sig=hunter2\"", "url = \"https://a/********\""),
+            ("url = \"https://a?sig=hunter2\"", "url = \"https://a?********\""),
+            ("adress = \"http://a:1/hunter2\" # why", "adress = \"http://a:1/********\" # why"),
+            ("x = [\"https://a/hunter2\", 'http://b']", "x = [\"https://a/********\", 'http://b']"),
+            ("url = \"hooks.example.com/hunter2\"", "url = \"hooks.example.com/********\""),
+            ("ulr = 'hooks.example.com/hunter2", "ulr = 'hooks.example.com/********"),
         ] {
             assert_eq!(shown(source, "hunter2", &[]).0, expected, "{source}");
         }
@@ -284,7 +300,9 @@ mod tests {
             "secret_expires = \"2027-01-31\"",
             "poll_interval = \"5m\"",
             "[tenants.acme]",
-            "url = \"https://a/b\"",
+            "url = \"https://a/\"",
+            "url = \"https://a:8088\"",
+            "path = \"/var/log/a\"",
         ] {
             assert_eq!(shown_line(line, &(0..1), &[]).text, line);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::diagnostic::Problem;
 use super::settings::Preset;
 use super::sink_http::read_template;
+use super::sink_syslog::read_oversize;
 use super::table::Table;
 use super::tenant::optional;
 use super::value::{Value, is_loopback, quoted};
@@ -184,6 +185,7 @@ fn read_sentinel(table: &Table<'_>) -> Option<Preset> {
     let secret = secret.and_then(|v| table.secret(&v, &format!("client secret of {}", table.title)));
     let login = table.get("login_url");
     let login = login.map_or(url::Url::parse(LOGIN_URL).ok(), |v| read_login_url(&v));
+    let oversize = read_oversize(table);
     let scope = text(table, "scope", "https://monitor.azure.com//.default");
     let mut token_url = login?;
     if let Ok(mut path) = token_url.path_segments_mut() {
@@ -196,6 +198,7 @@ fn read_sentinel(table: &Table<'_>) -> Option<Preset> {
         client_id: client_id?,
         client_secret: secret?,
         scope: scope?,
+        oversize: oversize?,
     })
 }
 

@@ -112,9 +112,13 @@ fn read_limit(table: &Table<'_>, transport: Option<Transport>) -> (Option<usize>
         _ => (MESSAGE_BYTES, MAX_MESSAGE_BYTES),
     };
     let size = table.get("max_message_size").map_or(Some(usual), |v| v.size(MIN_MESSAGE_BYTES, most));
+    (size.and_then(|size| usize::try_from(size).ok()), read_oversize(table))
+}
+
+/// What becomes of an event that is longer than its receiver takes.
+pub(super) fn read_oversize(table: &Table<'_>) -> Option<Oversize> {
     let choices = [("truncate", Oversize::Truncate), ("dead-letter", Oversize::DeadLetter)];
-    let oversize = table.get("oversize").map_or(Some(Oversize::Truncate), |v| v.choice(&choices, &[]));
-    (size.and_then(|size| usize::try_from(size).ok()), oversize)
+    table.get("oversize").map_or(Some(Oversize::Truncate), |v| v.choice(&choices, &[]))
 }
 
 /// `host:port`, `192.0.2.1:514` or `[2001:db8::1]:514`.

@@ -283,7 +283,7 @@ fn of_feed<'a>(rows: &'a [FeedRow], key: &FeedKey) -> Option<&'a FeedRow> {
     rows.binary_search_by(|row| row.key.cmp(key)).ok().and_then(|at| rows.get(at))
 }
 
-/// Bytes that undelivered events may still take.
+/// Bytes that may still be taken.
 fn room(usage: &Usage) -> u64 {
     usage.limit.saturating_sub(usage.bytes_used)
 }
@@ -405,10 +405,17 @@ fn replay(row: &Replay) -> status::Replay {
 
 fn store(usage: &Usage, told: &Told) -> status::Store {
     let full = "the disk is full: collection pauses until there is room, delivery goes on";
-    let over = "undelivered events reached [store] max_size: collection pauses until sinks have taken some";
+    let put_aside = usage.dead_letter_bytes.saturating_add(usage.quarantine_bytes);
+    let over = if put_aside.saturating_mul(2) > usage.bytes_used {
+        "dead letters and quarantine fill [store] max_size: collection pauses until they are sent or given up"
+    } else {
+        "undelivered events reached [store] max_size: collection pauses until sinks have taken some"
+    };
     status::Store {
         events: told.books.iter().map(|account| account.kept).sum(),
         bytes: usage.bytes_used,
+        dead_letter_bytes: usage.dead_letter_bytes,
+        quarantine_bytes: usage.quarantine_bytes,
         limit_bytes: usage.limit,
         time_to_data_loss_seconds: None,
         unbalanced: told.books.iter().flat_map(Account::differences).collect(),

@@ -350,10 +350,20 @@ fn store(facts: &Facts, full: Option<&str>) -> Vec<Finding> {
         && u128::from(usage.bytes_used) * 100 > u128::from(usage.limit) * u128::from(ALERT_STORE_PERCENT)
     {
         let percent = u128::from(usage.bytes_used) * 100 / u128::from(usage.limit.max(1));
-        let words =
-            format!("undelivered events fill {percent} % of [store] max_size; at 100 % collection pauses");
-        let remedy =
-            ("Get the slow sink going, or raise `store.max_size`.", "sinks that have taken enough events");
+        let put_aside = u128::from(usage.dead_letter_bytes.saturating_add(usage.quarantine_bytes));
+        let part = put_aside * 100 / u128::from(usage.limit.max(1));
+        let words = format!(
+            "{percent} % of [store] max_size are full ({part} % of dead letters and quarantine, the rest of undelivered events); at \
+             100 % collection pauses"
+        );
+        let remedy = if put_aside * 2 > u128::from(usage.bytes_used) {
+            (
+                "Send once more or give up what was put aside (`dead-letters`, `quarantine`), or raise `store.max_size`.",
+                "enough of it sent or given up",
+            )
+        } else {
+            ("Get the slow sink going, or raise `store.max_size`.", "sinks that have taken enough events")
+        };
         findings.push(by_word(at("store_filling"), Severity::Warn, words, remedy));
     }
     if let Some(left) = facts.time_to_loss.filter(|left| *left < ALERT_LOSS_NEAR) {

@@ -254,6 +254,8 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
     };
     let usage = Usage {
         bytes_used: 71,
+        dead_letter_bytes: 0,
+        quarantine_bytes: 0,
         limit: 100,
         over_limit: false,
         disk_full: false,

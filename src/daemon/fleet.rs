@@ -326,8 +326,8 @@ impl Fleet {
     }
 
     /// Wakes what an operator said may go on: `acme`, `acme/siem.*`, `sink:siem` or `host:NAME`. Says whether there is
-    /// such.
-    pub async fn resume(&mut self, scope: &str) -> bool {
+    /// such. Waits for nobody: a credential that is just logging in is resumed when that is over.
+    pub fn resume(&self, scope: &str) -> bool {
         if let Some(host) = scope.strip_prefix("host:") {
             return self.board.hosts.resume(host);
         }
@@ -346,12 +346,16 @@ impl Fleet {
             known = true;
             self.board.hosts.resume(tenant.account.host()); // or everything of the tenant would go on waiting
             tenant.account.look_at_proxy();
-            if let Err(fault) = tenant.account.resume().await {
-                let words = &format!("failed to resume {scope}: {fault}");
-                Notice::Process(Process::ConfigWarning { words }).emit();
-            }
+            let (account, scope) = (tenant.account.clone(), scope.to_owned());
+            let feeds: Vec<_> = tenant.feeds.iter().filter(|feed| named.covers(&feed.key)).cloned().collect();
+            guarded(self.failed.clone(), format!("resume {scope}"), async move {
+                if let Err(fault) = account.resume().await {
+                    let words = &format!("failed to resume {scope}: {fault}");
+                    Notice::Process(Process::ConfigWarning { words }).emit();
+                }
+                feeds.iter().for_each(|feed| feed.wake.notify_one());
+            });
         }
-        self.look_again(scope);
         known
     }
 

@@ -9,12 +9,12 @@ use url::Url;
 use super::destination;
 use crate::clock::Clock;
 use crate::config::settings::{
-    Credential, FormatName, Framing, Kafka, Oversize, Protocol, SinkKind, Syslog, Transport, place,
+    Credential, FormatName, Framing, Kafka, Oversize, Preset, Protocol, SinkKind, Syslog, Transport, place,
 };
 use crate::config::{self, KnownFeed, PemFile, Settings};
 use crate::delivery::Filter;
 use crate::format::{self, Body, Encoder, Limit, Shape, SyslogHeader, Wire};
-use crate::limits::CONNECT_TIMEOUT;
+use crate::limits::{CONNECT_TIMEOUT, SENTINEL_COLUMN_BYTES};
 use crate::mimecast::auth::Keys;
 use crate::mimecast::catalogue;
 use crate::mimecast::client::{ApiClient, DownloadClient, Outlet, Timeouts, Tls, Ways};
@@ -255,9 +255,17 @@ fn encoder(settings: &config::Sink, host: &str) -> Encoder {
     };
     let limit = match &settings.kind {
         SinkKind::Syslog(syslog) => {
-            Some(Limit { bytes: syslog.max_message_size, cut: syslog.oversize == Oversize::Truncate })
+            let cut = syslog.oversize == Oversize::Truncate;
+            Some(Limit { bytes: syslog.max_message_size, cut, columns: false })
         }
-        _ => None,
+        SinkKind::Http(http) => match &http.preset {
+            Preset::Sentinel { oversize, .. } => {
+                let cut = *oversize == Oversize::Truncate;
+                Some(Limit { bytes: SENTINEL_COLUMN_BYTES, cut, columns: true })
+            }
+            _ => None,
+        },
+        SinkKind::Kafka(_) | SinkKind::File(_) | SinkKind::Stdout => None,
     };
     Encoder::new(&Shape { body, wire }).with_original(settings.original).on_host(host).within(limit)
 }

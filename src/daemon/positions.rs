@@ -48,7 +48,7 @@ pub struct Plan {
 
 /// Carries a request out and says what was done.
 pub async fn carry_out(store: &Store, settings: &Settings, now: Time, request: &Request) -> Answer {
-    match scopes::no_feed(store, request.feeds()).await {
+    match scopes::misnamed(store, request.feeds(), request.sink()).await {
         Ok(None) => {}
         Ok(Some(why)) => return refused(format!("{why}. Nothing was changed")),
         Err(fault) => return unusable(&fault),

@@ -2,14 +2,16 @@
 //! and group can write to. A file survives a daemon that is just restarting; a socket would not. What has an answer
 //! is answered by a file of the same name in a directory beside it.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shared_folder::SharedFolder;
 use crate::clock::Time;
-use crate::limits::{ANSWER_LOOKS, MAX_REQUEST_BYTES, WATCH_EVERY};
+use crate::limits::{ANSWER_LOOKS, MAX_REQUEST_ANSWER_BYTES, MAX_REQUEST_BYTES, WATCH_EVERY};
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::Pick;
 
@@ -94,6 +96,14 @@ impl Request {
             Request::Resume { .. } | Request::CursorMigrate { .. } | Request::ReplayEnd { .. } => "",
         }
     }
+
+    /// The sink whose dead letters it is about; `None`: of all sinks, or of none.
+    pub fn sink(&self) -> Option<&str> {
+        match self {
+            Request::DeadLettersAgain { pick } | Request::DeadLettersDrop { pick } => pick.sink.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// A request as the daemon finds it.
@@ -117,10 +127,8 @@ pub async fn ask(state_dir: &Path, request: &Request, name: &str) -> Result<Opti
     if !leave(&directory, &text, name).await? {
         return Ok(None);
     }
-    let file = directory.join(ANSWERS).join(name);
     for _ in 0..ANSWER_LOOKS {
-        if let Ok(text) = std::fs::read_to_string(&file) {
-            let _ = std::fs::remove_file(&file); // the daemon removes what is left when it starts
+        if let Ok(text) = fetch(&directory, OsStr::new(name)) {
             return serde_json::from_str(&text)
                 .map(Some)
                 .map_err(|error| SetupError::failed(format!("failed to read the daemon's answer: {error}")));
@@ -131,23 +139,28 @@ pub async fn ask(state_dir: &Path, request: &Request, name: &str) -> Result<Opti
     Err(SetupError::new(ExitCode::TryLater, text))
 }
 
+/// An answer that has come.
+fn fetch(directory: &Path, name: &OsStr) -> io::Result<String> {
+    let answers = SharedFolder::open(directory)?.inner(ANSWERS)?;
+    let text = answers.read(name, MAX_REQUEST_ANSWER_BYTES)?;
+    let _ = answers.remove(name); // the daemon removes what is left when it starts
+    Ok(text)
+}
+
 async fn leave(directory: &Path, text: &str, name: &str) -> Result<bool, SetupError> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         let why = "the daemon's user or group owns this directory; run the command as that user, and see that the daemon runs";
         SetupError::new(
             ExitCode::Permission,
             format!("failed to write into {}: {error} ({why})", directory.display()),
         )
     };
-    let (unfinished, finished) = (directory.join(format!(".{name}")), directory.join(name));
-    match std::fs::write(&unfinished, text) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false), // no daemon ever ran here
+    // readable by the daemon, whoever asks: nobody else gets into the directory
+    match SharedFolder::open(directory).and_then(|folder| folder.write(name, text, 0o644)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false), // no daemon ever ran here
         written => written.map_err(failed)?,
     }
-    // readable by the daemon, whoever asks and whatever the umask: nobody else gets into the directory
-    std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .map_err(failed)?;
-    std::fs::rename(unfinished, &finished).map_err(failed)?;
+    let finished = directory.join(name);
     for _ in 0..LOOKS {
         tokio::time::sleep(WATCH_EVERY / 4).await;
         if !finished.exists() {
@@ -161,43 +174,51 @@ async fn leave(directory: &Path, text: &str, name: &str) -> Result<bool, SetupEr
 /// Looks at a request, four in each of the daemon's rounds: two rounds and a half are patience enough.
 const LOOKS: u32 = 10;
 
-/// Makes the directories, for the daemon's user and group only, and removes answers nobody fetched.
+/// Makes the directories, for the daemon's user and group only, and removes answers nobody fetched. In the first each
+/// member of the group can take away and rename only what is its own (the sticky bit), so that the second stays in place.
 ///
 /// # Errors
 /// The state directory cannot be written to.
 pub fn prepare(state_dir: &Path) -> Result<(), SetupError> {
     let directory = state_dir.join(DIRECTORY);
-    let answers = directory.join(ANSWERS);
-    let ours = |directory: &Path| {
-        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o770))
+    let made = || {
+        match std::fs::create_dir(&directory) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {} // new or there
+        }
+        let folder = SharedFolder::open(&directory)?;
+        folder.set_mode(0o1770)?;
+        let answers = folder.make_inner(ANSWERS)?;
+        answers.set_mode(0o770)?;
+        answers.empty()
     };
-    let made =
-        std::fs::create_dir_all(&answers).and_then(|()| ours(&directory)).and_then(|()| ours(&answers));
-    made.map_err(|error| SetupError::failed(format!("failed to make {}: {error}", answers.display())))?;
-    let left = std::fs::read_dir(&answers).into_iter().flatten().filter_map(Result::ok);
-    left.for_each(|answer| drop(std::fs::remove_file(answer.path())));
-    Ok(())
+    made().map_err(|error| {
+        let here = directory.display();
+        SetupError::failed(format!(
+            "failed to prepare {here} for requests of operators: {error}; it has to be a directory of the user that the              daemon runs as, and so has {here}/{ANSWERS}: remove what is not"
+        ))
+    })
 }
 
 /// The next request; its file is gone when this returns.
 pub async fn next(state_dir: &Path) -> Asked {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
-        if let Some(file) = oldest(&state_dir.join(DIRECTORY)) {
-            let request = read(&file);
-            let removed = std::fs::remove_file(&file).is_ok(); // else it would be carried out for ever
+        let directory = state_dir.join(DIRECTORY);
+        let Ok(folder) = SharedFolder::open(&directory) else { continue };
+        if let Some(name) = oldest(&directory) {
+            let request = read(&folder, &name);
+            let removed = folder.remove(&name).is_ok(); // else it would be carried out for ever
             if removed {
-                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                return Asked { name, request };
+                return Asked { name: name.to_string_lossy().into_owned(), request };
             }
         }
     }
 }
 
-fn read(file: &Path) -> Result<Request, String> {
-    let mut text = String::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(MAX_REQUEST_BYTES + 1).read_to_string(&mut text))
+fn read(folder: &SharedFolder, name: &OsStr) -> Result<Request, String> {
+    let text = folder
+        .read(name, MAX_REQUEST_BYTES)
         .map_err(|error| format!("the daemon failed to read the request: {error}"))?;
     if text.len() as u64 > MAX_REQUEST_BYTES {
         return Err(format!(
@@ -211,23 +232,18 @@ fn read(file: &Path) -> Result<Request, String> {
 /// Leaves an answer for whoever asked under that name. That nobody may be there to read it any more is no fault of the
 /// daemon's.
 pub fn answer(state_dir: &Path, name: &str, answer: &Answer) {
-    let answers = state_dir.join(DIRECTORY).join(ANSWERS);
-    let (unfinished, finished) = (answers.join(format!(".{name}")), answers.join(name));
     let text = serde_json::to_string(answer).unwrap_or_default(); // text and JSON always have a JSON form
-    let _ = std::fs::write(&unfinished, text).and_then(|()| {
-        // the group may read and remove it
-        let _ = std::fs::set_permissions(&unfinished, std::os::unix::fs::PermissionsExt::from_mode(0o660));
-        std::fs::rename(unfinished, finished)
-    });
+    let answers = SharedFolder::open(&state_dir.join(DIRECTORY)).and_then(|folder| folder.inner(ANSWERS));
+    let _ = answers.and_then(|answers| answers.write(name, &text, 0o660)); // the group may read and remove it
 }
 
-fn oldest(directory: &Path) -> Option<PathBuf> {
+fn oldest(directory: &Path) -> Option<OsString> {
     let entries = std::fs::read_dir(directory).ok()?.filter_map(Result::ok);
     let finished = entries.filter(|entry| {
         !entry.file_name().to_string_lossy().starts_with('.')
             && entry.file_type().is_ok_and(|kind| kind.is_file())
     });
-    finished.map(|entry| entry.path()).min()
+    finished.map(|entry| entry.file_name()).min()
 }
 
 #[cfg(test)]
@@ -253,6 +269,32 @@ mod tests {
         let nobody = ask(dir.path(), &request, "set-2").await.unwrap();
         assert_eq!(nobody, None);
         assert!(oldest(&dir.path().join(DIRECTORY)).is_none(), "it is not carried out some other day");
+    }
+
+    /// What a member of the group might try: nothing outside of the directory is written, read or made accessible.
+    #[tokio::test]
+    async fn no_link_leads_an_answer_out_of_its_directory() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store.db");
+        std::fs::write(&store, "events").unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o710)).unwrap();
+        let (directory, mode) =
+            (dir.path().join(DIRECTORY), |path: &Path| std::fs::metadata(path).unwrap().permissions().mode());
+        std::fs::create_dir(&directory).unwrap();
+        symlink("..", directory.join(ANSWERS)).unwrap();
+        let done = Answer { exit: 0, text: "done".into(), data: Value::Null };
+        answer(dir.path(), "store.db", &done);
+        prepare(dir.path()).unwrap();
+        assert_eq!((mode(dir.path()) & 0o7777, mode(&directory) & 0o7777), (0o710, 0o1770));
+        symlink("../../store.db", directory.join(ANSWERS).join(".x")).unwrap();
+        answer(dir.path(), "x", &done);
+        assert_eq!(std::fs::read_to_string(&store).unwrap(), "events");
+        assert!(fetch(&directory, OsStr::new("x")).unwrap().contains("done"));
+        symlink("../../store.db", directory.join(ANSWERS).join("y")).unwrap();
+        assert!(fetch(&directory, OsStr::new("y")).is_err());
+        prepare(dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&store).unwrap(), "events");
     }
 
     #[tokio::test]

@@ -5,13 +5,37 @@ use crate::config::Settings;
 use crate::cursor::{FeedKey, Scope};
 use crate::fault::Fault;
 use crate::limits::SCOPES_NAMED;
-use crate::store::Store;
+use crate::store::{Store, Sum};
+
+/// Why a scope means no feed of the store, or a name none of its sinks; `None` when both mean something.
+///
+/// # Errors
+/// The store's.
+pub async fn misnamed(store: &Store, scope: &str, sink: Option<&str>) -> Result<Option<String>, Fault> {
+    match sink {
+        Some(sink) => Ok(no_sink(store, sink).await?.or(no_feed(store, scope).await?)),
+        None => no_feed(store, scope).await,
+    }
+}
+
+/// Sinks that are gone may have left dead letters.
+async fn no_sink(store: &Store, sink: &str) -> Result<Option<String>, Fault> {
+    let mut names = store.sinks();
+    if names.iter().any(|name| name == sink) {
+        return Ok(None);
+    }
+    names.extend(store.dead_letters_sums().await?.into_iter().map(|Sum { of: [sink, _], .. }| sink));
+    names.sort();
+    let there_are = |names: Vec<String>| list(names.into_iter()).unwrap_or_else(|| "none yet".to_owned());
+    Ok((!names.iter().any(|name| name == sink))
+        .then(|| format!("the store knows no sink {sink:?}; there are: {}", there_are(names))))
+}
 
 /// Why a scope means no feed of the store; `None` when it means some. The empty scope means all there are.
 ///
 /// # Errors
 /// The store's.
-pub async fn no_feed(store: &Store, scope: &str) -> Result<Option<String>, Fault> {
+async fn no_feed(store: &Store, scope: &str) -> Result<Option<String>, Fault> {
     if scope.is_empty() {
         return Ok(None);
     }

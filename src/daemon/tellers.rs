@@ -73,11 +73,9 @@ impl Tellers {
             .into_iter()
             .partition(|running| ready.wanted.contains(&running.settings));
         self.running = kept;
-        for running in gone {
-            running.stop.cancel();
-            self.board.parts().targets.retain(|view| view.name != running.settings.name);
-            let _ = running.task.await; // its wrapper reports a panic and ends well
-        }
+        let known = |view: &TargetView| self.running.iter().any(|running| running.settings.name == view.name);
+        self.board.parts().targets.retain(known);
+        end(gone).await;
         let names: Vec<&str> = ready.wanted.iter().map(|target| target.name.as_str()).collect();
         self.board.store.retain_alert_targets(&names).await?;
         let due = self.board.store.alerts_due().await?;
@@ -144,10 +142,15 @@ impl Tellers {
 
     /// Ends every task.
     pub async fn stop(&mut self) {
-        for running in std::mem::take(&mut self.running) {
-            running.stop.cancel();
-            let _ = running.task.await;
-        }
+        end(std::mem::take(&mut self.running)).await;
+    }
+}
+
+/// Each may have a post under way, for [`ALERT_TIMEOUT`](crate::limits::ALERT_TIMEOUT) at most: all at the same time.
+async fn end(gone: Vec<Running>) {
+    gone.iter().for_each(|running| running.stop.cancel());
+    for running in gone {
+        let _ = running.task.await; // its wrapper reports a panic and ends well
     }
 }
 

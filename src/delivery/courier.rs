@@ -14,7 +14,7 @@ use super::room::Room;
 use super::stream::{Streamed, stream};
 use crate::clock::{Clock, Time};
 use crate::cursor::FeedKey;
-use crate::fault::Fault;
+use crate::fault::{Fault, Origin};
 use crate::limits::{ACK_PROBE_EVERY, ONCE_SINK_TRIES, SINK_PROBE_EVERY};
 use crate::sink::{Packer, Sink, Window, ack_words};
 use crate::store::{DeadLetter, Position, Store, Tally};
@@ -69,6 +69,8 @@ pub struct Courier {
     /// What operators asked for.
     pub(super) errands: Errands,
     failures: u32,
+    /// What failed last, of what has failed since the last success.
+    blamed: Option<Origin>,
     refused_in_a_row: usize,
     room: Room,
     /// Where the store knows the sink to stand.
@@ -109,6 +111,7 @@ impl Courier {
             wires,
             under_way: VecDeque::new(),
             failures: 0,
+            blamed: None,
             refused_in_a_row: 0,
             room: Room::default(),
             confirmed: at,
@@ -118,6 +121,9 @@ impl Courier {
 
     /// Runs until told to stop. What is in flight is confirmed and stored before it returns.
     pub async fn run(mut self) {
+        // cannot be read: it is counted anew, as for a new sink
+        let refused = self.store.refused_in_a_row(&self.name).await.unwrap_or_default();
+        self.refused_in_a_row = usize::try_from(refused).unwrap_or(usize::MAX);
         let mut newest = self.store.newest();
         while !self.wires.stop.is_cancelled() {
             newest.mark_unchanged();
@@ -206,8 +212,10 @@ impl Courier {
     /// Keeps up to `concurrency` requests under way; the position moves over the decided ones in order.
     async fn request_round(&mut self) -> Result<Round, Fault> {
         let start = tokio::time::Instant::now();
-        while self.under_way.len() < self.sink.window().concurrency.max(1) && !self.wires.stop.is_cancelled()
-        {
+        let doubt = self.in_doubt();
+        self.drop_scout();
+        while self.has_room(doubt) && !self.wires.stop.is_cancelled() {
+            pulse::beat();
             let Some(mut load) = self.gather().await? else { break };
             let batch = std::mem::take(&mut load.batch);
             self.under_way.push_back((load, Delivery::new(batch, true)));
@@ -215,12 +223,7 @@ impl Courier {
         if self.under_way.is_empty() {
             return Ok(Round::Nothing);
         }
-        let (sink, before) = (&self.sink, self.refused_in_a_row);
-        // what was refused and must not be repeated (a password, say) is looked at by one request, not by all of them
-        let looks = self.wires.state.borrow().rule.is_some_and(|rule| rule.harmful);
-        let at_once = if looks { 1 } else { self.under_way.len() };
-        let under_way = self.under_way.iter_mut().take(at_once);
-        let mut results = join_all(under_way.map(|(_, delivery)| delivery.proceed(sink, before))).await;
+        let mut results = self.proceed(doubt).await;
         let moved = |count, (_, delivery): &mut (Load, Delivery)| {
             count + u32::from(std::mem::take(&mut delivery.progress))
         };
@@ -239,6 +242,45 @@ impl Courier {
             Some(fault) => Err(fault),
             None => Ok(Round::Moved),
         }
+    }
+
+    /// Sends what is undecided, and says for each load what came of it. A sink that failed gets one load, until it has
+    /// answered well: as many as usual would knock at a door that is likely to be shut, or trip up who is just getting up.
+    /// So does one whose refusal must not be repeated (a password, say), whatever became of it since.
+    async fn proceed(&mut self, doubt: bool) -> Vec<Result<(), Fault>> {
+        let harmful = self.wires.state.borrow().rule.is_some_and(|rule| rule.harmful);
+        let mut most = if doubt || (self.failures == 0 && !harmful) { usize::MAX } else { 1 };
+        let (sink, before) = (&self.sink, self.refused_in_a_row);
+        let sends = self.under_way.iter_mut().map(|(_, delivery)| {
+            let sent = !delivery.decided() && most > 0;
+            most -= usize::from(sent);
+            async move { if sent { delivery.proceed(sink, before).await } else { Ok(()) } }
+        });
+        join_all(sends).await
+    }
+
+    /// While the sink refuses all that is under way, one load more shows whether it is the sink or these events.
+    fn has_room(&self, doubt: bool) -> bool {
+        let concurrency = self.sink.window().concurrency.max(1);
+        if !doubt {
+            return self.under_way.len() < concurrency;
+        }
+        // what others' events lie between must not keep those from being found that the sink may take
+        self.under_way.iter().filter(|(_, delivery)| !delivery.batch.is_empty()).count() <= concurrency
+    }
+
+    /// The last of the loads that are refused is read anew for every attempt, with what was stored behind it meanwhile.
+    fn drop_scout(&mut self) {
+        if self.in_doubt() && self.under_way.len() > 1 {
+            let last = self.under_way.pop_back_if(|(_, delivery)| !delivery.acknowledged);
+            last.into_iter().for_each(|(load, _)| self.reader.rewind_to(load.from));
+        }
+    }
+
+    /// All that is undecided was refused.
+    fn in_doubt(&self) -> bool {
+        let mut open = self.under_way.iter().filter(|(_, delivery)| !delivery.decided()).peekable();
+        open.peek().is_some() && open.all(|(_, delivery)| delivery.in_doubt())
     }
 
     /// Moves the position over the requests that are decided, as far as they follow each other, in one transaction:
@@ -368,7 +410,7 @@ impl Courier {
             let down_for = self.clock.now().since(since);
             Notice::Sink(&self.name, News::Up { down_for, waiting: 0 }).emit();
         }
-        self.failures = 0;
+        (self.failures, self.blamed) = (0, None);
         self.wires.state.send_if_modified(|state| {
             let news = state.up != Some(true);
             if news {
@@ -402,7 +444,9 @@ impl Courier {
         let (rule, wait) = self.wait_after(fault, self.failures);
         let usage = self.store.usage().await.ok();
         let mine = usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == self.name);
-        self.say_down(fault, rule, wait, mine.map_or(0, |sink| sink.events_waiting));
+        // a sink that is down and then a store that cannot be written to are two incidents
+        let other = self.blamed.replace(fault.origin) != Some(fault.origin);
+        self.say_down((fault, other), rule, wait, mine.map_or(0, |sink| sink.events_waiting));
         if let Verdict::Exit(_) = rule.verdict {
             self.wires.failed.cancel();
         }
@@ -414,22 +458,26 @@ impl Courier {
             (state.next_attempt, state.why) = (Some(moment.now.plus(wait)), Some(fault.to_string()));
         });
         pulse::promise(wait);
+        let untried = about_contents(fault) && self.in_doubt() && self.has_room(true);
+        let (mut newest, tried) = (self.store.newest(), self.reader.at().seq);
         tokio::select! {
             () = self.wires.stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
+            // what the sink makes of the next events tells whether it or those before are at fault
+            Ok(_) = newest.wait_for(|newest| *newest > tried), if untried => {}
             () = self.wires.drain.cancelled(), if !draining => {}
             _ = self.wires.wake.changed() => {}
         }
     }
 
-    fn say_down(&self, fault: &Fault, rule: &'static Rule, wait: Duration, waiting: u64) {
+    fn say_down(&self, (fault, other): (&Fault, bool), rule: &'static Rule, wait: Duration, waiting: u64) {
         let incident = Incident::of(fault, rule, Some(wait));
         let attempt = attempt_of(fault);
-        let news = match (rule.verdict, self.failures) {
-            (Verdict::Halt { .. } | Verdict::Bisect { .. } | Verdict::DeadLetter, _) => {
+        let news = match rule.verdict {
+            Verdict::Halt { .. } | Verdict::Bisect { .. } | Verdict::DeadLetter => {
                 News::Halted { incident, attempt, waiting, clears: rule.clears.as_str() }
             }
-            (_, 1) => News::Down { incident, attempt, waiting },
+            _ if other => News::Down { incident, attempt, waiting },
             _ => News::StillDown { incident, attempt, waiting },
         };
         Notice::Sink(&self.name, news).emit();

@@ -30,6 +30,8 @@ pub struct Delivery {
     doubted: Vec<Part>,
     /// With which words the last of them.
     doubt: Option<Fault>,
+    /// One event of each doubted part was tried by itself.
+    sampled: bool,
     pub dead: Vec<Refused>,
     /// The sink acknowledged something of this batch.
     pub acknowledged: bool,
@@ -56,6 +58,7 @@ impl Delivery {
             suspects: Vec::new(),
             doubted: Vec::new(),
             doubt: None,
+            sampled: false,
             dead: Vec::new(),
             acknowledged: false,
             progress: false,
@@ -75,10 +78,15 @@ impl Delivery {
         self.undecided.is_empty() && self.doubted.is_empty()
     }
 
+    /// The sink refused all of these: it is wrong, or they are.
+    pub fn in_doubt(&self) -> bool {
+        self.all_refused && !self.acknowledged
+    }
+
     /// The sink takes events of others while it refuses all of these: then it is not the sink. False when it was not in
     /// doubt for that reason.
     pub fn vouch(&mut self) -> bool {
-        let doubted = self.all_refused && !self.acknowledged;
+        let doubted = self.in_doubt();
         self.acknowledged |= doubted;
         doubted
     }
@@ -100,7 +108,7 @@ impl Delivery {
     /// Sends what is undecided until everything is decided or a fault concerns more than single events.
     /// `refused_before` counts single refusals in a row before this load.
     pub async fn proceed(&mut self, sink: &Sink, refused_before: usize) -> Result<(), Fault> {
-        self.all_refused = false;
+        (self.all_refused, self.sampled) = (false, false);
         while let Some(part) = self.undecided.pop() {
             pulse::beat();
             let sent = if part.len() == self.batch.len() {
@@ -122,6 +130,7 @@ impl Delivery {
                 Err(fault) => self.refused(part, fault, refused_before)?,
             }
             if self.undecided.is_empty()
+                && !self.sample()
                 && let Some(fault) = self.doubt.take()
             {
                 return Err(self.sink_is_wrong(fault));
@@ -135,6 +144,19 @@ impl Delivery {
         (self.acknowledged, self.progress, self.doubt) = (true, true, None);
         self.dead.append(&mut self.suspects);
         self.undecided.extend(self.doubted.drain(..).rev());
+    }
+
+    /// Before the sink is called wrong: has the last event of every doubted part sent by itself, because a receiver that
+    /// judges whole batches refuses a part for any one of it. False when that was done or there is none.
+    fn sample(&mut self) -> bool {
+        if self.doubt.is_some() && !std::mem::replace(&mut self.sampled, true) {
+            for part in self.doubted.iter_mut().filter(|part| part.len() > 1) {
+                let last = part.len() - 1;
+                self.undecided.push(part.sub(last..last + 1));
+                *part = part.sub(0..last);
+            }
+        }
+        !self.undecided.is_empty()
     }
 
     /// All that it refused is still to be delivered.

@@ -9,6 +9,8 @@ use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+mod judging;
+
 use super::reader::Reader;
 use super::stream::stream;
 use super::*;
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn packer(limit: Option<usize>) -> Packer {
     let encoder = Encoder::new(&Shape { body: Body::Raw, wire: Wire::Line });
-    Packer::new(encoder.within(limit.map(|bytes| Limit { bytes, cut: false })), false, None)
+    Packer::new(encoder.within(limit.map(|bytes| Limit { bytes, cut: false, columns: false })), false, None)
 }
 
 fn everything() -> Filter {
@@ -97,8 +99,10 @@ impl Scene {
     async fn courier_packing(&self, sink: Sink, packers: [Packer; 2]) -> Running {
         let at = self.store.sink_position("siem").await.unwrap().unwrap();
         let (wake, errands, stop) = (watch::Sender::new(0), watch::Sender::new(0), CancellationToken::new());
+        let told = watch::Sender::new(SinkState::default());
+        let state = told.subscribe();
         let wires = Wires {
-            state: watch::Sender::new(SinkState::default()),
+            state: told,
             wake: wake.subscribe(),
             errands: errands.subscribe(),
             stop: stop.clone(),
@@ -113,12 +117,13 @@ impl Scene {
             (Clock::System, Pace::default()),
             wires,
         );
-        Running { wake, errands, stop, task: tokio::spawn(courier.run()) }
+        Running { state, wake, errands, stop, task: tokio::spawn(courier.run()) }
     }
 }
 
 struct Running {
-    /// Without a sender it would never rest.
+    state: watch::Receiver<SinkState>,
+    /// Ends a pause.
     wake: watch::Sender<u64>,
     errands: watch::Sender<u64>,
     stop: CancellationToken,
@@ -150,6 +155,7 @@ struct Receiver {
     most: Arc<Mutex<Option<usize>>>,
     /// It answers when so many requests are there.
     together: Option<Arc<Barrier>>,
+    address: Option<std::net::SocketAddr>,
 }
 
 impl Receiver {
@@ -166,17 +172,23 @@ impl Receiver {
         together: Option<Arc<Barrier>>,
     ) -> (Self, Sink) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        let receiver = Receiver { together, ..Receiver::default() };
+        let address = listener.local_addr().unwrap();
+        let receiver = Receiver { together, address: Some(address), ..Receiver::default() };
         let theirs = receiver.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(theirs.clone().serve(stream));
             }
         });
+        let sink = receiver.sink(change);
+        (receiver, sink)
+    }
+
+    fn sink(&self, change: impl FnOnce(HttpPlan) -> HttpPlan) -> Sink {
+        let url = format!("http://{}/", self.address.unwrap()).parse().unwrap();
         let plan =
             HttpPlan { batch_wait: Duration::ZERO, concurrency: 1, timeout: PATIENCE, ..HttpPlan::new(url) };
-        (receiver, Sink::new(Plan::Http(change(plan))).unwrap())
+        Sink::new(Plan::Http(change(plan))).unwrap()
     }
 
     async fn serve(self, mut stream: TcpStream) {
@@ -369,51 +381,6 @@ async fn a_replay_that_the_sink_refuses_ends_and_new_events_go_on() {
     assert!(ended.words.contains("refuses") && ended.words.contains("400"), "{}", ended.words);
     scene.commit("dlp", &lines("new", 1)).await;
     receiver.has("{\"new\":0}").await;
-    courier.end().await;
-    assert_balanced(&scene.store).await;
-}
-
-/// Nothing waits any more; so many events are letters.
-async fn all_decided(scene: &Scene) -> u64 {
-    eventually("every event to be decided", async || {
-        (scene.store.usage().await.unwrap().sinks[0].events_waiting == 0).then_some(())
-    })
-    .await;
-    scene.store.count_on(Shelf::DeadLetters, &Pick::default()).await.unwrap()
-}
-
-#[tokio::test]
-async fn refused_neighbours_do_not_halt_a_sink_that_takes_the_rest_of_the_load() {
-    for from in [0, 200, 380] {
-        let mut scene = Scene::new().await;
-        let mut all = lines("good", 400);
-        all[from..from + 20].iter_mut().for_each(|line| *line = line.replace("good", "bad"));
-        scene.commit("audit", &all).await;
-        let (receiver, sink) = Receiver::start().await;
-        receiver.hate("bad", 400);
-        let courier = scene.courier(sink).await;
-        assert_eq!(all_decided(&scene).await, 20, "from {from}");
-        let mut got = receiver.got.lock().unwrap().clone();
-        got.sort();
-        all.retain(|line| line.contains("good"));
-        all.sort();
-        assert_eq!(got, all, "each once, from {from}");
-        courier.end().await;
-        assert_balanced(&scene.store).await;
-    }
-}
-
-#[tokio::test]
-async fn a_load_that_is_refused_whole_does_not_halt_a_sink_that_takes_others() {
-    let mut scene = Scene::new().await;
-    scene.commit("audit", &lines("bad", 20)).await;
-    scene.commit("dlp", &lines("good", 20)).await;
-    let (receiver, sink) =
-        Receiver::asked_by(|plan| HttpPlan { concurrency: 2, batch_events: 20, ..plan }, None).await;
-    receiver.hate("bad", 400);
-    let courier = scene.courier(sink).await;
-    assert_eq!(all_decided(&scene).await, 20);
-    assert_eq!(receiver.got.lock().unwrap().len(), 20);
     courier.end().await;
     assert_balanced(&scene.store).await;
 }

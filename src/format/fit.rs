@@ -4,6 +4,8 @@
 //! Of JSON the longest texts are cut, all to the same length; keys, numbers, short texts (and with them identities
 //! and times) and the structure stay. Lines of other formats lose their end.
 
+use super::{Fit, Limit};
+
 /// What an operator looks for.
 pub const MARK: &[u8] = b"...[truncated]";
 /// Texts of JSON that are not longer stay whole: identities, times, addresses.
@@ -29,6 +31,61 @@ pub fn json(out: &mut Vec<u8>, start: usize, max: usize) -> bool {
     out.truncate(start);
     out.extend_from_slice(&short);
     true
+}
+
+/// Shortens those members of the JSON object behind `start` that are longer than the limit, each to it, as
+/// [`json`] does. What cannot be shortened so, or is not to be, is left as it is.
+pub fn columns(out: &mut Vec<u8>, start: usize, limit: Limit) -> Fit {
+    let text = out.get(start..).unwrap_or_default();
+    let (mut short, mut done) = (Vec::new(), 0);
+    for (from, to) in members(text).into_iter().filter(|(from, to)| to - from > limit.bytes) {
+        let mut member = text.get(from..to).unwrap_or_default().to_vec();
+        if !limit.cut || !json(&mut member, 0, limit.bytes) {
+            return Fit::TooLong(to - from);
+        }
+        short.extend_from_slice(text.get(done..from).unwrap_or_default());
+        short.append(&mut member);
+        done = to;
+    }
+    if done == 0 {
+        return Fit::Whole;
+    }
+    short.extend_from_slice(text.get(done..).unwrap_or_default());
+    out.truncate(start);
+    out.extend_from_slice(&short);
+    Fit::Cut
+}
+
+/// Where the values of the outermost object's members are.
+fn members(json: &[u8]) -> Vec<(usize, usize)> {
+    let (mut members, mut depth, mut from, mut at) = (Vec::new(), 0_usize, None, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = end_of_text(json, at + 1),
+            b'{' | b'[' => depth += 1,
+            b':' if depth == 1 => from = Some(at + 1),
+            b',' | b'}' if depth == 1 => members.extend(from.take().map(|from| (from, at))),
+            _ => {}
+        }
+        if matches!(byte, b'}' | b']') {
+            depth = depth.saturating_sub(1);
+        }
+        at += 1;
+    }
+    members
+}
+
+/// Where the text ends that begins at `at`: its closing quote.
+fn end_of_text(json: &[u8], at: usize) -> usize {
+    let mut to = at;
+    while let Some(step) = memchr::memchr2(b'"', b'\\', json.get(to..).unwrap_or_default()) {
+        to += step;
+        if json.get(to) == Some(&b'"') {
+            break;
+        }
+        to += 2;
+    }
+    to
 }
 
 /// Shortens the line behind `start` to `max` bytes; `separator` stands between its fields, if something does that no
@@ -59,14 +116,7 @@ fn texts(json: &[u8]) -> Vec<(usize, usize)> {
     let (mut texts, mut at) = (Vec::new(), 0);
     while let Some(quote) = memchr::memchr(b'"', json.get(at..).unwrap_or_default()) {
         let from = at + quote + 1;
-        let mut to = from;
-        while let Some(step) = memchr::memchr2(b'"', b'\\', json.get(to..).unwrap_or_default()) {
-            to += step;
-            if json.get(to) == Some(&b'"') {
-                break;
-            }
-            to += 2;
-        }
+        let to = end_of_text(json, from);
         at = to + 1;
         let rest = json.get(at..).unwrap_or_default();
         if rest.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b':') && to - from > SHORT {
@@ -145,6 +195,34 @@ mod tests {
             assert_eq!(cut[whole], event[whole]);
         }
         assert_eq!(cut["list"][1], event["list"][1]);
+    }
+
+    #[test]
+    fn only_columns_that_are_too_long_are_shortened() {
+        let limit = Limit { bytes: 300, cut: true, columns: true };
+        let event = json!({
+            "event_id": "ab", "n": [1, {"a,b:}": 2}], "event": { "subject": "s\\\"}".repeat(200), "to": ["t"] },
+            "a": "x".repeat(250), "b": "y".repeat(250), "whole": "z".repeat(400),
+        });
+        let mut out = [b"<13>", event.to_string().as_bytes()].concat();
+        assert_eq!(columns(&mut out, 4, limit), Fit::Cut);
+        let cut: Value = serde_json::from_slice(&out[4..]).unwrap();
+        for same in ["event_id", "n", "a", "b"] {
+            assert_eq!(cut[same], event[same]);
+        }
+        for short in ["event", "whole"] {
+            let len = cut[short].to_string().len();
+            assert!(len <= 300 && len > 290, "{short}: {len}");
+        }
+        assert!(cut["event"]["subject"].as_str().unwrap().ends_with("...[truncated]"));
+        let again = out.clone();
+        assert_eq!((columns(&mut out, 4, limit), &out), (Fit::Whole, &again));
+
+        let numbers = json!({ "n": vec![1; 500] }).to_string().into_bytes();
+        let mut out = numbers.clone();
+        assert_eq!((columns(&mut out, 0, limit), &out), (Fit::TooLong(1001), &numbers));
+        let mut out = event.to_string().into_bytes();
+        assert!(matches!(columns(&mut out, 0, Limit { cut: false, ..limit }), Fit::TooLong(n) if n > 300));
     }
 
     #[test]

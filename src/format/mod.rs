@@ -102,8 +102,10 @@ pub enum Wire {
 /// What a receiver takes of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Bytes of a message: header and body, without what frames it.
+    /// Bytes of a message (header and body, without what frames it), or of a column.
     pub bytes: usize,
+    /// It is about each member of the outermost JSON object, as destinations have it that make columns of them.
+    pub columns: bool,
     /// Shorten what is longer; false: leave it out.
     pub cut: bool,
 }
@@ -114,7 +116,7 @@ pub enum Fit {
     Whole,
     /// It was too long and is shortened.
     Cut,
-    /// It would have so many bytes, and was left out.
+    /// It, or a column of it, would have so many bytes, and was left out.
     TooLong(usize),
 }
 
@@ -225,9 +227,9 @@ impl Encoder {
         self
     }
 
-    /// Most bytes of a message.
-    pub fn max_message_size(&self) -> usize {
-        self.limit.map_or(usize::MAX, |limit| limit.bytes)
+    /// What the receiver takes of one event.
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
     }
 
     /// Appends exactly one record to `out`, or none if it is too long for the receiver. Cannot fail otherwise: every
@@ -292,6 +294,9 @@ impl Encoder {
         (start, body): (usize, usize),
         out: &mut Vec<u8>,
     ) -> Fit {
+        if limit.columns {
+            return fit::columns(out, body, limit);
+        }
         let size = out.len() - start;
         let Some(room) = limit.bytes.checked_sub(body - start).filter(|_| limit.cut) else {
             return Fit::TooLong(size);

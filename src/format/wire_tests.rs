@@ -198,7 +198,7 @@ fn what_is_too_long_is_cut_within_its_bound_and_stays_what_it_is() {
                 let event = Event { json, ..event(raw) };
                 let shape = Shape { body, wire: Wire::Syslog5424(syslog(framing)) };
                 for bytes in [700, 1200] {
-                    let limit = |cut| Encoder::new(&shape).within(Some(Limit { bytes, cut }));
+                    let limit = |cut| Encoder::new(&shape).within(Some(Limit { bytes, cut, columns: false }));
                     let mut out = b"before".to_vec();
                     match limit(true).encode(&event, &mut out) {
                         Fit::Whole => continue,

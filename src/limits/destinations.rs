@@ -16,6 +16,9 @@ pub const LEAST_ROOM_BYTES: usize = 16 << 10;
 pub const ROOM_GROWS_EVERY: Duration = Duration::from_secs(3_600);
 /// Body of one call of Azure's Logs Ingestion API, bytes: 1 MB, compressed or not ("Service limits").
 pub const SENTINEL_REQUEST_BYTES: usize = 1_000_000;
+/// One column of a table in Azure, bytes: what is longer than 64 KB is cut there without a word (the same). Azure does not
+/// say which kilobytes: the smaller ones.
+pub const SENTINEL_COLUMN_BYTES: usize = 64_000;
 /// Body of one request to Datadog, bytes before compression: 5 MB ("Logs: Send logs").
 pub const DATADOG_REQUEST_BYTES: usize = 5_000_000;
 /// Entries of one request to Datadog (the same).

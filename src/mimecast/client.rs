@@ -28,6 +28,7 @@ use crate::limits::{
     API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
     DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
 };
+use crate::names::name_limit;
 use crate::secret::Secret;
 use crate::setup_error::SetupError;
 
@@ -347,7 +348,8 @@ impl Download {
 
 fn builder(outlet: &Outlet) -> Result<reqwest::ClientBuilder, SetupError> {
     let proxy_host = outlet.proxy.as_ref().and_then(Url::host_str).map(str::to_owned);
-    let names = PublicNames { loopback: is_loopback(&outlet.base_url), exempt: proxy_host };
+    let limit = name_limit(outlet.timeouts.connect);
+    let names = PublicNames { loopback: is_loopback(&outlet.base_url), exempt: proxy_host, limit };
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(outlet.tls.config())
         .dns_resolver(names)

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -16,6 +17,7 @@ use super::tls;
 use super::wire::Stream;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits;
+use crate::names::{self, Whose, name_limit};
 use crate::setup_error::SetupError;
 
 /// Opens connections to one receiver.
@@ -108,14 +110,40 @@ impl Dialer {
     /// # Errors
     /// The name does not resolve in time.
     pub async fn addresses(&self) -> Result<Vec<std::net::SocketAddr>, Fault> {
-        let found = timeout(self.limit, lookup_host((self.host.as_str(), self.port)))
-            .await
-            .map_err(|_| self.unresolved(format!("the name did not resolve within {:?}", self.limit)))?
-            .map_err(|err| self.unresolved(format!("the name does not resolve: {err}")))?;
-        Ok(found.take(limits::MAX_SINK_ADDRESSES).collect())
+        let found = names::look_up(Whose::Receiver, &self.host, self.limit).await;
+        let found = found.map_err(|why| self.unresolved(Unresolved(why).to_string()))?;
+        let mut found: Vec<_> = found.into_iter().take(limits::MAX_SINK_ADDRESSES).collect();
+        found.iter_mut().for_each(|at| at.set_port(self.port));
+        Ok(found)
     }
 
     fn unresolved(&self, why: String) -> Fault {
         Fault::new(Origin::Sink, Kind::Dns, format!("{}: {why}", self.peer))
     }
 }
+
+/// The names of receivers, for the HTTP library.
+#[derive(Debug)]
+pub struct ReceiverNames(Duration);
+
+impl ReceiverNames {
+    /// For a client that gives a connection `connect` to come about.
+    pub fn within(connect: Duration) -> Self {
+        ReceiverNames(name_limit(connect))
+    }
+}
+
+impl Resolve for ReceiverNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        let limit = self.0;
+        Box::pin(async move {
+            let found = names::look_up(Whose::Receiver, name.as_str(), limit).await.map_err(Unresolved)?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Why a name gives no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name does not resolve: {0}")]
+pub struct Unresolved(String);

@@ -7,12 +7,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::plan::FilePlan;
 use super::{Batch, Receipt, Sent, Window, nothing_to_confirm, rotation};
+use crate::apart::apart;
 use crate::fault::{Code, Fault, Kind, Origin};
 use crate::limits;
 
@@ -35,7 +38,8 @@ pub const WINDOW: Window = Window {
 /// One file.
 #[derive(Debug)]
 pub struct FileSink {
-    target: Arc<Target>,
+    plan: FilePlan,
+    target: Arc<Mutex<Target>>,
     /// Events written since the last receipt. Counted here, not where they are written, so that a send that
     /// was cancelled is never counted.
     waiting: AtomicU64,
@@ -44,17 +48,18 @@ pub struct FileSink {
 #[derive(Debug)]
 struct Target {
     plan: FilePlan,
-    open: Mutex<Option<File>>,
+    open: Option<File>,
 }
 
 impl FileSink {
     pub fn new(plan: FilePlan) -> Self {
-        FileSink { target: Arc::new(Target { plan, open: Mutex::default() }), waiting: AtomicU64::new(0) }
+        let target = Target { plan: plan.clone(), open: None };
+        FileSink { plan, target: Arc::new(Mutex::new(target)), waiting: AtomicU64::new(0) }
     }
 
     /// 5 when each confirmation is an fsync, else 1.
     pub fn ack_level(&self) -> u8 {
-        if self.target.plan.sync { LEVEL_SYNCED } else { LEVEL_WRITTEN }
+        if self.plan.sync { LEVEL_SYNCED } else { LEVEL_WRITTEN }
     }
 
     /// Appends the batch; it is safe only after [`FileSink::confirm`].
@@ -78,7 +83,7 @@ impl FileSink {
         if events == 0 {
             return Err(nothing_to_confirm());
         }
-        if self.target.plan.sync {
+        if self.plan.sync {
             self.on_disk(Target::sync).await?;
         }
         Ok(Receipt::new(events, self.ack_level()))
@@ -98,17 +103,16 @@ impl FileSink {
         Ok(self.ack_level())
     }
 
-    /// Runs blocking work elsewhere. Any failure takes back what was written since the last receipt.
+    /// Runs blocking work elsewhere, and none beside it: where a file system hangs, one thread does. Any failure takes
+    /// back what was written since the last receipt.
     async fn on_disk(
         &self,
-        work: impl FnOnce(&Target) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&mut Target) -> io::Result<()> + Send + 'static,
     ) -> Result<(), Fault> {
-        let target = Arc::clone(&self.target);
-        let done = tokio::task::spawn_blocking(move || work(&target)).await;
-        let failure = match done {
+        let mut target = Arc::clone(&self.target).lock_owned().await;
+        let failure = match apart(move || work(&mut target)).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(err)) => fault(&self.target.plan.path, &err),
-            Err(err) => Fault::new(Origin::Sink, Kind::DiskIo, format!("the write was broken off: {err}")),
+            Ok(Err(err)) | Err(err) => fault(&self.plan.path, &err),
         };
         self.waiting.store(0, Ordering::Relaxed);
         Err(failure)
@@ -116,10 +120,9 @@ impl FileSink {
 }
 
 impl Target {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Left out of its slot when anything fails: opening it anew is what ends a torn line.
-        let mut file = match slot.take() {
+        let mut file = match self.open.take() {
             Some(file) if self.still_there(&file)? => file,
             Some(rotated) => {
                 rotated.sync_all()?; // events in it may be unconfirmed
@@ -140,16 +143,15 @@ impl Target {
             }
             return Err(error);
         }
-        *slot = Some(file);
+        self.open = Some(file);
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    fn sync(&mut self) -> io::Result<()> {
         // After a failed fsync the kernel forgets which pages were dirty, so the file is not trusted again.
-        let file = slot.take().ok_or_else(|| io::Error::other("the file is no longer open"))?;
+        let file = self.open.take().ok_or_else(|| io::Error::other("the file is no longer open"))?;
         file.sync_all()?;
-        *slot = Some(file);
+        self.open = Some(file);
         Ok(())
     }
 
@@ -277,8 +279,9 @@ mod tests {
         sink.send(&batch(&["1"])).await.unwrap();
         let full = PathBuf::from("/dev/full"); // every write to it fails with ENOSPC
         let device = OpenOptions::new().write(true).open(&full).unwrap();
-        let target = Target { plan: FilePlan::new(full), open: Mutex::new(Some(device)) };
-        let sink = FileSink { target: Arc::new(target), waiting: AtomicU64::new(1) };
+        let sink = FileSink::new(FilePlan::new(full));
+        sink.target.lock().await.open = Some(device);
+        sink.waiting.store(1, Ordering::Relaxed);
         let fault = sink.send(&batch(&["2"])).await.unwrap_err();
         assert_eq!((fault.origin, fault.kind), (Origin::Sink, Kind::DiskFull));
         assert!(sink.confirm().await.is_err());

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
 use self::client::Client;
 use super::plan::KafkaPlan;
 use super::{Batch, Sent, Undelivered, Window};
+use crate::apart::{apart, begin};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::REFUSED_IN_A_ROW;
 use crate::setup_error::SetupError;
@@ -102,7 +102,7 @@ impl Kafka {
         if places(&outcomes, |fault| !of_the_event(fault)).is_empty() {
             *slot = open;
         } else if let Some(client) = open {
-            drop(spawn_blocking(move || drop(client))); // saying goodbye takes a moment
+            let _ = begin(move || drop(client)); // saying goodbye takes a moment; without a thread, here
         }
         settle(outcomes, unasked)
     }
@@ -119,14 +119,14 @@ impl Kafka {
         };
         let (plan, leaving) = (self.plan.clone(), Leaving(Arc::default()));
         let left = leaving.0.clone();
-        let asked = spawn_blocking(move || client.ask(&plan, &left).map(|()| client)).await;
+        let asked = apart(move || client.ask(&plan, &left).map(|()| client)).await;
         *slot = Some(asked.map_err(|_| self.broken())??);
         Ok(LEVEL)
     }
 
     async fn connect(&self) -> Result<Client, Fault> {
         let plan = self.plan.clone();
-        let opened = spawn_blocking(move || Client::open(&plan)).await.map_err(|_| self.broken())?;
+        let opened = apart(move || Client::open(&plan)).await.map_err(|_| self.broken())?;
         opened.map_err(|words| Fault::new(Origin::Sink, Kind::SecretUnreadable, words))
     }
 
@@ -146,7 +146,7 @@ impl Kafka {
         }
         let leaving = Leaving(Arc::default());
         let (left, timeout) = (leaving.0.clone(), self.plan.timeout);
-        let waited = spawn_blocking(move || {
+        let waited = apart(move || {
             let reports = client.wait(timeout, &left);
             (client, reports)
         });

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 pub use answer::{bounded, excerpt, wait_asked, without_queries};
 pub use batch::Batch;
+pub use dial::ReceiverNames;
 pub use http::unanswered;
 pub use pack::Packer;
 pub use peer::{tls_error, tls_kind, tls_text};

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use super::{Batch, Receipt, Sent, Window};
+use crate::apart::apart;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits;
 
@@ -45,15 +48,13 @@ impl Stdout {
     /// # Errors
     /// The reader has gone, the disk behind it is full, or the write failed.
     pub async fn send(&self, batch: &Batch) -> Result<Sent, Fault> {
-        let (out, bytes) = (Arc::clone(&self.0), batch.bytes.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.write_all(&bytes)?;
-            out.flush()
-        });
+        // a reader that stands still holds up one thread, however often we come
+        let mut out = Arc::clone(&self.0).lock_owned().await;
+        let bytes = batch.bytes.clone();
+        let written = apart(move || out.write_all(&bytes).and_then(|()| out.flush())).await;
         let failed =
             |kind, why: String| Fault::new(Origin::Sink, kind, format!("failed to write to stdout: {why}"));
-        work.await.map_err(|err| failed(Kind::Interrupted, err.to_string()))?.map_err(|err| {
+        written.map_err(|err| failed(Kind::Interrupted, err.to_string()))?.map_err(|err| {
             match err.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     failed(Kind::DiskFull, err.to_string())

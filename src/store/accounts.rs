@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::Store;
 use super::sql::{count, feed_key, time};
-use super::writer::undelivered;
+use super::writer::{put_aside, undelivered};
 use crate::clock::Time;
 use crate::cursor::FeedKey;
 use crate::fault::Fault;
@@ -81,8 +81,12 @@ impl Account {
 /// How full the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of chunks that some sink still needs; what `max_size` limits.
+    /// What `max_size` limits: bytes of chunks that some sink still needs, and of what was put aside.
     pub bytes_used: u64,
+    /// Bytes of dead letters, of these.
+    pub dead_letter_bytes: u64,
+    /// Bytes of the quarantine, of these.
+    pub quarantine_bytes: u64,
     /// `max_size`, bytes.
     pub limit: u64,
     /// Collection has to pause; see [`Store::over_limit`].
@@ -165,7 +169,8 @@ impl Store {
         let rows = sqlx::query(USAGE).fetch_all(&mut *conn).await?;
         let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let file_bytes = count(sqlx::query_scalar(size).fetch_one(&mut *conn).await?);
-        let bytes_used = undelivered(&mut conn).await?;
+        let undelivered = undelivered(&mut conn).await?;
+        let [dead_letter_bytes, quarantine_bytes] = put_aside(&mut conn).await?;
         drop(conn);
         let over_limit = self.over_limit();
         let (limit, disk_full) = {
@@ -173,7 +178,9 @@ impl Store {
             (live.max_size, live.disk_full.is_some())
         };
         Ok(Usage {
-            bytes_used,
+            bytes_used: undelivered.saturating_add(dead_letter_bytes).saturating_add(quarantine_bytes),
+            dead_letter_bytes,
+            quarantine_bytes,
             limit,
             over_limit,
             disk_full,

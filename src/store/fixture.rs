@@ -119,7 +119,11 @@ pub async fn assert_balanced(store: &Store) {
         assert_eq!(account.differences(), Vec::<String>::new(), "{account:#?}");
     }
     let used = store.usage().await.unwrap().bytes_used;
-    assert_eq!(store.inner.live().undelivered, used, "bytes counted in memory and in the database");
+    assert_eq!(store.inner.live().held(), used, "bytes counted in memory and in the database");
+    let sql = "SELECT coalesce((SELECT sum(length(record) + octet_length(words)) FROM dead_letter), 0) + \
+               coalesce((SELECT sum(length(bytes) + octet_length(detail)) FROM quarantine), 0)";
+    let lies = scalar(store, sql).await as u64;
+    assert_eq!(store.inner.live().put_aside, lies, "bytes put aside, counted anew");
 }
 
 /// Asks the file itself, past the store.

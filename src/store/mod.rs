@@ -124,11 +124,13 @@ struct Inner {
 struct Live {
     /// Per sink, the newest chunk it has dealt with.
     claims: BTreeMap<String, i64>,
-    /// Undelivered bytes at which collection pauses, and how long delivered events are kept.
+    /// Bytes, undelivered or put aside, at which collection pauses, and how long delivered events are kept.
     max_size: u64,
     retention: Duration,
     /// Bytes of chunks that some sink still needs.
     undelivered: u64,
+    /// Bytes of dead letters and of the quarantine.
+    put_aside: u64,
     /// The size limit was reached, and 80 % of it not yet again.
     paused: bool,
     /// A write found the disk full: so much must be free before collection goes on.
@@ -144,6 +146,11 @@ impl Live {
     /// Every sink has dealt with the chunks up to this one; `None` without sinks.
     fn passed_by_all(&self) -> Option<i64> {
         self.claims.values().copied().min()
+    }
+
+    /// What `max_size` limits, bytes.
+    fn held(&self) -> u64 {
+        self.undelivered.saturating_add(self.put_aside)
     }
 
     /// How far the foremost courier has come; `None` without sinks.
@@ -168,7 +175,7 @@ impl Store {
         &self.inner.salt
     }
 
-    /// Other limits from now on: `max_size` in undelivered bytes, `retention` of delivered events. A pause ends as
+    /// Other limits from now on: `max_size` in bytes that wait or were put aside, `retention` of delivered events. A pause ends as
     /// soon as there is less than the new `max_size`.
     pub fn limit(&self, max_size: u64, retention: Duration) {
         let mut live = self.inner.live();
@@ -181,15 +188,15 @@ impl Store {
         self.inner.live().gaps_wanted
     }
 
-    /// True while collection has to pause: undelivered events reached `max_size` and have not yet shrunk to
-    /// 80 % of it, or a write found the disk full and [`Store::sweep`] has not yet found room again.
+    /// True while collection has to pause: undelivered events and what was put aside reached `max_size` and have not yet
+    /// shrunk to 80 % of it, or a write found the disk full and [`Store::sweep`] has not yet found room again.
     pub fn over_limit(&self) -> bool {
         let mut live = self.inner.live();
-        let limit = live.max_size;
+        let (limit, held) = (live.max_size, live.held());
         live.paused = if live.paused {
-            u128::from(live.undelivered) * 100 > u128::from(limit) * u128::from(STORE_RESUME_PERCENT)
+            u128::from(held) * 100 > u128::from(limit) * u128::from(STORE_RESUME_PERCENT)
         } else {
-            live.undelivered >= limit
+            held >= limit
         };
         live.paused || live.disk_full.is_some()
     }
@@ -199,7 +206,17 @@ impl Store {
         if self.inner.live().disk_full.is_some() {
             return Some(format!("the disk that holds {} is full", self.inner.dir.display()));
         }
-        self.over_limit().then(|| "the store is at [store] max_size".to_owned())
+        let over = self.over_limit();
+        let (undelivered, put_aside) = {
+            let live = self.inner.live();
+            (live.undelivered >> 20, live.put_aside >> 20)
+        };
+        over.then(|| {
+            format!(
+                "the store is at [store] max_size: {undelivered} MiB of undelivered events, {put_aside} MiB of dead letters and \
+                 quarantine"
+            )
+        })
     }
 }
 

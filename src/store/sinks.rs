@@ -65,6 +65,22 @@ impl Store {
         Ok(find(&mut *self.inner.status.lock().await, name).await?.map(|(_, position)| position))
     }
 
+    /// Names of the registered sinks, ascending.
+    pub fn sinks(&self) -> Vec<String> {
+        self.inner.live().claims.keys().cloned().collect()
+    }
+
+    /// How many events of a sink in a row became dead letters, none taken in between; 0 for one that was never
+    /// registered.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn refused_in_a_row(&self, sink: &str) -> Result<u64, Fault> {
+        let sql = "SELECT refused FROM sink WHERE name = ?1";
+        let mut conn = self.inner.status.lock().await;
+        Ok(sqlx::query_scalar(sql).bind(sink).fetch_optional(&mut *conn).await?.map_or(0, count))
+    }
+
     /// Forgets every sink that is not named: its position, its claim on chunks and its account. Returns the
     /// names forgotten and how many events each still had to get.
     pub async fn retain_sinks(&self, names: &[&str]) -> Result<Vec<(String, u64)>, Fault> {
@@ -125,6 +141,8 @@ impl Store {
             if !move_position(tx.conn(), sink, from, to).await? {
                 return Ok(None);
             }
+            let taken = tally.iter().any(|(_, tally)| tally.delivered > 0);
+            count_refused(tx.conn(), sink, taken, dead.len()).await?;
             book(tx.conn(), sink, tally).await?;
             bury(tx.conn(), sink, dead, true, now).await?;
             self.freed(tx.conn(), sink, to.seq).await.map(Some)
@@ -232,6 +250,22 @@ async fn move_position(
     let update = sqlx::query("UPDATE sink SET seq = ?2, idx = ?3 WHERE id = ?1");
     update.bind(id).bind(to.seq).bind(to.index).execute(conn).await?;
     Ok(true)
+}
+
+/// Writes only when the number changes: a sink that takes everything costs nothing.
+async fn count_refused(
+    conn: &mut SqliteConnection,
+    sink: &str,
+    taken: bool,
+    dead: usize,
+) -> Result<(), Fault> {
+    let sql = match (taken, dead) {
+        (true, _) => "UPDATE sink SET refused = 0 * ?2 WHERE name = ?1 AND refused > 0",
+        (false, 0) => return Ok(()),
+        (false, _) => "UPDATE sink SET refused = refused + ?2 WHERE name = ?1",
+    };
+    sqlx::query(sql).bind(sink).bind(int(dead as u64)).execute(conn).await?;
+    Ok(())
 }
 
 async fn book(conn: &mut SqliteConnection, sink: &str, tally: &[(FeedKey, Tally)]) -> Result<(), Fault> {

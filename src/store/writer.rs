@@ -81,7 +81,7 @@ impl Store {
     pub(super) fn install(&self, snapshot: Snapshot) {
         let mut live = self.inner.live();
         live.claims = snapshot.claims;
-        live.undelivered = snapshot.undelivered;
+        (live.undelivered, live.put_aside) = (snapshot.undelivered, snapshot.put_aside);
         live.gaps_wanted |= snapshot.gaps_wanted;
         let passed = live.passed_by_all().unwrap_or(i64::MAX);
         live.recent.passed(passed);
@@ -95,6 +95,7 @@ pub(super) struct Snapshot {
     newest: i64,
     claims: BTreeMap<String, i64>,
     undelivered: u64,
+    put_aside: u64,
     gaps_wanted: bool,
 }
 
@@ -102,10 +103,11 @@ pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<Snapshot, Fa
     let claims: Vec<(String, i64)> =
         sqlx::query_as("SELECT name, seq FROM sink").fetch_all(&mut *conn).await?;
     let undelivered = undelivered(conn).await?;
+    let put_aside = put_aside(conn).await?.iter().sum();
     let sql = "SELECT EXISTS (SELECT 1 FROM gap WHERE closed IS NULL AND wanted IS NOT NULL)";
     let gaps_wanted = sqlx::query_scalar(sql).fetch_one(&mut *conn).await?;
     let claims = claims.into_iter().collect();
-    Ok(Snapshot { newest: newest(conn).await?, claims, undelivered, gaps_wanted })
+    Ok(Snapshot { newest: newest(conn).await?, claims, undelivered, put_aside, gaps_wanted })
 }
 
 impl Tx<'_> {
@@ -117,7 +119,7 @@ impl Tx<'_> {
     /// caller can publish the outcome in the order of commits.
     pub(super) async fn finish<T>(&mut self, outcome: Result<T, Fault>) -> Result<T, Fault> {
         let committed = match outcome {
-            Ok(value) => self.writer.conn.execute("COMMIT").await.map(|_| value).map_err(Fault::from),
+            Ok(value) => self.commit().await.map(|()| value),
             Err(fault) => Err(fault),
         };
         match committed {
@@ -127,6 +129,14 @@ impl Tx<'_> {
             }
             Err(fault) => Err(self.fail(fault).await),
         }
+    }
+
+    /// What was put aside may have changed in any of them.
+    async fn commit(&mut self) -> Result<(), Fault> {
+        let [letters, quarantine] = put_aside(&mut self.writer.conn).await?;
+        self.writer.conn.execute("COMMIT").await?;
+        self.store.live().put_aside = letters.saturating_add(quarantine);
+        Ok(())
     }
 
     async fn fail(&mut self, mut fault: Fault) -> Fault {
@@ -152,4 +162,12 @@ pub(super) async fn newest(conn: &mut SqliteConnection) -> Result<i64, Fault> {
 pub(super) async fn undelivered(conn: &mut SqliteConnection) -> Result<u64, Fault> {
     let sql = "SELECT coalesce(sum(bytes), 0) FROM chunk WHERE seq > (SELECT min(seq) FROM sink)";
     Ok(count(sqlx::query_scalar(sql).fetch_one(conn).await?))
+}
+
+/// Bytes of dead letters and of the quarantine.
+pub(super) async fn put_aside(conn: &mut SqliteConnection) -> Result<[u64; 2], Fault> {
+    let sql = "SELECT (SELECT bytes FROM put_aside WHERE shelf = 'dead_letter'), \
+               (SELECT bytes FROM put_aside WHERE shelf = 'quarantine')";
+    let (letters, quarantine): (i64, i64) = sqlx::query_as(sql).fetch_one(conn).await?;
+    Ok([count(letters), count(quarantine)])
 }

@@ -119,7 +119,7 @@ pub(super) const ROWS: &[Rule] = &[
         clears: Success,
         title: "disk_full",
         meaning: "Disk or store is full: collecting stopped, delivery goes on, nothing is dropped.",
-        remedy: "Free space, raise `store.max_size`, or get the slow sink going.",
+        remedy: "Free space, raise `store.max_size`, get the slow sink going, or deal with `dead-letters` and `quarantine`.",
     },
     Rule {
         id: "L02",

@@ -19,13 +19,27 @@ pub fn clean(text: &str) -> Cow<'_, str> {
             out.push('…');
             break;
         }
-        if misleading(c) {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c)); // a String takes every write
-        } else {
-            out.push(c);
-        }
+        push(c, &mut out);
     }
     Cow::Owned(out)
+}
+
+/// The same for text of several lines and any length: line ends stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c != '\n' && misleading(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| if c == '\n' { out.push(c) } else { push(c, &mut out) });
+    Cow::Owned(out)
+}
+
+fn push(c: char, out: &mut String) {
+    if misleading(c) {
+        let _ = write!(out, "\\u{{{:x}}}", u32::from(c)); // a String takes every write
+    } else {
+        out.push(c);
+    }
 }
 
 /// Control characters (C0, DEL, C1), line and paragraph separators, zero-width and direction marks
@@ -53,6 +67,12 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\u{a}c");
         assert_eq!(clean("evil\u{202e}fdp.exe"), "evil\\u{202e}fdp.exe");
         assert_eq!(clean("\u{9b}31m"), "\\u{9b}31m");
+    }
+
+    #[test]
+    fn several_lines_stay_lines() {
+        assert!(matches!(visible("a\nb"), Cow::Borrowed("a\nb")));
+        assert_eq!(visible("a\u{1b}]0;x\u{7}\nb\u{202e}"), "a\\u{1b}]0;x\\u{7}\nb\\u{202e}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ table! {
     EVENTS_QUARANTINED = Counter "events_quarantined_total" "items" ["tenant", "feed", "reason"] "Records or files that could not be read and are kept with their bytes.";
     EVENTS_DELIVERED = Counter "events_delivered_total" "events" ["sink"] "Events the sink acknowledged.";
     EVENTS_DEAD_LETTERED = Counter "events_dead_lettered_total" "events" ["sink"] "Events the sink refused for good, which are kept, or that the disk did not keep.";
-    EVENTS_TRUNCATED = Counter "events_truncated_total" "events" ["sink"] "Events longer than the sink's max_message_size that were shortened and delivered.";
+    EVENTS_TRUNCATED = Counter "events_truncated_total" "events" ["sink"] "Events longer than the sink takes (max_message_size, Azure's columns) that were shortened and delivered.";
     DELIVERY_ATTEMPTS = Counter "delivery_attempts_total" "attempts" ["sink", "result"] "Attempts to hand a batch to the sink, by how they ended.";
     API_REQUESTS = Counter "api_requests_total" "requests" ["tenant", "feed", "status", "code"] "Answers of the Mimecast API; status is empty when there was none, feed when it was for a token.";
     API_REQUEST_DURATION = Histogram "api_request_duration_seconds" "seconds" ["tenant", "feed"] "Time from sending an API request to the end of its answer.", API_SECONDS;
@@ -91,7 +91,8 @@ table! {
     GAP_SECONDS = Counter "gap_seconds_total" "seconds" ["tenant", "feed"] "Length of all spans that were not collected.";
     ACCOUNTS_UNBALANCED = Gauge "accounts_unbalanced" "accounts" [] "Equations of the books that do not hold; `reconcile` names them.";
     STORE_EVENTS = Gauge "store_events" "events" ["sink"] "Stored events that wait for the sink.";
-    STORE_BYTES = Gauge "store_bytes" "bytes" [] "Size of the undelivered events, which `store_limit_bytes` bounds; the file on disk also holds delivered ones.";
+    STORE_BYTES = Gauge "store_bytes" "bytes" [] "Size of undelivered events, dead letters and quarantine, which `store_limit_bytes` bounds; the file on disk also holds delivered events.";
+    STORE_PUT_ASIDE = Gauge "store_put_aside_bytes" "bytes" ["shelf"] "Of `store_bytes`, what was put aside until somebody deals with it; shelf is dead_letters or quarantine.";
     STORE_LIMIT = Gauge "store_limit_bytes" "bytes" [] "Size at which collection pauses.";
     STORE_OLDEST = Gauge "store_oldest_event_timestamp_seconds" "seconds" ["sink"] "Time of the oldest event that waits for the sink (of its storing, for events that carry none); absent when none waits.";
     SINK_ACK_LEVEL = Gauge "sink_ack_level" "level" ["sink"] "What an acknowledgement of the sink proves: 0 sent, 1 kernel, 2 closed, 3 close_notify, 4 answered, 5 stored.";
@@ -302,7 +303,12 @@ pub fn store_waiting(sink: &str, events: u64, oldest: Option<Time>) {
     scrape::set(&STORE_EVENTS, &[sink], events as f64);
     stamp(&STORE_OLDEST, &[sink], oldest);
 }
-/// Bytes of undelivered events, and the size at which collection pauses.
+/// Bytes of dead letters and of the quarantine.
+pub fn put_aside(dead_letters: u64, quarantine: u64) {
+    scrape::set(&STORE_PUT_ASIDE, &["dead_letters"], dead_letters as f64);
+    scrape::set(&STORE_PUT_ASIDE, &["quarantine"], quarantine as f64);
+}
+/// Bytes of undelivered events and of what was put aside, and the size at which collection pauses.
 pub fn store_size(bytes: u64, limit: u64) {
     scrape::set(&STORE_BYTES, &[], bytes as f64);
     scrape::set(&STORE_LIMIT, &[], limit as f64);

@@ -139,3 +139,12 @@ fn resume_opens_a_sink_that_refused_everything() {
     assert!(daemon.stop().0.success());
     site.reconcile();
 }
+
+#[test]
+fn a_name_commands_no_terminal() {
+    let site = Site::new("http://127.0.0.1:9", "", "[sinks.out]\ntype = \"stdout\"\n");
+    let (exit, said) = ends(&site, &["explain", "--response", "no\u{1b}[2Jsuch\u{202e}file"]);
+    assert_eq!(exit, Some(1), "{said}");
+    assert!(said.contains("no\\u{1b}[2Jsuch\\u{202e}file"), "{said:?}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}

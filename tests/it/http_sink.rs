@@ -87,6 +87,26 @@ fn one_event_the_receiver_refuses_becomes_a_dead_letter_and_the_rest_arrives() {
     site.reconcile();
 }
 
+/// One request at a time, and all events of a feed side by side: nothing beside them can vouch for the receiver, but what follows.
+#[test]
+fn a_feed_that_the_receiver_refuses_does_not_halt_a_sink_that_takes_the_others() {
+    let simulator = Simulator::start(&["--events", "100", "--seed", "64", "--scenario", "no_quota"]);
+    let refused = simulator.truth("siem.receipt").len() as u64;
+    assert!((9..50).contains(&refused), "{refused}: fewer than a flood, more than chance");
+    let receiver = HttpReceiver::start("\"feed\":\"siem.receipt\"", 0);
+    let sink = http_sink(receiver.web.address).replace("concurrency = 4", "concurrency = 1");
+    let site =
+        Site::new(&simulator.url, ALL_FEEDS, &sink.replace("events = 200", &format!("events = {refused}")));
+    site.run_once();
+    let arrived = receiver.arrived.lock().expect("no panics").clone();
+    for feed in FEEDS.iter().filter(|feed| **feed != "siem.receipt") {
+        assert_eq!(arrived.feed(feed), simulator.truth(feed).len() as u64, "{feed}");
+    }
+    assert_eq!((arrived.feed("siem.receipt"), arrived.repeats()), (0, 0));
+    assert_eq!(site.status()["sinks"][0]["dead_lettered"], refused);
+    site.reconcile();
+}
+
 #[test]
 fn a_receiver_that_refuses_everything_or_most_is_halted_and_no_event_becomes_a_dead_letter() {
     let simulator = Simulator::start(&["--events", "2000", "--seed", "63", "--scenario", "no_quota"]);

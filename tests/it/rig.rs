@@ -232,9 +232,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn start(mut command: Command, log: PathBuf) -> Self {
+    pub fn start(command: Command, log: PathBuf) -> Self {
+        Self::start_to(Stdio::null(), command, log)
+    }
+    pub fn start_to(stdout: Stdio, mut command: Command, log: PathBuf) -> Self {
         let file = std::fs::File::options().create(true).append(true).open(&log).expect("the log file opens");
-        let child = command.stderr(file).stdout(Stdio::null()).spawn().expect("the daemon starts");
+        let child = command.stderr(file).stdout(stdout).spawn().expect("the daemon starts");
         Daemon { child, log }
     }
     pub fn log(&self) -> String {

@@ -2,12 +2,14 @@
 //! accepted.
 
 use std::net::UdpSocket;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::http_sink::{HttpReceiver, http_sink};
 use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
-use crate::rig::{Arrived, Receiver, Simulator, Site, eventually, text};
+use crate::rig::{Arrived, Daemon, Receiver, Simulator, Site, eventually, text};
 
 fn published(simulator: &Simulator) -> u64 {
     FEEDS.iter().map(|feed| simulator.truth(feed).len() as u64).sum()
@@ -141,4 +143,26 @@ fn a_sink_gets_its_types_and_a_new_one_begins_where_it_is_told() {
         assert_eq!(refused.status.code(), Some(78), "{said}");
         assert!(said.contains("would write into") && said.contains(what), "{said}");
     }
+}
+
+/// Two writes that nobody takes: as many as there are threads for everybody's work.
+#[test]
+fn outputs_that_stand_still_hold_up_neither_the_other_sinks_nor_the_end() {
+    let simulator = Simulator::start(&["--events", "1500", "--seed", "86", "--scenario", "no_quota"]);
+    let receiver = HttpReceiver::start("", 0);
+    let file = Site::new(&simulator.url, "", "");
+    let sinks = ["one", "two"].map(|name| format!("[sinks.{name}]\ntype = \"stdout\"\n")).concat()
+        + &file_sink(&file.path("events.ndjson"))
+        + &http_sink(receiver.web.address);
+    let site = Site::new(&simulator.url, ALL_FEEDS, &sinks);
+    let mut daemon = Daemon::start_to(Stdio::piped(), site.command(&["run"]), site.path("log"));
+    let all = published(&simulator);
+    eventually("everything at the sinks that are well", || {
+        let at_web = receiver.arrived.lock().expect("no panics").distinct();
+        (at_web == all && Arrived::from_file(&file.path("events.ndjson")).distinct() == all).then_some(())
+    });
+    daemon.signal("TERM");
+    let ended = eventually("the end of the daemon", || daemon.child.try_wait().expect("it can be asked"));
+    assert!(ended.success(), "{ended}\n{}", daemon.log());
+    site.reconcile();
 }

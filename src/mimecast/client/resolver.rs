@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::mimecast::links::is_public;
+use crate::names::{self, Whose};
 
 /// The system's resolver behind the rule.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(super) struct PublicNames {
     pub loopback: bool,
     /// The egress proxy's name: it is ours and mostly private.
     pub exempt: Option<String>,
+    /// How long a name may take.
+    pub limit: Duration,
 }
 
 /// Why a name gives no address.
@@ -42,10 +46,9 @@ impl Resolve for PublicNames {
         let rule = self.clone();
         Box::pin(async move {
             let name = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found =
-                found.map_err(|error| NameFault::Unresolved { name: name.clone(), why: error.to_string() });
-            let allowed = rule.allowed(&name, found?.collect())?;
+            let found = names::look_up(Whose::Mimecast, &name, rule.limit).await;
+            let found = found.map_err(|why| NameFault::Unresolved { name: name.clone(), why });
+            let allowed = rule.allowed(&name, found?)?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
@@ -73,8 +76,9 @@ mod tests {
     #[test]
     fn x02_private_addresses_are_refused_unless_they_are_ours() {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let strict = PublicNames { loopback: false, exempt: Some("Proxy.corp.example".into()) };
-        let local = PublicNames { loopback: true, exempt: None };
+        let limit = Duration::ZERO;
+        let strict = PublicNames { loopback: false, exempt: Some("Proxy.corp.example".into()), limit };
+        let local = PublicNames { loopback: true, exempt: None, limit };
         assert!(strict.allowed("a.example", vec![at("8.8.8.8:0")]).is_ok());
         assert!(strict.allowed("a.example", vec![at("8.8.8.8:0"), at("10.0.0.1:0")]).is_err());
         assert!(strict.allowed("a.example", vec![at("127.0.0.1:0")]).is_err());

@@ -49,6 +49,7 @@ pub use splunk_hec::SplunkHec;
 pub use sumologic::SumoLogic;
 
 use super::batch::Group;
+use super::dial::{ReceiverNames, Unresolved};
 use super::plan::HttpPlan;
 use super::{Batch, Sent, Undelivered, Window, answer, peer, tls};
 use crate::fault::{Code, Fault, Kind, Origin};
@@ -84,6 +85,7 @@ impl Http {
             .tls_backend_preconfigured(config)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(ReceiverNames::within(plan.connect_timeout))
             .connect_timeout(plan.connect_timeout);
         if let Some(proxy) = &plan.proxy {
             client = client.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unusable)?);
@@ -390,12 +392,25 @@ fn add(places: &mut Vec<std::ops::Range<usize>>, place: usize) {
 pub fn unanswered(err: &reqwest::Error, peer: &str, timeout: Duration) -> Fault {
     let (kind, why) = match peer::tls_error(err) {
         Some(tls) => (peer::tls_kind(tls), peer::tls_text(tls)),
-        None if err.is_dns() => (Kind::Dns, "the name does not resolve".to_owned()),
-        None if err.is_connect() => (Kind::Connect, chain(err)),
-        None if err.is_timeout() => (Kind::Timeout, format!("no whole answer within {timeout:?}")),
-        None => (Kind::Interrupted, chain(err)),
+        None => match unresolved(err) {
+            Some(name) => (Kind::Dns, name.to_string()),
+            None if err.is_connect() => (Kind::Connect, chain(err)),
+            None if err.is_timeout() => (Kind::Timeout, format!("no whole answer within {timeout:?}")),
+            None => (Kind::Interrupted, chain(err)),
+        },
     };
     Fault::new(Origin::Sink, kind, format!("{peer}: {why}"))
+}
+
+fn unresolved(err: &reqwest::Error) -> Option<&Unresolved> {
+    let mut cause = std::error::Error::source(err);
+    while let Some(err) = cause {
+        if let Some(found) = err.downcast_ref() {
+            return Some(found);
+        }
+        cause = err.source();
+    }
+    None
 }
 
 /// What of an answer matters.

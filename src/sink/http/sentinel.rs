@@ -2,8 +2,12 @@
 //!
 //! Sources: Azure Monitor, "Logs Ingestion API" (`POST {endpoint}/dataCollectionRules/{immutable id}/streams/{stream}
 //! ?api-version=2023-01-01`, a JSON array, `Content-Encoding: gzip`, 204), "Service limits: Logs Ingestion API" (1 MB for
-//! one call, compressed or not; 64 KB for one field, longer ones are truncated; 429 with `Retry-After`); Microsoft
+//! one call, compressed or not; "maximum size for field values: 64 KB, fields longer than 64 KB are truncated"; 429 with
+//! `Retry-After`); Microsoft
 //! identity platform for the token (see [`entra`](super::entra)).
+//!
+//! A column that Azure would cut is cut before, so that it stays JSON and says that it was; or the event becomes a dead letter.
+//! Every outermost member of an event is a column.
 //!
 //! 204 says that the pipeline has the events, not that the table has them: level 4. There is no id that would tell a
 //! repeat; `event_id` is in every event.

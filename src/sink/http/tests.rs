@@ -11,10 +11,12 @@ use super::Preset;
 use crate::event::{Event, EventId, Severity};
 use crate::fault::{Fault, Kind, Origin};
 use crate::format::{Body, Encoder, Shape, Wire};
+use crate::limits;
 use crate::secret::Secret;
 use crate::sink::plan::{Auth, HttpPlan, TlsFiles};
 use crate::sink::receivers::*;
 use crate::sink::{Batch, Packer, Plan, Receipt, Sent, Sink};
+use crate::telemetry::pulse;
 
 /// One request: its head, and its body by Content-Length.
 pub async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
@@ -375,4 +377,41 @@ async fn a_refusal_that_echoes_the_secret_is_masked_though_the_file_holds_anothe
     let fault =
         Sink::new(Plan::Http(HttpPlan { auth, ..plan })).unwrap().send(&batch(1, 9)).await.unwrap_err();
     assert!(fault.detail.ends_with("no such key: <secret>"), "{fault}");
+}
+
+/// An hour for one batch, and a sign of life with every request: the watchdog ends what hangs, not what is slow.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_answers_very_slowly_does_not_look_like_a_task_that_hangs() {
+    let slow = limits::MAX_SINK_TIMEOUT - Duration::from_secs(10);
+    let at = listen(move |_, mut stream| async move {
+        while request(&mut stream).await.is_some() {
+            let _ = tokio::time::timeout(slow, std::future::pending::<()>()).await; // on tokio's held clock
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let url = format!("http://{at}").parse().unwrap();
+    let plan = HttpPlan { timeout: limits::MAX_SINK_TIMEOUT, ..HttpPlan::new(url) };
+    let sink = Sink::new(Plan::Http(plan)).unwrap();
+    let mut batch = Batch::default();
+    for n in 0..6 {
+        batch.route(&format!("/{n}")); // each in a request of its own
+        batch.push(EventId([n; 16]), |out| out.extend_from_slice(b"{}\n"));
+    }
+    let (watched, task) = pulse::living("courier", async move {
+        pulse::beat();
+        sink.send(&batch).await
+    });
+    let begun = tokio::time::Instant::now();
+    let watchdog = async {
+        loop {
+            let _ = tokio::time::timeout(limits::TASK_STALLED / 8, std::future::pending::<()>()).await;
+            assert_eq!(watched.stalled(), None);
+        }
+    };
+    tokio::select! {
+        sent = task => assert!(matches!(sent, Ok(Sent::Acknowledged(_))), "{sent:?}"),
+        () = watchdog => {}
+    }
+    assert!(begun.elapsed() > limits::TASK_STALLED * 2, "{:?}", begun.elapsed());
 }

@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::{Incident, Next, Span, say_at};
 use crate::event::EventId;
+use crate::fault::{Fault, Origin};
 use crate::telemetry::escape::clean;
 use crate::telemetry::label::Attempt;
 use crate::telemetry::metrics;
@@ -94,7 +95,7 @@ impl Sink<'_> {
             }
             Sink::Truncated { events } => {
                 debug!(target: "mimecollectd::sink", sink, events,
-                    "sink {sink}: {events} events were longer than its max_message_size and were shortened");
+                    "sink {sink}: {events} events were longer than it takes and were shortened");
             }
             Sink::Replaying { events, words } => {
                 info!(target: "mimecollectd::sink", sink, events,
@@ -120,7 +121,7 @@ impl Sink<'_> {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
                     action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
                     wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
-                    "sink {sink} does not take events, {waiting} wait in the store: {}; {} ({}). {}",
+                    "{}, {waiting} wait in the store: {}; {} ({}). {}", stands_still(sink, incident.fault),
                     clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
             }
             Sink::StillDown { incident, waiting, .. } => {
@@ -152,5 +153,13 @@ impl Sink<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// Who holds delivery up: what a sink has taken cannot be booked while the disk of the store is full.
+fn stands_still(sink: &str, fault: &Fault) -> String {
+    match fault.origin {
+        Origin::Sink => format!("sink {sink} does not take events"),
+        _ => format!("delivery to {sink} waits for this machine, the sink is not at fault"),
     }
 }

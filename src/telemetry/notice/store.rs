@@ -41,8 +41,8 @@ impl Store<'_> {
             }
             Store::LimitReached { bytes, limit } => {
                 warn!(target: "mimecollectd::store", bytes, limit,
-                    "the store holds {} of {} MiB: collection pauses until sinks have taken events. Nothing is \
-                     dropped; raise [store] max_size if the disk allows", bytes >> 20, limit >> 20);
+                    "the store holds {} of {} MiB: collection pauses until sinks have taken events, or dead letters and \
+                     quarantine are dealt with. Nothing is dropped; raise [store] max_size if the disk allows", bytes >> 20, limit >> 20);
             }
             Store::LimitPassed { bytes, limit, paused_for } => {
                 info!(target: "mimecollectd::store", bytes, limit, paused_for_ms = paused_for.as_millis() as u64,
