@@ -19,8 +19,18 @@ pub const MIN_POLL_INTERVAL: Duration = Duration::from_secs(300);
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// An error body is read this far and no further; every known form fits in a few KiB.
 pub const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
+/// The body of a refusal may take so long: what came until then is what it says, and a drip holds nobody up.
+pub const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Whole API call, from first byte sent to last byte read.
 pub const API_TIMEOUT: Duration = Duration::from_secs(60);
+/// A body from here on needs one of few places until it is stored; below, thousands of feeds may have one each.
+pub const MIDDLING_FROM_BYTES: usize = 64 << 10;
+/// Such bodies in hand at once, over all tenants, up to [`LARGE_FROM_BYTES`] each: full pages of usual records.
+pub const MIDDLING_ANSWERS_AT_ONCE: usize = 24;
+/// And from here on one of these places as well.
+pub const LARGE_FROM_BYTES: usize = 1 << 20;
+/// Bodies of up to [`MAX_ANSWER_BYTES`] in hand at once: each is there three times while it is read and stored.
+pub const LARGE_ANSWERS_AT_ONCE: usize = 2;
 /// TCP and TLS set-up.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections to one host that are kept open between requests, by all tenants that leave this machine the same way:
@@ -34,8 +44,14 @@ pub const MAX_FILES_PER_LISTING: usize = 1_000;
 pub const BATCH_QUOTA_CALLS: u32 = 50;
 /// Length of the window that [`BATCH_QUOTA_CALLS`] counts in: Mimecast's own 15 minutes (mimecast-api.md §4).
 pub const BATCH_QUOTA_WINDOW: Duration = Duration::from_secs(15 * 60);
-/// Pages without records in one cycle before the feed waits for its next poll (recovery row X12).
+/// Pages without records, or with those of a page before, in one cycle before the feed waits for its next poll (recovery
+/// row X12).
 pub const MAX_EMPTY_PAGES: u32 = 10;
+/// Pages of one cycle that are known again when they come again, 8 bytes each.
+pub const MAX_PAGES_REMEMBERED: usize = 64;
+/// Pages in a row of which the store knew every record, before those that follow count as empty: half a million records
+/// of [`RECORD_PAGE_SIZE`], which no overlap holds.
+pub const MAX_PAGES_WITHOUT_NEWS: u32 = 1_000;
 
 /// Files asked for in one listing; Mimecast takes no more.
 pub const LISTING_PAGE_SIZE: u32 = 100;
@@ -55,6 +71,8 @@ pub const BATCH_QUOTA_FOLLOW_UPS: u32 = 40;
 pub const BATCH_QUOTA_OPEN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// Lifetime of an access token whose answer does not say (recovery row M35).
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(1800);
+/// Shortest lifetime that is believed: a token said to end sooner is used until it is refused.
+pub const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 /// Longest lifetime that is believed.
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Names of members that a message repeats, so that a person can tell what came instead of a list.
@@ -191,6 +209,8 @@ pub const MAX_ARCHIVE_EXPANDED_BYTES: u64 = 8 << 30;
 pub const MAX_ARCHIVE_MEMBERS: usize = 100_000;
 /// Characters of a file's name that are shown; real ones have about 40.
 pub const MAX_FILE_NAME_CHARS: usize = 200;
+/// From a request to the beginning of an answer that is a file: it may have to be put together.
+pub const ARCHIVE_BEGINS_WITHIN: Duration = Duration::from_secs(120);
 /// A whole answer that is a file, from first byte sent to last byte read.
 pub const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
@@ -348,6 +368,9 @@ pub const LOOK_AT_GATE_EVERY: Duration = Duration::from_secs(30);
 pub const FEEDS_NAMED_UNFINISHED: usize = 5;
 /// `run --once` does not wait longer than this for a fault to pass.
 pub const ONCE_LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// `run --once` does not ask a feed again within this time, but waits: a script that starts it over and over must not log
+/// in each time, and a person who starts it twice gets an answer.
+pub const ONCE_POLL_FLOOR: Duration = Duration::from_secs(60);
 /// Codes that no row of the recovery table names, remembered for each tenant: enough to report (recovery row H12).
 pub const MAX_UNKNOWN_CODES: usize = 32;
 /// Days before `secret_expires` from which the log reminds of it, once a day.

@@ -1,6 +1,8 @@
 //! The running parts: runners per feed, couriers per sink. A new configuration is compared with the running one,
 //! and only what differs is stopped and started.
 
+mod knock;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,12 +57,17 @@ struct RunningTenant {
     settings: Arc<config::Tenant>,
     account: Arc<Account>,
     feeds: Vec<Arc<FeedView>>,
+    /// Tells its secret from others; `None` while it cannot be read.
+    secret: Option<String>,
     stop: CancellationToken,
     runners: JoinSet<Ended>,
 }
 
 struct RunningSink {
     settings: config::Sink,
+    state: watch::Receiver<SinkState>,
+    /// As of a tenant.
+    secret: Option<String>,
     /// When bumped, the sink is tried at once.
     wake: watch::Sender<u64>,
     stop: CancellationToken,
@@ -139,9 +146,8 @@ impl Fleet {
         self.overrides = overrides;
         self.stop_tenants(|name| kept.contains(name)).await;
         self.stop_sinks(|name| kept_sinks.contains(name)).await;
-        // whoever stays looks again; who starts now takes up what held it, unless its configuration is another one
-        self.wake_feeds(|_| true);
-        self.sinks.iter().for_each(|sink| bump(&sink.wake));
+        // who starts now takes up what held it, unless its configuration is another one
+        self.knock_where_it_may_help();
         let started = self.start(sinks, tenants, settings).await;
         if started.is_err() {
             self.failed.cancel(); // half of a configuration must not go on: a restart tries the whole
@@ -260,7 +266,8 @@ impl Fleet {
             feeds: feeds.clone(),
         };
         self.board.parts().tenants.push(view);
-        self.tenants.push(RunningTenant { settings: ready.settings, account, feeds, stop, runners });
+        let (settings, secret) = (ready.settings, account.fingerprint());
+        self.tenants.push(RunningTenant { settings, account, feeds, secret, stop, runners });
         Ok(())
     }
 
@@ -282,7 +289,8 @@ impl Fleet {
             metrics::begin_sink(&ready.settings.name);
             let (state, stop) = (watch::Sender::new(SinkState::default()), CancellationToken::new());
             let wake = watch::Sender::new(0);
-            let view = SinkView { settings: ready.settings.clone(), state: state.subscribe() };
+            let (seen, secret) = (state.subscribe(), knock::mark(&ready.settings, self.store.salt()));
+            let view = SinkView { settings: ready.settings.clone(), state: seen.clone() };
             let wires = Wires {
                 state,
                 wake: wake.subscribe(),
@@ -313,7 +321,8 @@ impl Fleet {
                 }
             });
             self.board.parts().sinks.push(view);
-            self.sinks.push(RunningSink { settings: ready.settings, wake, stop, courier, abort });
+            let settings = ready.settings;
+            self.sinks.push(RunningSink { settings, state: seen, secret, wake, stop, courier, abort });
         }
         Ok(())
     }

@@ -212,7 +212,8 @@ pub fn plan(
     // a listing begins with a whole day, of which a part may be forgotten
     let comes_back = starts.max(now.minus(feed.retention));
     let skipped = read_to.filter(|read_to| *read_to < comes_back);
-    let side = Side::read(&row.side);
+    let began = row.begun.map(|at| at.minus(lookback.min(feed.retention)));
+    let side = Side::read(&row.side).begun_at(began);
     // what was read once, and would have been again for rows that appear late, is passed as well
     let late = side.looks_back_to(now);
     let gap = skipped.map(|read_to| Gap {
@@ -432,6 +433,9 @@ mod tests {
         let forward = plan(feed, &row, None, NOW, Target::Since(since), false);
         assert_eq!(forward.gap.unwrap().span, TimeSpan { from: NOW.minus(HOUR * 48), to: since });
         assert_eq!(forward.side.looks_back_to(NOW), Some(since));
+        let unseen = FeedRow { side: Cursor::unset(), begun: Some(NOW.minus(HOUR)), ..row.clone() };
+        let set = plan(feed, &unseen, None, NOW, Target::Since(NOW.minus(HOUR * 6)), false);
+        assert_eq!(set.side.looks_back_to(NOW), Some(NOW.minus(HOUR * 48)), "also before it was ever swept");
         let back = plan(feed, &row, None, NOW, Target::Since(NOW.minus(HOUR * 6)), false);
         assert_eq!((back.gap, back.side), (None, side));
     }

@@ -241,7 +241,7 @@ pub(super) async fn accept_gaps(
             format!("{} accepted as lost; `gaps --all` keeps saying so, with who and why", counted(n, "gap"))
         }
     });
-    let missed = done == 0 || (done as usize) < ids.len();
+    let missed = done == 0 || done < ids.len() as u64;
     let exit = if missed { ExitCode::Failed } else { ExitCode::Done };
     Ok(answer(exit, lines.join("\n"), data.into()))
 }

@@ -13,7 +13,7 @@ use super::request::{Body, Request, percent};
 use super::signature::SigningKeys;
 use crate::clock::Time;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::{MAX_TOKEN_LIFETIME, TOKEN_LIFETIME};
+use crate::limits::{MAX_TOKEN_LIFETIME, MIN_TOKEN_LIFETIME, TOKEN_LIFETIME};
 use crate::secret::Secret;
 
 /// Path of the token endpoint.
@@ -97,7 +97,9 @@ pub fn answer(body: &[u8], now: Time) -> Result<Token, Fault> {
 fn lifetime(value: &Value) -> Duration {
     let number = value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
     match number {
-        Some(secs) if secs >= 1.0 => Duration::from_secs_f64(secs.min(MAX_TOKEN_LIFETIME.as_secs_f64())),
+        Some(secs) if secs >= 1.0 => {
+            Duration::from_secs_f64(secs.min(MAX_TOKEN_LIFETIME.as_secs_f64())).max(MIN_TOKEN_LIFETIME)
+        }
         _ => TOKEN_LIFETIME,
     }
 }
@@ -127,6 +129,7 @@ mod tests {
             (r#","expires_in":1799"#, 1799),
             (r#","expires_in":"1799""#, 1799),
             (r#","expires_in":60.0"#, 60),
+            (r#","expires_in":1"#, 60), // a login a second would be a lockout
             (r#","expires_in":0"#, 1800),
             (r#","expires_in":-5"#, 1800),
             (r#","expires_in":null"#, 1800),

@@ -3,6 +3,8 @@
 
 mod failed;
 mod incoming;
+mod large;
+mod pieces;
 mod resolver;
 mod tls;
 
@@ -10,10 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use self::failed::fault;
 pub use self::incoming::Incoming;
+pub use self::large::Place;
+use self::pieces::Pieces;
 use self::resolver::PublicNames;
 pub use self::tls::Tls;
 use super::auth::{self, Pass, Token};
@@ -25,8 +30,8 @@ use crate::clock::{Clock, Time};
 use crate::dialect;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    API_TIMEOUT, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_PIECE_BYTES, DOWNLOAD_RATE_OVER,
-    DOWNLOAD_READ_TIMEOUT, IDLE_CONNECTIONS, MAX_ANSWER_BYTES, MAX_ERROR_BODY_BYTES, MIN_DOWNLOAD_BYTES,
+    API_TIMEOUT, ARCHIVE_BEGINS_WITHIN, ARCHIVE_TIMEOUT, CONNECT_TIMEOUT, DOWNLOAD_RATE_OVER,
+    DOWNLOAD_READ_TIMEOUT, ERROR_BODY_TIMEOUT, IDLE_CONNECTIONS, MAX_ERROR_BODY_BYTES,
 };
 use crate::names::name_limit;
 use crate::secret::Secret;
@@ -52,6 +57,10 @@ pub struct Timeouts {
     pub connect: Duration,
     /// A whole API call.
     pub call: Duration,
+    /// The body of a refusal.
+    pub refusal: Duration,
+    /// From a request to the beginning of an answer that is a file.
+    pub begin: Duration,
     /// Silence inside a download.
     pub silence: Duration,
     /// Over which a download's rate is measured.
@@ -63,6 +72,8 @@ impl Default for Timeouts {
         Timeouts {
             connect: CONNECT_TIMEOUT,
             call: API_TIMEOUT,
+            refusal: ERROR_BODY_TIMEOUT,
+            begin: ARCHIVE_BEGINS_WITHIN,
             silence: DOWNLOAD_READ_TIMEOUT,
             measured: DOWNLOAD_RATE_OVER,
         }
@@ -72,16 +83,21 @@ impl Default for Timeouts {
 /// Some gateways put it before JSON, which must not begin with it (RFC 8259 §8.1) and may be read without.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Until an answer begins, and for the whole exchange where its body has no limit of its own.
+type Limits = (Duration, Option<Duration>);
+
 /// A 200 answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     /// Name (lower case) and value, for `dialect::quota_pause` and for support.
     pub headers: Vec<(String, String)>,
-    /// At most [`MAX_ANSWER_BYTES`].
+    /// At most [`MAX_ANSWER_BYTES`](crate::limits::MAX_ANSWER_BYTES).
     pub body: Bytes,
     /// Our own id of the request.
     pub sent_id: String,
+    /// Where the body lies: what was made of it takes as much, so hold this until that is stored.
+    pub place: Place,
 }
 
 impl Answer {
@@ -104,7 +120,7 @@ pub struct Ways {
 impl Ways {
     /// Errors: the proxy cannot be used.
     pub fn new(outlet: &Outlet) -> Result<Self, SetupError> {
-        let api = finish(builder(outlet)?.timeout(outlet.timeouts.call))?;
+        let api = finish(builder(outlet)?)?; // each of its calls says how long it may take
         let downloads = finish(builder(outlet)?.read_timeout(outlet.timeouts.silence))?;
         Ok(Ways { api, downloads })
     }
@@ -116,14 +132,13 @@ pub struct ApiClient {
     http: reqwest::Client,
     base: Url,
     clock: Clock,
-    /// Longest silence inside of an answer that is a file.
-    silence: Duration,
+    timeouts: Timeouts,
 }
 
 impl ApiClient {
     pub fn new(ways: &Ways, outlet: &Outlet) -> Self {
         let (base, clock) = (outlet.base_url.clone(), outlet.clock.clone());
-        ApiClient { http: ways.api.clone(), base, clock, silence: outlet.timeouts.silence }
+        ApiClient { http: ways.api.clone(), base, clock, timeouts: outlet.timeouts }
     }
 
     /// One call of a function.
@@ -138,9 +153,10 @@ impl ApiClient {
     ///
     /// Faults: as [`ApiClient::send`], before the body; its own as it comes in.
     pub async fn open(&self, request: &Request, pass: &Pass) -> Result<Incoming, Fault> {
-        let (response, sent_id) =
-            self.respond(Origin::Api, request, Some(pass), Some(ARCHIVE_TIMEOUT)).await?;
-        Ok(Incoming::new((plain(response.headers()), sent_id), response, self.silence))
+        let limits = (self.timeouts.begin, Some(ARCHIVE_TIMEOUT));
+        let (response, sent_id) = self.respond(Origin::Api, request, Some(pass), limits).await?;
+        let headers = plain(response.headers());
+        Ok(Incoming::new((headers, sent_id), Pieces::new(Origin::Api, response, self.timeouts)))
     }
 
     /// Asks for a token. With it comes Mimecast's clock minus ours, milliseconds, if the answer told.
@@ -157,25 +173,27 @@ impl ApiClient {
     }
 
     async fn call(&self, origin: Origin, request: &Request, pass: Option<&Pass>) -> Result<Answer, Fault> {
-        let (response, sent_id) = self.respond(origin, request, pass, None).await?;
+        let (begun, limit) = (Instant::now(), self.timeouts.call);
+        let (response, sent_id) = self.respond(origin, request, pass, (limit, None)).await?;
         let (status, headers) = (response.status().as_u16(), plain(response.headers()));
         let ours = Some(sent_id.clone());
-        let body = read_bounded(origin, response).await.map_err(|fault| Fault { sent_id: ours, ..fault })?;
+        let read = large::read(origin, response, limit.saturating_sub(begun.elapsed())).await;
+        let (body, place) = read.map_err(|fault| Fault { sent_id: ours, ..fault })?;
         let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
-        Ok(Answer { status, headers, body, sent_id })
+        Ok(Answer { status, headers, body, sent_id, place })
     }
 
-    /// The answer's beginning, and our id of the request. `limit`: for the whole exchange, instead of the usual one.
+    /// The answer's beginning, and our id of the request. `limits`: until the beginning, and for the whole exchange.
     async fn respond(
         &self,
         origin: Origin,
         request: &Request,
         pass: Option<&Pass>,
-        limit: Option<Duration>,
+        limits: Limits,
     ) -> Result<(reqwest::Response, String), Fault> {
         let sent_id = uuid::Uuid::new_v4().to_string();
         let proof = self.proof(pass, request, &sent_id)?;
-        match self.exchange(origin, request, proof, limit).await {
+        match self.exchange(origin, request, proof, limits).await {
             Ok(response) => Ok((response, sent_id)),
             Err(fault) => Err(Fault { sent_id: Some(sent_id), ..fault }),
         }
@@ -213,7 +231,7 @@ impl ApiClient {
         origin: Origin,
         request: &Request,
         proof: Vec<(&'static str, HeaderValue)>,
-        limit: Option<Duration>,
+        (begin, whole): Limits,
     ) -> Result<reqwest::Response, Fault> {
         let url = self.base.join(&request.path_and_query).map_err(|error| {
             Fault::new(origin, Kind::Malformed, format!("the base URL cannot be used: {error}"))
@@ -233,11 +251,13 @@ impl ApiClient {
         for (name, value) in proof {
             call = call.header(name, value);
         }
-        if let Some(limit) = limit {
-            call = call.timeout(limit);
+        if let Some(whole) = whole {
+            call = call.timeout(whole);
         }
-        let response = call.send().await.map_err(|error| fault(origin, error))?;
-        succeeded(origin, response, &self.clock).await
+        let late = |_| Fault::new(origin, Kind::Timeout, format!("no answer began within {begin:?}"));
+        let response = timeout(begin, call.send()).await.map_err(late)?;
+        let response = response.map_err(|error| fault(origin, error))?;
+        succeeded(origin, response, (self.timeouts.refusal, &self.clock)).await
     }
 }
 
@@ -259,7 +279,7 @@ fn header(text: &str) -> Result<HeaderValue, Fault> {
 pub struct DownloadClient {
     http: reqwest::Client,
     policy: LinkPolicy,
-    measured: Duration,
+    timeouts: Timeouts,
     clock: Clock,
 }
 
@@ -267,8 +287,8 @@ impl DownloadClient {
     pub fn new(ways: &Ways, outlet: &Outlet) -> Self {
         let policy =
             LinkPolicy { hosts: outlet.download_hosts.clone(), loopback: is_loopback(&outlet.base_url) };
-        let (measured, clock) = (outlet.timeouts.measured, outlet.clock.clone());
-        DownloadClient { http: ways.downloads.clone(), policy, measured, clock }
+        let (timeouts, clock) = (outlet.timeouts, outlet.clock.clone());
+        DownloadClient { http: ways.downloads.clone(), policy, timeouts, clock }
     }
 
     /// Begins a download.
@@ -282,8 +302,9 @@ impl DownloadClient {
         if let Some(next) = self.allowed_hop(&url, &response) {
             response = self.get(next).await?;
         }
-        let response = succeeded(Origin::Download, response, &self.clock).await?;
-        Ok(Download { response, held: Bytes::new(), over: self.measured, waited: Duration::ZERO, came: 0 })
+        let limits = (self.timeouts.refusal, &self.clock);
+        let response = succeeded(Origin::Download, response, limits).await?;
+        Ok(Download(Pieces::new(Origin::Download, response, self.timeouts)))
     }
 
     async fn get(&self, url: Url) -> Result<reqwest::Response, Fault> {
@@ -301,48 +322,15 @@ impl DownloadClient {
 
 /// A file on its way.
 #[derive(Debug)]
-pub struct Download {
-    response: reqwest::Response,
-    held: Bytes,
-    over: Duration,
-    /// Time spent waiting, and bytes that came in it, since the rate was looked at last.
-    waited: Duration,
-    came: u64,
-}
+pub struct Download(Pieces);
 
 impl Download {
-    /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`]; `None` at the end. An answer shorter than it announced
-    /// ends in a fault, never in `None`.
+    /// The next bytes, at most [`DOWNLOAD_PIECE_BYTES`](crate::limits::DOWNLOAD_PIECE_BYTES); `None` at the end. An
+    /// answer shorter than it announced ends in a fault, never in `None`.
     ///
-    /// Faults: [`Kind::Interrupted`]; [`Kind::Timeout`], also when fewer than [`MIN_DOWNLOAD_BYTES`] come in
-    /// [`DOWNLOAD_RATE_OVER`].
+    /// Faults: [`Kind::Interrupted`]; [`Kind::Timeout`], also of one that only drips.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        while self.held.is_empty() {
-            let start = tokio::time::Instant::now();
-            match self.response.chunk().await.map_err(|error| fault(Origin::Download, error))? {
-                Some(bytes) => self.held = bytes,
-                None => return Ok(None),
-            }
-            self.measure(start.elapsed())?;
-        }
-        let size = self.held.len().min(DOWNLOAD_PIECE_BYTES);
-        Ok(Some(self.held.split_to(size)))
-    }
-
-    /// A drip keeps every time-out from striking; only its rate gives it away. What this side takes to work is not
-    /// counted.
-    fn measure(&mut self, waited: Duration) -> Result<(), Fault> {
-        self.waited += waited;
-        self.came += self.held.len() as u64;
-        if self.waited < self.over {
-            return Ok(());
-        }
-        if self.came < MIN_DOWNLOAD_BYTES {
-            let detail = format!("only {} bytes came in {} s", self.came, self.waited.as_secs());
-            return Err(Fault::new(Origin::Download, Kind::Timeout, detail));
-        }
-        (self.waited, self.came) = (Duration::ZERO, 0);
-        Ok(())
+        self.0.next().await
     }
 }
 
@@ -373,44 +361,29 @@ fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, SetupError
     builder.build().map_err(|error| SetupError::failed(format!("failed to set up the HTTP client: {error}")))
 }
 
-/// The response, if its status says so; else what its body says.
+/// The response, if its status says so; else what its body says, as far as it comes within `limit`.
 async fn succeeded(
     origin: Origin,
     mut response: reqwest::Response,
-    clock: &Clock,
+    (limit, clock): (Duration, &Clock),
 ) -> Result<reqwest::Response, Fault> {
     if response.status().is_success() {
         return Ok(response);
     }
     let (status, headers) = (response.status().as_u16(), plain(response.headers()));
     let mut body = Vec::new();
-    // A body that breaks off has still said what it has said.
-    while let Ok(Some(bytes)) = response.chunk().await {
-        let room = MAX_ERROR_BODY_BYTES.saturating_sub(body.len());
-        body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
-        if body.len() >= MAX_ERROR_BODY_BYTES {
-            break;
+    // A body that breaks off, or drips, has still said what it has said.
+    let _ = timeout(limit, async {
+        while let Ok(Some(bytes)) = response.chunk().await {
+            let room = MAX_ERROR_BODY_BYTES.saturating_sub(body.len());
+            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            if body.len() >= MAX_ERROR_BODY_BYTES {
+                break;
+            }
         }
-    }
+    })
+    .await;
     Err(dialect::read(origin, status, &headers, &body, clock.now()))
-}
-
-async fn read_bounded(origin: Origin, mut response: reqwest::Response) -> Result<Bytes, Fault> {
-    let too_large = |size: u64| {
-        let detail = format!("an answer of at least {size} bytes; the bound is {MAX_ANSWER_BYTES}");
-        Fault::new(origin, Kind::TooLarge, detail)
-    };
-    if let Some(size) = response.content_length().filter(|size| *size > MAX_ANSWER_BYTES as u64) {
-        return Err(too_large(size));
-    }
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|error| fault(origin, error))? {
-        body.extend_from_slice(&bytes);
-        if body.len() > MAX_ANSWER_BYTES {
-            return Err(too_large(body.len() as u64));
-        }
-    }
-    Ok(body.into())
 }
 
 fn plain(headers: &HeaderMap) -> Vec<(String, String)> {

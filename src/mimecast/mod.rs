@@ -35,6 +35,8 @@ mod unreadable;
 #[cfg(test)]
 mod archive_tests;
 #[cfg(test)]
+mod client_slow_tests;
+#[cfg(test)]
 mod client_tests;
 #[cfg(test)]
 mod page_tests;

@@ -194,6 +194,11 @@ impl Account {
         Ok(account)
     }
 
+    /// Tells the keys, as they are kept now, from others; `None` where they cannot be read.
+    pub fn fingerprint(&self) -> Option<String> {
+        let keys = (self.identity.keys)().ok()?;
+        Some(self.identity.fingerprint(&keys, &self.store))
+    }
     /// State of the credential, as it changes.
     pub fn live(&self) -> watch::Receiver<CredentialLive> {
         self.live.subscribe()

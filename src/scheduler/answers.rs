@@ -19,7 +19,7 @@ use crate::cursor::{Cursor, Span};
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{MAX_ERROR_BODY_BYTES, TOKEN_MEMORY};
 use crate::mimecast::archive::{self, ArchiveEnd, Reading};
-use crate::mimecast::auth::Pass;
+use crate::mimecast::client::Incoming;
 use crate::mimecast::feed::{Ask, Endpoint, Identity};
 use crate::mimecast::mta::{self, Head};
 use crate::mimecast::position::{Place, Position};
@@ -59,7 +59,7 @@ impl Hand {
         request: &Request,
         mut seat: Seat,
     ) -> Result<Outcome, Fault> {
-        let received = seat.wait(self.converse(going, request)).await?;
+        let received = self.converse(going, request, &mut seat).await?;
         self.note_forgotten(&Position::Token(old.clone()), known, &cursor).await?;
         match received {
             Received::Nothing(head) => {
@@ -81,6 +81,7 @@ impl Hand {
                 };
                 let caught_up = leads == Leads::Missing;
                 let records = self.store_answer(&cursor, old, (head, body), Reading::Strict).await?.0;
+                let records = self.news(records, leads);
                 self.tell_page(caught_up);
                 Ok(Outcome::Stored { records, leads, caught_up })
             }
@@ -112,7 +113,7 @@ impl Hand {
                 request::build(self.feed, &position, &asking).request
             }
         };
-        if let Received::File(head, body) = seat.wait(self.converse(going, &request)).await? {
+        if let Received::File(head, body) = self.converse(going, &request, &mut seat).await? {
             let (_, lost) = self.store_answer(&cursor, old, (head, body), Reading::Salvage).await?;
             if let Some(gap) = lost {
                 let why = "an answer could not be read as a whole";
@@ -123,9 +124,17 @@ impl Hand {
         Ok(Outcome::GaveUp)
     }
 
-    async fn converse(&mut self, Going { pass, slip }: Going, request: &Request) -> Result<Received, Fault> {
+    async fn converse(
+        &mut self,
+        Going { pass, slip }: Going,
+        request: &Request,
+        seat: &mut Seat,
+    ) -> Result<Received, Fault> {
         let (start, mut slip) = (Instant::now(), Some(slip));
-        let received = self.receive(&pass, request, &mut slip).await;
+        let received = match seat.wait_to_begin(self.account.api.open(request, &pass)).await {
+            Ok(incoming) => seat.wait(self.receive(incoming, &mut slip)).await,
+            Err(fault) => Err(fault),
+        };
         self.tell_answer(received.as_ref().err(), start.elapsed());
         match (&received, slip) {
             (Err(fault), Some(slip)) => self.failed(fault, slip).await?,
@@ -137,13 +146,7 @@ impl Hand {
     }
 
     /// The slip is used up as soon as it is clear that the call was let in, which may be long before all is here.
-    async fn receive(
-        &self,
-        pass: &Pass,
-        request: &Request,
-        slip: &mut Option<Slip>,
-    ) -> Result<Received, Fault> {
-        let mut incoming = self.account.api.open(request, pass).await?;
+    async fn receive(&self, mut incoming: Incoming, slip: &mut Option<Slip>) -> Result<Received, Fault> {
         self.account.note_headers(self.feed, Endpoint::Batch, incoming.headers());
         let archive = self.feed.ask == Ask::Archive;
         let head =
@@ -161,10 +164,10 @@ impl Hand {
             {
                 self.account.call_ok(slip).await?;
             }
-            spool.push(&piece).await?;
+            spool.push(&piece).await.map_err(|fault| incoming.blame(fault, self.clock.now()))?;
         }
-        let body = spool.finish().await?;
         let full = |fault| incoming.blame(fault, self.clock.now());
+        let body = spool.finish().await.map_err(full)?;
         if let Some(bytes) = body.held() {
             if archive && head.json {
                 if !mta::holds_records(bytes).map_err(full)? {
@@ -203,6 +206,7 @@ impl Hand {
         let mut given = 0;
         let mut outcome = Ok(());
         while let Some(chunk) = taken.recv().await {
+            pulse::beat();
             given += chunk.records.len() as u64;
             outcome = self.store_part(&mut storing, chunk).await;
             if outcome.is_err() {

@@ -304,6 +304,12 @@ impl Deciding<'_> {
             }
             Verdict::PauseIntake { check } => {
                 let until = self.at.now.plus(self.pace.scaled(check));
+                if fault.sent_id.is_some() {
+                    // found in an answer: to look again means to ask again, and that is the next poll's
+                    (self.s.page, self.s.phase) = (None, Phase::Idle);
+                    let until = until.max(self.next_poll());
+                    return self.pause(until, Why::Paused, Some(rule));
+                }
                 self.pause(until, Why::Paused, Some(rule))
             }
             Verdict::Exit(_) => self.stop(Some(rule)),

@@ -430,3 +430,40 @@ fn a_single_run_asks_although_the_next_poll_was_planned_for_later() {
         assert_eq!(matches!(step, Step::Wait { .. }), waits, "{why:?}: {step:?}");
     }
 }
+
+/// A disk on which no answer fits is found full by an answer: to look every ten seconds would fetch it every ten seconds.
+#[test]
+fn l01_an_answer_that_does_not_fit_costs_one_request_a_poll() {
+    let mut feed = Feed::asking();
+    let full = Fault::new(Origin::Local, Kind::DiskFull, "no room");
+    let soon = Step::Wait { until: Time::from_secs(10), why: Why::Paused };
+    assert_eq!(feed.hears(Outcome::Fault(full.clone())), soon, "the store has no room: nothing was asked");
+    let found = Fault { sent_id: Some("an id".into()), ..full };
+    for poll in 1..4 {
+        assert_eq!(feed.waits(), Step::Ask);
+        feed.now = feed.now.plus(Duration::from_secs(7));
+        let step = feed.hears(Outcome::Fault(found.clone()));
+        let next = if poll == 1 { 300 } else { feed.now.secs() - 7 + 300 };
+        assert_eq!(step, Step::Wait { until: Time::from_secs(next), why: Why::Paused });
+        assert_eq!((feed.rule(), feed.state.name()), ("L01", "paused"));
+    }
+}
+
+#[test]
+fn a_process_that_is_started_again_and_again_asks_once_an_interval() {
+    let floor = Duration::from_secs(300);
+    let saved = Feed::asking().state.to_text();
+    let again = |now: i64| {
+        let now = Time::from_secs(now);
+        State::restore(&saved).unwrap().not_again_within(floor, now)
+    };
+    let soon = again(30);
+    assert!(soon.just_asked());
+    assert_eq!(soon.next(), Some(Time::from_secs(300)));
+    let late = again(300);
+    assert_eq!((late.just_asked(), late.next(), late.cycle), (false, None, None), "as after a first start");
+    let ahead = again(-90_000);
+    assert_eq!(ahead.next(), Some(Time::from_secs(-90_000 + 300)), "a clock that was set back");
+    let held = State { rest: Rest::Held { probe: None }, ..Feed::asking().state };
+    assert_eq!(held.clone().not_again_within(floor, Time(0)), held, "waits for other reasons stay");
+}

@@ -128,7 +128,7 @@ impl Hand {
         (parser, staged): (&mut FileParser, &mut Vec<StagedChunk>),
         seat: &mut Seat,
     ) -> Result<u64, Fault> {
-        let mut download = seat.wait(self.account.downloads.open(link)).await?;
+        let mut download = seat.wait_to_begin(self.account.downloads.open(link)).await?;
         let mut bytes = 0;
         while let Some(piece) = seat.wait(download.next_piece()).await? {
             pulse::beat();

@@ -11,6 +11,7 @@ pub mod hosts;
 pub mod live;
 mod lost;
 pub mod places;
+mod repeats;
 pub mod runner;
 mod seam;
 mod server_clock;

@@ -39,6 +39,16 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// Waits for the beginning of an answer: nothing of it is held yet, so any number may wait while others read.
+    pub async fn wait_to_begin<T>(&mut self, coming: impl Future<Output = T>) -> T {
+        let mut coming = std::pin::pin!(coming);
+        if let Ok(come) = tokio::time::timeout(FILE_WAITED_FOR_AFTER, &mut coming).await {
+            return come;
+        }
+        self.place = None;
+        self.back(coming.await).await
+    }
+
     /// Waits for something that comes from outside. When that takes long, and not too many wait so already, others may
     /// read until it has come.
     pub async fn wait<T>(&mut self, coming: impl Future<Output = T>) -> T {
@@ -48,7 +58,10 @@ impl Seat {
         }
         let Ok(_waits) = self.places.waiting.clone().try_acquire_owned() else { return coming.await };
         self.place = None;
-        let come = coming.await;
+        self.back(coming.await).await
+    }
+
+    async fn back<T>(&mut self, come: T) -> T {
         pulse::rest(); // whoever has the place gives signs of life
         self.place = self.places.reading.clone().acquire_owned().await.ok();
         pulse::beat();
@@ -82,6 +95,17 @@ mod tests {
         come.send(()).unwrap();
         hangs.await.unwrap();
         drop(places.sit(&mine).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_answer_to_begin_holds_up_nobody_else() {
+        let places = Places::new();
+        for _ in 0..3 * FILES_WAITED_FOR {
+            let mut seat = places.sit(&Arc::new(Semaphore::new(1))).await;
+            tokio::spawn(async move { seat.wait_to_begin(std::future::pending::<()>()).await });
+        }
+        let own = Arc::new(Semaphore::new(1));
+        assert!(tokio::time::timeout(FILE_WAITED_FOR_AFTER * 2, places.sit(&own)).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

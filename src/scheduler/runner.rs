@@ -14,8 +14,11 @@ use super::live::FeedView;
 use super::places::Places;
 use super::steps::{Hand, Reach};
 use crate::clock::{Clock, Time};
-use crate::fault::Fault;
-use crate::limits::{LOOK_AT_GATE_EVERY, ONCE_LONGEST_WAIT, SIDE_WAIT, WINDOW_SWEEP_EVERY};
+use crate::fault::{Fault, Kind, Origin};
+use crate::limits::{
+    BATCH_QUOTA_WINDOW, LOOK_AT_GATE_EVERY, MIN_POLL_INTERVAL, ONCE_LONGEST_WAIT, ONCE_POLL_FLOOR, SIDE_WAIT,
+    WINDOW_SWEEP_EVERY,
+};
 use crate::mimecast::feed::{Endpoint, Feed};
 use crate::store::{Begun, Store};
 use crate::supervisor::backoff::Pace;
@@ -61,6 +64,8 @@ pub struct Runner {
     state: State,
     /// The stored state tells of trouble, so that the end of trouble has to be stored too.
     trouble_stored: bool,
+    /// The store knows that this process has begun to ask, so that one that is restarted again and again does not.
+    begin_stored: bool,
     halted_since: Option<Time>,
     /// The host whose being back ends the present wait.
     awaited: Option<HostName>,
@@ -86,8 +91,18 @@ impl Runner {
             Some(State::restore(&saved.text)?.set_back(saved.ahead_of(clock.now())))
         };
         let state = kept.and_then(restored).unwrap_or_default();
+        // whoever changes the configuration is a person, and wants to see what comes of it
+        let floor = match pace.loopback || state.is_under_another(wires.config) {
+            true => Duration::ZERO,
+            false if wires.once => ONCE_POLL_FLOOR,
+            false => MIN_POLL_INTERVAL,
+        };
         let state = state.under(wires.config);
         let state = if wires.once { state.due_now() } else { state };
+        let state = state.not_again_within(floor, clock.now());
+        if state.just_asked() {
+            wires.view.live().why = Some(Skip::JustAsked.as_str().to_owned());
+        }
         wires.view.live().last_success = row.last_success;
         let mut hand = Hand::new(
             row.key,
@@ -103,6 +118,7 @@ impl Runner {
             account,
             store,
             clock,
+            begin_stored: pace.loopback,
             pace,
             wires,
             trouble_stored: state.failures() > 0 || state.next().is_some(),
@@ -120,7 +136,7 @@ impl Runner {
             let (step, rule) = self.next_step(outcome);
             // told to stop: what is written down already, waits and halts with it, is what the next start has to know
             if step != Step::Stop || rule.is_some() {
-                Box::pin(self.keep(rule)).await; // kilobytes of a transaction, needed only in trouble
+                Box::pin(self.keep(step, rule)).await; // kilobytes of a transaction, needed only in trouble
             }
             outcome = match step {
                 Step::Stop => return self.stopped(rule),
@@ -168,6 +184,7 @@ impl Runner {
         }
         done.unwrap_or_else(|fault| {
             self.hand.put_aside(&fault, self.pace.scaled(SIDE_WAIT));
+            self.hand.fell_back();
             Outcome::Fault(fault)
         })
     }
@@ -313,10 +330,16 @@ impl Runner {
                 Some(Ended::CaughtUp)
             }
             Step::Wait { why: Why::Poll, .. } => Some(Ended::HeldBack),
-            Step::Wait { why: Why::Spread | Why::Throttled, .. } => None,
+            Step::Wait { why: Why::Spread, .. } => None,
+            // our own share of a quota, which is sure to come back; what Mimecast asks for is its fault's wait
+            Step::Wait { until, why: Why::Throttled } if self.state.failures() == 0 => {
+                (until.since(now) > BATCH_QUOTA_WINDOW).then_some(Ended::HeldBack)
+            }
             // room comes from sinks, and they are not waited for before the feeds have ended
             Step::Wait { why: Why::Paused, .. } => Some(Ended::HeldBack),
-            Step::Wait { until, why: Why::Backoff } => (!soon(Some(until))).then_some(Ended::HeldBack),
+            Step::Wait { until, why: Why::Backoff | Why::Throttled } => {
+                (!soon(Some(until))).then_some(Ended::HeldBack)
+            }
             Step::Hold { .. } => Some(Ended::HeldBack),
             Step::AwaitGate => (!soon(self.state.next())).then_some(Ended::HeldBack),
             _ => None,
@@ -325,15 +348,17 @@ impl Runner {
 
     // --- telling ------------------------------------------------------------------------------------------
 
-    /// Keeps counts and halts over a restart; a feed without trouble costs no write.
-    async fn keep(&mut self, rule: Option<&'static Rule>) {
+    /// Keeps counts and halts over a restart; a feed without trouble costs one write, when it first asks.
+    async fn keep(&mut self, step: Step, rule: Option<&'static Rule>) {
         let trouble = rule.is_some() || self.state.failures() > 0;
-        if !trouble && !self.trouble_stored {
+        let begins = step == Step::Ask && !self.begin_stored;
+        if !trouble && !self.trouble_stored && !begins {
             return;
         }
         // a store that cannot take it says so at the next commit, where it matters
         if self.store.save_feed_state(self.hand.key(), &self.state.to_text()).await.is_ok() {
             self.trouble_stored = trouble;
+            self.begin_stored |= begins;
         }
     }
 
@@ -341,12 +366,14 @@ impl Runner {
         let now = self.clock.now();
         let next = self.state.next();
         let wait = next.map(|until| until.since(now));
-        if let (Some(fault), Some(rule)) = (fault, rule)
+        // what is wrong with pages that are right one by one
+        let between = rule.map(|rule| Fault::new(Origin::Api, Kind::NoProgress, rule.meaning));
+        if let (Some(fault), Some(rule)) = (fault.or(between.as_ref()), rule)
             && !rule.is_for_gate(fault.origin)
         {
             match (rule.verdict, wait) {
                 // the store tells it, once for all feeds and not at each look
-                (Verdict::PauseIntake { .. }, Some(wait)) => {
+                (Verdict::PauseIntake { .. }, Some(wait)) if fault.sent_id.is_none() => {
                     Notice::Feed(self.hand.key(), News::PollSkipped { why: Skip::StoreFull, wait }).emit();
                 }
                 _ => self.tell_fault(step, Incident::of(fault, rule, wait), rule, now),

@@ -17,6 +17,7 @@ use super::places::Places;
 use super::runner::{Ended, Runner, RunnerWires};
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
+use crate::limits::MAX_EMPTY_PAGES;
 use crate::mimecast::catalogue::find;
 use crate::mimecast::feed::Endpoint;
 use crate::supervisor::backoff::{Overrides, Pace};
@@ -46,18 +47,17 @@ impl Running {
     }
 
     async fn start_under(world: &World, config: u64) -> Running {
+        Self::start_as(world, config, false).await
+    }
+
+    async fn start_as(world: &World, config: u64, once: bool) -> Running {
         let (account, store) = world.account_and_store("ZGVtbw==").await;
         let key = FeedKey { tenant: "acme".into(), feed: "audit" };
         let begun = store.begin_feeds(&[key]).await.unwrap().remove(0);
         let view = FeedView::new(begun.0.key.clone(), FeedLive::default());
         let stop = CancellationToken::new();
-        let wires = RunnerWires {
-            view: view.clone(),
-            stop: stop.clone(),
-            places: Places::new(),
-            once: false,
-            config,
-        };
+        let wires =
+            RunnerWires { view: view.clone(), stop: stop.clone(), places: Places::new(), once, config };
         let window = (MINUTE, MINUTE, Endpoint::Batch);
         let clock = (world.clock.clone(), pace());
         let runner =
@@ -196,4 +196,60 @@ async fn a_hosts_return_ends_the_waits_that_are_its_own() {
     feed.becomes(FeedState::CaughtUp).await;
     assert_eq!(world.calls(), 2);
     feed.stop().await;
+}
+
+fn page(number: usize, kinds: usize) -> Response {
+    let (next, id) = (number, number % kinds);
+    let row = format!(r#"{{"id":"{id}","eventTime":"2026-01-01T09:20:00+0000"}}"#);
+    let paging = format!(r#"{{"status":200,"pagination":{{"next":"n{next}"}}}}"#);
+    let body = format!(r#"{{"meta":{paging},"data":[{row}],"fail":[]}}"#);
+    ([("date", "Thu, 01 Jan 2026 09:30:00 GMT")], body).into_response()
+}
+
+/// Every page leads to another token, and shows what was shown before: each is right, and there is no end to them.
+#[tokio::test]
+async fn x12_pages_that_come_again_under_new_tokens_end_the_cycle() {
+    let one = World::new(|_, number| page(number, 1)).await;
+    let in_turn = World::new(|_, number| page(number, 3)).await;
+    for (world, kinds) in [(one, 1), (in_turn, 3)] {
+        let feed = Running::start(&world).await;
+        feed.comes_to(|live| live.rule.is_some_and(|rule| rule.id == "X12")).await;
+        let calls = kinds + MAX_EMPTY_PAGES as usize;
+        assert_eq!(world.calls(), calls);
+        nothing_happens(&world, calls).await;
+        feed.stop().await;
+    }
+}
+
+/// The service manager starts it again every half a minute: what crashes it must not poll as often.
+#[tokio::test]
+async fn a_daemon_that_is_restarted_keeps_the_distance_of_polls() {
+    let world = World::new(|_, _| EMPTY.into_response()).await;
+    let feed = Running::start(&world).await;
+    feed.becomes(FeedState::CaughtUp).await;
+    feed.stop().await;
+    for _ in 0..2 {
+        world.clock.advance(MINUTE);
+        let feed = Running::start(&world).await;
+        feed.becomes(FeedState::Starting).await;
+        feed.comes_to(|live| live.next_attempt.is_some() && live.why.is_some()).await;
+        nothing_happens(&world, 1).await;
+        feed.stop().await;
+    }
+    world.clock.advance(MINUTE * 3);
+    let feed = Running::start(&world).await;
+    called(&world, 2).await;
+    feed.becomes(FeedState::CaughtUp).await;
+    feed.stop().await;
+}
+
+/// The service may ask for a day; a job of cron must not hold the store for so long.
+#[tokio::test]
+async fn a_single_run_does_not_wait_for_what_mimecast_asks_for() {
+    let throttled =
+        |_: &HeaderMap, _| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "86400")], EMPTY).into_response();
+    let world = World::new(throttled).await;
+    let feed = Running::start_as(&world, 1, true).await;
+    assert_eq!(tokio::time::timeout(MINUTE, feed.runner).await.unwrap().unwrap(), Ended::HeldBack);
+    assert_eq!(world.calls(), 1);
 }

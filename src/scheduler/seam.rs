@@ -22,6 +22,7 @@ use crate::mimecast::reach::Known;
 use crate::mimecast::stream::{self, LivePage};
 use crate::store::{Dedupe, FeedRow, Gap, Intake};
 use crate::telemetry::notice::{Feed as News, Notice};
+use crate::telemetry::pulse;
 
 impl Hand {
     /// Where the feed stands, in terms of the function it is to be read from.
@@ -85,7 +86,6 @@ impl Hand {
             Some(false) => Leads::Same,
             None => Leads::Missing,
         };
-        let outcome = Outcome::Stored { records: page.listed, leads, caught_up: page.caught_up };
         let bytes = page.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let found = Found::new(page.unreadable, stream::live_path(self.feed));
         let keys: Vec<_> = page.chunk.iter().map(|_| page.keys.clone()).collect();
@@ -99,8 +99,9 @@ impl Hand {
             ..self.intake(Span { from: cursor, to: page.to })
         };
         self.commit_keyed((intake, &keys), stream::live_path(self.feed), bytes, &found.kinds).await?;
+        let records = self.news(page.listed, leads);
         self.tell_page(page.caught_up);
-        Ok(outcome)
+        Ok(Outcome::Stored { records, leads, caught_up: page.caught_up })
     }
 
     /// How an event is known that comes again in other bytes.
@@ -137,8 +138,9 @@ impl Hand {
         };
         let mut seam = seam.afresh();
         let mut given = 0;
-        let mut download = seat.wait(self.account.downloads.open(link)).await?;
+        let mut download = seat.wait_to_begin(self.account.downloads.open(link)).await?;
         while let Some(piece) = seat.wait(download.next_piece()).await? {
+            pulse::beat();
             parser.push(&piece)?;
             self.store_parts(link, &mut parser, &mut seam, &mut given).await?;
         }

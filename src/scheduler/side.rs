@@ -237,9 +237,16 @@ impl Side {
         Side { floor: Some(starts), ..self.ended() }
     }
 
+    /// The side of a feed that was never looked at, of which one knows all the same where reading began.
+    #[must_use]
+    pub fn begun_at(self, start: Option<Time>) -> Side {
+        Side { floor: self.floor.or(start), ..self }
+    }
+
     /// From when on rows that appear late are still to be looked for.
     pub fn looks_back_to(&self, now: Time) -> Option<Time> {
-        let from = self.ended().swept?.minus(SWEEP_SPAN / 2).min(now.minus(SWEEP_SPAN));
+        let swept = self.ended().swept.unwrap_or(now);
+        let from = swept.minus(SWEEP_SPAN / 2).min(now.minus(SWEEP_SPAN));
         Some(from.max(self.floor?))
     }
 

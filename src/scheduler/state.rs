@@ -89,6 +89,7 @@ pub enum Outcome {
         caught_up: bool,
     },
     Stored {
+        /// None also where a page leads on and shows what this cycle has been shown.
         records: u64,
         leads: Leads,
         caught_up: bool,
@@ -250,6 +251,31 @@ impl State {
             Rest::Wait { why: Why::Poll | Why::Spread, .. } => State { rest: Rest::None, ..self },
             _ => self,
         }
+    }
+    /// What was asked moments ago, by a process that has ended, is not asked again before `floor` has passed since: one
+    /// that is started again and again would else poll, and log in, each time. Any other feed begins as after a first
+    /// start, one of many.
+    #[must_use]
+    pub fn not_again_within(self, floor: Duration, now: Time) -> Self {
+        let due = self.cycle.map_or(now, |began| began.plus(floor)).min(now.plus(floor));
+        let spread = |until| Rest::Wait { until, why: Why::Spread };
+        match self.rest {
+            Rest::None | Rest::Wait { why: Why::Spread, .. } if due > now => {
+                State { rest: spread(due), ..self }
+            }
+            Rest::None | Rest::Wait { why: Why::Spread, .. } => {
+                State { rest: Rest::None, cycle: None, ..self }
+            }
+            _ => self,
+        }
+    }
+    /// It waits for no other reason than [`State::not_again_within`].
+    pub fn just_asked(&self) -> bool {
+        self.cycle.is_some() && matches!(self.rest, Rest::Wait { why: Why::Spread, .. })
+    }
+    /// It was written under another configuration.
+    pub fn is_under_another(&self, config: u64) -> bool {
+        self.config != config
     }
     /// The state under that configuration: another one may have removed what a feed was halted for.
     #[must_use]

@@ -14,13 +14,14 @@ use super::found::{Damage, Found};
 use super::hosts::{HostName, Leave};
 use super::lost::mark;
 use super::places::{Places, Seat};
+use super::repeats::Repeats;
 use super::side::Side;
 use crate::clock::{Clock, Time};
 use crate::cursor::{Cursor, FeedKey, Span};
 use crate::event::EventId;
 use crate::fault::{Fault, Kind, Origin};
-use crate::limits::WINDOW_OLD;
 use crate::mimecast::auth::Pass;
+use crate::mimecast::client::Place;
 use crate::mimecast::feed::{Endpoint, Feed};
 use crate::mimecast::page::{self, Leads as PageLeads, Listing, Page, RecordPage};
 use crate::mimecast::position::Position;
@@ -61,6 +62,8 @@ pub struct Hand {
     /// When the store was last told that nothing is new.
     pub(super) noted: Option<Time>,
     pub(super) tally: PageTally,
+    /// What this cycle has been shown.
+    pub(super) repeats: Option<Box<Repeats>>,
     /// Under which the present step sends.
     pub(super) leave: Option<Leave>,
     /// Who waits for a place to read a file in has nothing under way that is worth finishing.
@@ -98,7 +101,7 @@ pub struct Reach {
 /// What the page in hand brought so far, for its one log line.
 pub(super) struct PageTally {
     since: Instant,
-    events: u64,
+    pub(super) events: u64,
     duplicate: u64,
     pub(super) files: u64,
     bytes: u64,
@@ -140,6 +143,7 @@ impl Hand {
             asked: clock_now,
             noted: None,
             tally: PageTally::new(),
+            repeats: None,
             leave: None,
             stop: CancellationToken::new(),
             first: true,
@@ -183,8 +187,12 @@ impl Hand {
     }
     /// The cycle is over: the page in hand is dropped, the next request counts as a poll.
     pub fn new_cycle(&mut self) {
-        (self.page, self.side, self.crossing) = (None, None, None);
+        (self.page, self.side, self.crossing, self.repeats) = (None, None, None, None);
         self.first = true;
+    }
+    /// A step failed: what is read again now shows what was seen.
+    pub fn fell_back(&mut self) {
+        self.repeats = None;
     }
 
     // --- asking -------------------------------------------------------------------------------------------
@@ -252,8 +260,9 @@ impl Hand {
         }
         let start = Instant::now();
         let answer = self.account.api.send(&asked.request, &going.pass).await;
-        let mut answered = None;
-        let page = answer.and_then(|answer| {
+        let (mut answered, mut _place) = (None, Place::default()); // which is held until the page is stored
+        let page = answer.and_then(|mut answer| {
+            _place = std::mem::take(&mut answer.place);
             answered = self.account.note_headers(self.feed, asked.position.endpoint(), &answer.headers);
             let full = |fault| answer.blame(fault, self.clock.now());
             let page = match &asked.position {
@@ -312,6 +321,9 @@ impl Hand {
         self.first = false;
         self.asked = now;
         self.tally = PageTally::new();
+        if let Some(repeats) = &mut self.repeats {
+            repeats.begin_page();
+        }
         Ok(Ready::Go(going))
     }
 
@@ -368,11 +380,10 @@ impl Hand {
         asked: &Position,
         whole: bool,
     ) -> Result<Outcome, Fault> {
-        let caught_up = page.caught_up && !self.is_old(asked);
-        let listed = page.listed;
-        let outcome = Outcome::Stored { records: listed, leads: leads(&page.leads), caught_up };
+        let (ended, led, listed) = (page.caught_up, leads(&page.leads), page.listed);
+        let caught_up = ended && !self.is_old(asked);
         let after = self.side.as_deref().map(|side| match whole {
-            true => side.led_to(&page.leads, page.caught_up).read_on(page.listed),
+            true => side.led_to(&page.leads, ended).read_on(listed),
             false => side.restarted(self.feed),
         });
         let to = match (&after, page.leads) {
@@ -380,7 +391,7 @@ impl Hand {
             (None, PageLeads::Forward(to)) => to,
             (None, PageLeads::Same | PageLeads::Missing) => cursor.clone(),
         };
-        let complete = asked.window().filter(|_| page.caught_up && after.is_none()).map(|(_, span)| span.to);
+        let complete = asked.window().filter(|_| ended && after.is_none()).map(|(_, span)| span.to);
         let bytes = page.chunk.as_ref().map_or(0, |chunk| chunk.raw.len() as u64);
         let found = Found::new(page.unreadable, self.feed.path);
         let intake = Intake {
@@ -392,17 +403,12 @@ impl Hand {
             complete,
             ..self.intake(Span { from: cursor, to })
         };
-        let intake = if page.caught_up { self.ending(intake) } else { intake };
+        let intake = if ended { self.ending(intake) } else { intake };
         self.commit(intake, self.feed.path, bytes, &found.kinds).await?;
-        self.side_moved(after, page.caught_up, listed);
+        let records = self.news(listed, led);
+        self.side_moved(after, ended, listed);
         self.tell_page(caught_up);
-        Ok(outcome)
-    }
-
-    /// The window was begun a while ago, before a stop maybe: its end is not now, and more happened since.
-    fn is_old(&self, asked: &Position) -> bool {
-        let end = asked.window().filter(|_| self.side.is_none()).map(|(_, span)| span.to);
-        end.is_some_and(|end| self.asked.since(end) >= self.feed.settle + WINDOW_OLD)
+        Ok(Outcome::Stored { records, leads: led, caught_up })
     }
 
     // --- storing ------------------------------------------------------------------------------------------
@@ -446,6 +452,9 @@ impl Hand {
         found: &[Damage],
     ) -> Result<(), Fault> {
         let (start, newest) = (Instant::now(), intake.newest);
+        if intake.lane == Lane::Main {
+            self.repeats.get_or_insert_default().part(&intake);
+        }
         let committed = self.store.commit_keyed(intake, keys).await?;
         self.last_success = Some(self.clock.now());
         self.tally.events += committed.stored;

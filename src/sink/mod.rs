@@ -42,6 +42,7 @@ pub use tls::client_config;
 
 use crate::fault::{Fault, Kind, Origin};
 use crate::setup_error::SetupError;
+use crate::telemetry::pulse;
 
 /// What a build without the feature `kafka` says to whoever wants it.
 pub const WITHOUT_KAFKA: &str = "this mimecollectd was built without Kafka, which needs libraries in C; build it with \
@@ -212,8 +213,8 @@ impl Sink {
             Sink::Http(sink) => sink.send(batch).await,
             #[cfg(feature = "kafka")]
             Sink::Kafka(sink) => sink.send(batch).await,
-            Sink::File(sink) => sink.send(batch).await,
-            Sink::Stdout(sink) => sink.send(batch).await,
+            Sink::File(sink) => unhurried(sink.send(batch)).await,
+            Sink::Stdout(sink) => unhurried(sink.send(batch)).await,
         }
     }
 
@@ -224,7 +225,7 @@ impl Sink {
     pub async fn confirm(&self) -> Result<Receipt, Fault> {
         match self {
             Sink::Syslog(sink) => sink.confirm().await,
-            Sink::File(sink) => sink.confirm().await,
+            Sink::File(sink) => unhurried(sink.confirm()).await,
             Sink::Relp(_) | Sink::Udp(_) | Sink::Http(_) | Sink::Stdout(_) => Err(nothing_to_confirm()),
             #[cfg(feature = "kafka")]
             Sink::Kafka(_) => Err(nothing_to_confirm()),
@@ -256,7 +257,7 @@ impl Sink {
             Sink::Http(sink) => sink.probe().await,
             #[cfg(feature = "kafka")]
             Sink::Kafka(sink) => sink.probe().await,
-            Sink::File(sink) => sink.probe().await,
+            Sink::File(sink) => unhurried(sink.probe()).await,
             Sink::Stdout(_) => Ok(stdout::LEVEL),
         }
     }
@@ -296,7 +297,41 @@ impl Sink {
     }
 }
 
+/// What a disk takes, or the reader of a pipe, has no time of its own: to wait for it is no task that hangs (recovery
+/// row L10), and a restart would wait for the same.
+async fn unhurried<T>(work: impl Future<Output = T>) -> T {
+    pulse::rest();
+    let done = work.await;
+    pulse::beat();
+    done
+}
+
 fn nothing_to_confirm() -> Fault {
     let why = "nothing waits for confirmation: the connection that carried the last batch is gone";
     Fault::new(Origin::Sink, Kind::Interrupted, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::TASK_STALLED;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_reader_is_no_task_that_hangs() {
+        let (go_on, goes_on) = tokio::sync::oneshot::channel();
+        let (courier, waits) = pulse::living("courier", async {
+            pulse::beat();
+            unhurried(goes_on).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let task = tokio::spawn(waits);
+        tokio::task::yield_now().await;
+        tokio::time::advance(TASK_STALLED * 2).await;
+        assert_eq!(courier.stalled(), None);
+        go_on.send(()).unwrap();
+        tokio::task::yield_now().await;
+        tokio::time::advance(TASK_STALLED * 2).await;
+        assert!(courier.stalled().is_some(), "it works again, and hangs for another reason");
+        task.abort();
+    }
 }

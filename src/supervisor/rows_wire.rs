@@ -216,8 +216,8 @@ pub(super) const ROWS: &[Rule] = &[
         lasting: THREE_CYCLES_WARN,
         clears: Success,
         title: "empty_page_storm",
-        meaning: "Page after page without records; the position is kept and the next cycle goes on from there.",
-        remedy: "Nothing to do.",
+        meaning: "Page after page without records, or with the same ones again; the position is kept and the next cycle goes on from there.",
+        remedy: "Nothing to do. If it stays for hours, report it to Mimecast with the request id.",
     },
     Rule {
         id: "L07",

@@ -1,8 +1,12 @@
 //! A new configuration while everything runs: nothing is lost by it, whatever changes and whenever.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::counterparts::certificates;
 use crate::main_job::{ALL_FEEDS, FEEDS, file_sink, tcp_sink};
 use crate::rig::{Arrived, Daemon, Receiver, Simulator, Site, assert_complete, eventually, http};
+use crate::web::{Answer, Web};
 
 fn simulator(seed: &str) -> Simulator {
     Simulator::start(&["--events", "4000", "--seed", seed, "--tenants", "3", "--scenario", "no_quota"])
@@ -157,4 +161,61 @@ fn a_renewed_certificate_under_its_old_name_is_taken_up_by_a_reload() {
     assert_eq!(told("sinks started: siem"), 1);
     reload(&daemon);
     assert_eq!((told("sinks started: siem"), told("nothing that runs is different")), (1, 2));
+}
+
+/// What a feed or a sink is halted for is as it was after a reload that changes nothing: each look at it would be one
+/// more refusal. A token that was replaced where it lies is worth one.
+#[test]
+fn a_reload_knocks_only_where_a_secret_was_replaced() {
+    let scenario = "no_quota,forbidden-feed=audit";
+    let simulator = Simulator::start(&["--events", "300", "--seed", "54", "--scenario", scenario]);
+    let refused = Arc::new(AtomicU32::new(0));
+    let counted = refused.clone();
+    let web = Web::start(move |request| {
+        if request.has("authorization: bearer new") {
+            return Answer::new("200 OK", "");
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        Answer::new("401 Unauthorized", "")
+    });
+    let site = Site::new(&simulator.url, "", "");
+    let place = site.path("token");
+    std::fs::write(&place, "old").expect("written");
+    std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+    let sink = format!(
+        "[sinks.web]\ntype = \"http\"\npreset = \"ndjson\"\nurl = \"http://{}/in\"\ntoken = {{ file = {place:?} }}\n",
+        web.address
+    );
+    site.write(&simulator.url, "feeds = [\"siem.av\", \"audit\"]\npoll_interval = \"60s\"", &sink);
+    let daemon = site.spawn();
+    let admin = daemon.admin();
+    let looks = || {
+        let metrics = http("GET", &format!("{admin}/metrics"), "").1;
+        let mut lines = metrics.lines();
+        let line = lines.find(|line| {
+            line.starts_with("mimecollectd_api_requests_total") && line.contains("feed=\"audit\"")
+        });
+        line.map(str::to_owned)
+    };
+    let status = || -> Option<serde_json::Value> {
+        serde_json::from_str(&http("GET", &format!("{admin}/status"), "").1).ok()
+    };
+    let halted = |status: &serde_json::Value| {
+        let feeds = status["tenants"][0]["feeds"].as_array()?;
+        let feed = feeds.iter().any(|feed| feed["state"] == "halted");
+        let sink = &status["sinks"][0];
+        let refused = sink["up"] == false && sink["why"].as_str().is_some_and(|why| why.contains("401"));
+        (feed && refused).then_some(())
+    };
+    eventually("feed and sink to be halted", || halted(&status()?));
+    let (before, shown) = (looks(), refused.load(Ordering::SeqCst));
+    for _ in 0..3 {
+        reload(&daemon);
+    }
+    std::fs::write(&place, "new").expect("written");
+    reload(&daemon);
+    eventually("the sink to take events", || (status()?["sinks"][0]["up"] == true).then_some(()));
+    assert_eq!(refused.load(Ordering::SeqCst), shown, "the old token was shown again: {}", daemon.log());
+    assert!(before.is_some());
+    assert_eq!(looks(), before, "the feed was asked again: {}", daemon.log());
 }

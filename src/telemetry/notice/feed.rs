@@ -23,6 +23,8 @@ pub enum Skip {
     HostAway,
     /// The store is at its limit, or the disk is full.
     StoreFull,
+    /// It was asked moments before this start.
+    JustAsked,
 }
 
 impl Skip {
@@ -34,6 +36,7 @@ impl Skip {
             Skip::Throttled => "Mimecast asked for a pause",
             Skip::HostAway => "the host answers nobody",
             Skip::StoreFull => "the store is full",
+            Skip::JustAsked => "it was asked just before this start; polls keep their distance",
         }
     }
 }

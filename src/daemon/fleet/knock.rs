@@ -1,0 +1,51 @@
+//! What a reload means for the parts that it leaves running. It says nothing of what they are halted for, and a look at
+//! that is one more refusal; but a secret that was replaced where it lies is worth one.
+
+use super::{Fleet, RunningSink, bump};
+use crate::config::settings::SinkKind;
+use crate::config::{self, SecretRef};
+use crate::secret::Secret;
+use crate::supervisor::rule::Verdict;
+
+impl Fleet {
+    /// Wakes feeds and sinks whose secret is another one now, and sinks that could only not be reached.
+    pub(super) fn knock_where_it_may_help(&mut self) {
+        for tenant in &mut self.tenants {
+            let secret = tenant.account.fingerprint();
+            if secret.is_some() && secret != tenant.secret {
+                tenant.secret = secret;
+                tenant.feeds.iter().for_each(|feed| feed.wake.notify_one());
+            }
+        }
+        for sink in &mut self.sinks {
+            let secret = mark(&sink.settings, self.store.salt());
+            let another = secret.is_some() && secret != sink.secret;
+            if another || !sink.is_halted() {
+                bump(&sink.wake);
+            }
+            if another {
+                sink.secret = secret;
+            }
+        }
+    }
+}
+
+impl RunningSink {
+    fn is_halted(&self) -> bool {
+        let state = self.state.borrow();
+        let halt = |verdict| matches!(verdict, Verdict::Halt { .. });
+        state.up == Some(false) && state.rule.is_some_and(|rule| halt(rule.verdict))
+    }
+}
+
+/// Tells the secrets of a sink, as they are now, from others; `None` where one cannot be read.
+pub(super) fn mark(sink: &config::Sink, salt: &[u8]) -> Option<String> {
+    let places: Vec<&SecretRef> = match &sink.kind {
+        SinkKind::Http(http) => http.secrets().into_iter().map(|(_, place)| place).collect(),
+        SinkKind::Kafka(kafka) => kafka.sasl.iter().map(|sasl| &sasl.password).collect(),
+        SinkKind::Syslog(_) | SinkKind::File(_) | SinkKind::Stdout => Vec::new(),
+    };
+    let read = |place: &&SecretRef| Some(place.read().ok()?.fingerprint(salt));
+    let marks: Vec<String> = places.iter().map(read).collect::<Option<_>>()?;
+    Some(Secret::new(marks.join(" ")).fingerprint(salt))
+}
