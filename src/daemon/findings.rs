@@ -12,8 +12,8 @@ use crate::config::settings::Api;
 use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
-    ALERT_ASIDE_MEMORY, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK, ALERT_STORE_PERCENT,
-    ALERT_TENANTS_NAMED, SECRET_WARNING_DAYS,
+    ALERT_ASIDE_MEMORY, ALERT_COUNTED_ROWS, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK,
+    ALERT_STORE_PERCENT, ALERT_TENANTS_NAMED, SECRET_WARNING_DAYS,
 };
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::HostName;
@@ -326,12 +326,16 @@ fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
     let (scope, live) = (format!("sink:{}", view.settings.name), view.state.borrow().clone());
     let usage =
         facts.usage.iter().flat_map(|usage| &usage.sinks).find(|sink| sink.sink == view.settings.name);
-    match live.rule.filter(|rule| tells(rule)) {
+    // a refusal of events holds a sink up only when it refuses all of them, which is never a small thing
+    let refuses_all = |rule: &Rule| matches!(rule.verdict, Verdict::Bisect { .. } | Verdict::DeadLetter);
+    match live.rule.filter(|rule| tells(rule) || refuses_all(rule)) {
         Some(rule) => {
             let waiting = usage.map_or(0, |usage| usage.events_waiting);
             let words = live.why.unwrap_or_default();
             let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
-            found.findings.push(Finding { waiting, ..finding });
+            let severity =
+                if refuses_all(rule) { finding.severity.max(Severity::Error) } else { finding.severity };
+            found.findings.push(Finding { waiting, severity, ..finding });
         }
         None if live.up.is_none() => drop(found.unsettled.insert(scope)),
         None => {}
@@ -420,7 +424,8 @@ fn put_aside(aside: &[Aside]) -> Vec<Finding> {
         let clears = "a day without another one";
         // told anew when it is ten times as much, not with every item
         let stage = u64::from(items.checked_ilog10().unwrap_or(0));
-        let words = format!("{items} {what}: {words}");
+        let or_more = if items >= u64::from(ALERT_COUNTED_ROWS) { " or more" } else { "" };
+        let words = format!("{items}{or_more} {what}: {words}");
         Finding { stage, ..by_word(key, Severity::Error, words, (remedy, clears)) }
     };
     sums.into_iter().map(finding).collect()

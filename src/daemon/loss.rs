@@ -65,8 +65,7 @@ impl Standing {
         // one that never answered has everything from its fixed start before it
         let start = || row?.complete.or_else(|| Some(begun?.minus(lookback.min(retention))));
         let read_to = row.filter(|row| !row.cursor.is_unset()).and_then(|row| {
-            let known =
-                Known { complete: row.complete, newest: row.last_event_time, last_success: row.last_success };
+            let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
             Position::open(feed, &row.cursor, now, lookback).ok()?.read_to(known)
         });
         let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);
@@ -158,9 +157,8 @@ mod tests {
         assert_eq!(left(&answered, DAY, 48), Some(6 * DAY));
         // it answered a day ago, and stood five days back in what it was reading
         let cursor = Cursor(r#"{"v":1,"batch":{"since":"2025-12-28","token":"t"}}"#.into());
-        let newest = Some(START.minus(4 * DAY));
-        let behind =
-            FeedRow { cursor, complete: Some(START.minus(6 * DAY)), last_event_time: newest, ..answered };
+        let reached = Some(START.minus(4 * DAY));
+        let behind = FeedRow { cursor, complete: Some(START.minus(6 * DAY)), reached, ..answered };
         assert_eq!(left(&behind, DAY, 48), Some(DAY), "not six days from its last answer");
     }
 

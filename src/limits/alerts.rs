@@ -34,7 +34,7 @@ pub const ALERT_SILENT_INTERVALS: u32 = 2;
 pub const ALERT_SILENT_SLACK: Duration = Duration::from_secs(5 * 60);
 /// Messages that wait for all alert targets together: every alert once for ten targets.
 pub const MAX_ALERTS_DUE: usize = 10 * MAX_ALERTS;
-/// Newest rows of quarantine and dead letters that are counted for alerts: more are one incident.
+/// Newest rows of quarantine and dead letters that are counted for alerts, of each feed and sink: more are one incident.
 pub const ALERT_COUNTED_ROWS: u32 = 1_000;
 /// One exchange with an alert target, from the first byte sent to the last byte read.
 pub const ALERT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -127,18 +127,30 @@ impl Store {
         tx.finish(outcome).await
     }
 
-    /// What was quarantined or refused by a sink since then, by feed and sink; looks at no more than the newest
-    /// [`ALERT_COUNTED_ROWS`] of each.
+    /// What was quarantined or refused by a sink since then, by feed and sink; counts no more than the newest
+    /// [`ALERT_COUNTED_ROWS`] of each, so that what one brings hides no other.
     pub async fn put_aside_since(&self, since: Time) -> Result<Vec<Aside>, Fault> {
         const QUARANTINED: &str = "
-            SELECT f.tenant, f.feed, NULL AS sink, count(*) AS items, max(q.found) AS newest,
-                   q.reason || ': ' || q.source AS words
-            FROM (SELECT id, feed, found, source, reason FROM quarantine ORDER BY id DESC LIMIT ?2) AS q
-                 JOIN feed AS f ON f.id = q.feed WHERE q.found > ?1 GROUP BY f.id";
+            SELECT f.tenant, f.feed, NULL AS sink, q.found AS newest, q.reason || ': ' || q.source AS words,
+                   (SELECT count(*) FROM (SELECT 1 FROM quarantine AS n WHERE n.feed = f.id AND n.found > ?1 LIMIT ?2)) AS items
+            FROM feed AS f JOIN quarantine AS q ON q.id =
+                   (SELECT id FROM quarantine AS n WHERE n.feed = f.id ORDER BY n.found DESC, n.id DESC LIMIT 1)
+            WHERE q.found > ?1";
+        // pairs of sink and feed, from one to the next along the index
         const REFUSED: &str = "
-            SELECT f.tenant, f.feed, d.sink, count(*) AS items, max(d.refused) AS newest, d.words
-            FROM (SELECT id, sink, feed, words, refused FROM dead_letter ORDER BY id DESC LIMIT ?2) AS d
-                 JOIN feed AS f ON f.id = d.feed WHERE d.refused > ?1 GROUP BY f.id, d.sink";
+            WITH RECURSIVE pair (sink, feed) AS (
+                SELECT * FROM (SELECT sink, feed FROM dead_letter ORDER BY sink, feed LIMIT 1)
+                UNION ALL
+                SELECT d.sink, d.feed FROM pair JOIN dead_letter AS d ON d.id =
+                    (SELECT id FROM dead_letter AS n WHERE (n.sink, n.feed) > (pair.sink, pair.feed)
+                     ORDER BY n.sink, n.feed LIMIT 1))
+            SELECT f.tenant, f.feed, d.sink, d.refused AS newest, d.words,
+                   (SELECT count(*) FROM (SELECT 1 FROM dead_letter AS n
+                    WHERE n.sink = pair.sink AND n.feed = pair.feed AND n.refused > ?1 LIMIT ?2)) AS items
+            FROM pair JOIN feed AS f ON f.id = pair.feed JOIN dead_letter AS d ON d.id =
+                   (SELECT id FROM dead_letter AS n WHERE n.sink = pair.sink AND n.feed = pair.feed
+                    ORDER BY n.refused DESC, n.id DESC LIMIT 1)
+            WHERE d.refused > ?1";
         let mut found = Vec::new();
         let mut conn = self.inner.sums.lock().await;
         for sql in [QUARANTINED, REFUSED] {

@@ -4,6 +4,8 @@ use super::fixture::{chunk, intake, key, open, span};
 use super::*;
 use crate::clock::Time;
 use crate::cursor::FeedKey;
+use crate::event::{EventId, Severity};
+use crate::limits::ALERT_COUNTED_ROWS;
 
 fn collector() -> FeedKey {
     FeedKey { tenant: String::new(), feed: "collector" }
@@ -60,6 +62,61 @@ async fn a_newer_message_replaces_an_older_one_and_outlives_its_confirmation() {
     assert_eq!(store.alerts_due().await.unwrap().len(), 1);
     store.retain_alert_targets(&[]).await.unwrap();
     assert_eq!(store.alerts_due().await.unwrap(), []);
+}
+
+/// A noisy feed once ended the alerts of all others, whose rows were no longer among the newest thousand.
+#[tokio::test]
+async fn what_one_feed_or_sink_puts_aside_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let many = u64::from(ALERT_COUNTED_ROWS) + 200;
+    let letter = |feed: &FeedKey, n: u64| DeadLetter {
+        feed: feed.clone(),
+        id: EventId([7; 16]),
+        record: b"b".to_vec(),
+        words: format!("no {n}"),
+        collected: Time(5_000),
+        time: None,
+        kind: "receipt".into(),
+        severity: Severity::Notice,
+        json: true,
+    };
+    for (feed, quiet) in [("audit", true), ("dlp", false)] {
+        let feed = key(feed);
+        store.register_feed(&feed).await.unwrap();
+        let items = if quiet { 3 } else { many };
+        let page = Intake {
+            quarantined: (0..items)
+                .map(|n| Quarantined::whole("f.gz", "not_json", "no", &n.to_be_bytes()))
+                .collect(),
+            listed: items + 1,
+            chunks: vec![chunk(&feed, &["{}"])],
+            collected: Time(5_000),
+            ..intake(&feed, "", "1", &[] as &[&str])
+        };
+        store.commit(page).await.unwrap();
+    }
+    let (audit, dlp) = (key("audit"), key("dlp"));
+    let mut at = store.register_sink("a", Start::Oldest).await.unwrap();
+    let mut dead = vec![letter(&audit, 1), letter(&audit, 2)];
+    for (sink, letters) in
+        [("a", std::mem::take(&mut dead)), ("b", (0..many).map(|n| letter(&dlp, n)).collect())]
+    {
+        if sink == "b" {
+            at = store.register_sink("b", Start::Oldest).await.unwrap();
+        }
+        let to = Position { seq: at.seq + 1, index: 0 };
+        let count = letters.len() as u64;
+        let feed = letters[0].feed.clone();
+        let tally = [(feed, Tally { dead_lettered: count, ..Tally::default() })];
+        store.advance(sink, at, to, &tally, &letters).await.unwrap();
+    }
+    let aside = store.put_aside_since(Time(0)).await.unwrap();
+    let seen: Vec<_> =
+        aside.iter().map(|a| (a.feed.feed, a.sink.clone().unwrap_or_default(), a.items)).collect();
+    let cap = u64::from(ALERT_COUNTED_ROWS);
+    let wanted = [("audit", "", 3), ("dlp", "", cap), ("audit", "a", 2), ("dlp", "b", cap)];
+    assert_eq!(seen, wanted.map(|(feed, sink, items)| (feed, sink.to_owned(), items)));
 }
 
 #[tokio::test]
