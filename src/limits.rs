@@ -29,8 +29,9 @@ pub const MIDDLING_FROM_BYTES: usize = 64 << 10;
 pub const MIDDLING_ANSWERS_AT_ONCE: usize = 24;
 /// And from here on one of these places as well.
 pub const LARGE_FROM_BYTES: usize = 1 << 20;
-/// Bodies of up to [`MAX_ANSWER_BYTES`] in hand at once: each is there three times while it is read and stored.
-pub const LARGE_ANSWERS_AT_ONCE: usize = 2;
+/// Bodies of up to [`MAX_ANSWER_BYTES`] in hand at once: each is there three times while it is read and stored, so that
+/// these take 200 MiB at worst, of the 512 that the unit allows. With fewer, slow ones would hold up many tenants.
+pub const LARGE_ANSWERS_AT_ONCE: usize = 4;
 /// TCP and TLS set-up.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections to one host that are kept open between requests, by all tenants that leave this machine the same way:

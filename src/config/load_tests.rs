@@ -434,6 +434,9 @@ fn a_credential_belongs_to_one_tenant() {
     assert!(signed.contains("the same app_id and access_key"), "{signed}");
     let other_key = SIGNED.replace("old", "older").replace("/access", "/other");
     assert_eq!(refused(SIGNED, &other_key), "");
+    let simulated = TENANT.replace("[tenants.acme]", "[tenants.acme]\nbase_url = \"http://127.0.0.1:1\"");
+    let loaded = good(&format!("{simulated}{}{SINK}", simulated.replace("acme", "other")));
+    assert!(loaded.warnings.iter().any(|text| text.contains("same client_id")), "{:?}", loaded.warnings);
     let elsewhere = TENANT.replace("[tenants.acme]", "[tenants.other]\nbase_url = \"http://127.0.0.1:1\"");
     assert_eq!(refused(TENANT, &elsewhere), "", "another Mimecast, to try things out");
 }

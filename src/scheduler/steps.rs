@@ -30,6 +30,7 @@ use crate::mimecast::reach::Known;
 use crate::mimecast::request::{self, Asking};
 use crate::store::{Dedupe, FileMark, Intake, Lane, Store};
 use crate::telemetry::notice::{Feed as News, Notice};
+use crate::telemetry::pulse;
 
 /// What a feed's runner has in hand between two steps.
 pub struct Hand {
@@ -259,7 +260,9 @@ impl Hand {
             return self.ask_for_file((cursor, place, known), going, &asked.request, seat).await;
         }
         let start = Instant::now();
+        pulse::rest(); // all of it has a time of its own, but for the wait for a place in memory
         let answer = self.account.api.send(&asked.request, &going.pass).await;
+        pulse::beat();
         let (mut answered, mut _place) = (None, Place::default()); // which is held until the page is stored
         let page = answer.and_then(|mut answer| {
             _place = std::mem::take(&mut answer.place);

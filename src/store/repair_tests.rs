@@ -374,7 +374,7 @@ async fn a_look_at_the_books_walks_through_no_letter_and_stands_in_nobody_s_way(
             .unwrap()
     };
     let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
-    for index in ["dead_letter_booked", "quarantine_by_feed"] {
+    for index in ["dead_letter_booked", "quarantine_recent"] {
         assert!(steps.iter().any(|step| step.contains(&format!("COVERING INDEX {index}"))), "{steps:#?}");
     }
     for table in ["dead_letter", "quarantine"] {
