@@ -33,6 +33,8 @@ enum Event {
     Rows { minutes: u32, n: u8, copies: u8 },
     /// A poll, cut off after so many pages.
     Poll { pages: usize },
+    /// A busy hour is read; after so many pages one more row of it appears, and the later pages shift.
+    Shift { rows: Vec<(u32, u8)>, pages: usize, late: (u32, u8) },
     /// Time passes, with a poll now and then.
     Hours(u32),
     /// Nobody reads.
@@ -47,10 +49,17 @@ enum Event {
     Reset,
 }
 
+/// A row of that many minutes ago.
+fn row() -> impl Strategy<Value = (u32, u8)> {
+    (2_u32..58, 0_u8..2)
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (0..LATEST * 60, 0_u8..4, 1_u8..4).prop_map(|(minutes, n, copies)| Event::Rows { minutes, n, copies }),
         4 => (1_usize..8).prop_map(|pages| Event::Poll { pages }),
+        2 => (proptest::collection::vec(row(), 2..9), 1_usize..3, row())
+            .prop_map(|(rows, pages, late)| Event::Shift { rows, pages, late }),
         2 => (1_u32..30).prop_map(Event::Hours),
         1 => prop_oneof![1_u32..100, 700_u32..900].prop_map(|hours| Event::Outage { hours }),
         2 => (1_usize..6, any::<bool>()).prop_map(|(events, heard)| Event::Taken { events, heard }),
@@ -252,6 +261,13 @@ impl World {
         match event {
             Event::Rows { minutes, n, copies } => self.publish(minutes, n, copies),
             Event::Poll { pages } => self.poll(pages).await,
+            Event::Shift { rows, pages, late } => {
+                self.clock.advance(HOUR);
+                rows.into_iter().for_each(|(minutes, n)| self.publish(minutes, n, 1));
+                self.poll(pages).await;
+                self.publish(late.0, late.1, 1);
+                self.poll(1_000).await;
+            }
             Event::Hours(hours) => {
                 for _ in 0..hours.div_ceil(4) {
                     self.clock.advance(HOUR * 4);
