@@ -7,6 +7,7 @@ mod destination;
 mod destination_tests;
 mod drain;
 pub mod findings;
+pub mod findings_words;
 mod fleet;
 mod heartbeat;
 mod history;
@@ -281,7 +282,7 @@ impl Daemon {
     fn resume(&self, scope: &str) -> Answer {
         let (exit, text) = if let Some(why) = scopes::no_part(&self.settings, scope) {
             (ExitCode::Usage, why)
-        } else if self.fleet.resume(scope) {
+        } else if self.tellers.resume(scope) || self.fleet.resume(scope) {
             (ExitCode::Done, format!("the daemon tries {scope} again now; `status` shows what comes of it"))
         } else {
             (ExitCode::Usage, format!("{scope} names nothing that was held back; `status` shows what is"))
@@ -319,16 +320,25 @@ impl Daemon {
             ("[admin]", keep(&self.settings.admin, &mut new.admin)),
         ];
         let told = self.tellers.prepare(&new)?;
-        let mut words = self.fleet.apply(&new).await?;
+        let mut changes = self.fleet.apply(&new).await?;
         let applied = self.tellers.apply(told).await;
         applied.map_err(|fault| SetupError::failed(format!("failed to prepare the store: {fault}")))?;
         self.heartbeat.send_replace(new.heartbeat);
         self.board.store.limit(new.store.max_size, new.store.retention);
-        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-            words.push_str(&format!("; {key} takes effect at the next start"));
+        let in_force = [
+            ("[alerts]", self.settings.alerts != new.alerts),
+            ("[heartbeat]", self.settings.heartbeat != new.heartbeat),
+            ("[store]", self.settings.store != new.store),
+        ];
+        let changed = in_force.iter().filter(|(_, changed)| *changed);
+        changes.extend(changed.map(|(table, _)| format!("{table} is in force as it is now")));
+        if changes.is_empty() {
+            changes.push("nothing that runs is different".to_owned());
         }
+        let fixed = fixed.iter().filter(|(_, changed)| *changed);
+        changes.extend(fixed.map(|(key, _)| format!("{key} takes effect at the next start")));
         self.settings = new;
-        Ok(words)
+        Ok(changes.join("; "))
     }
 
     async fn stop(mut self, started: Time, sound: bool) {
@@ -415,7 +425,11 @@ fn unfinished(status: &admin::status::Status, waiting: u64) -> String {
         u64::MAX => "; the store cannot tell what waits for its sinks".to_owned(),
         events => format!("; {events} events wait in the store for their sinks"),
     };
-    format!("not everything is done: {} feeds are behind ({named}{more}){left}", behind.len())
+    let feeds = match behind.len() {
+        1 => "1 feed is".to_owned(),
+        feeds => format!("{feeds} feeds are"),
+    };
+    format!("not everything is done: {feeds} behind ({named}{more}){left}")
 }
 
 /// What a closed credential means for a program that asks; `None`: it is open. One that is suspended was refused, even

@@ -159,6 +159,9 @@ pub struct Fault {
     pub attributed: bool,
     /// The service says that trying again may help (`retryable`), if it says anything.
     pub retryable: Option<bool>,
+    /// The status of an answer whose body told us of the fault, where it is not the one in `kind`: a 200 that reports a
+    /// failure.
+    pub carried_by: Option<u16>,
     /// How long the other side asks us to wait, already read against its clock and clamped.
     pub retry_after: Option<Duration>,
     /// The field the service complains about (`pageSize`, `startDateTime`).
@@ -169,6 +172,8 @@ pub struct Fault {
     pub request_id: Option<String>,
     /// Our own id of the request, as it was sent; support asks for both.
     pub sent_id: Option<String>,
+    /// The request carried no position of the service's own: there is none to give up.
+    pub from_start: bool,
     /// For people: what was said or seen. Redacted (no secrets, no URL queries), bounded, on one line.
     pub detail: String,
 }
@@ -181,11 +186,13 @@ impl Fault {
             code: None,
             attributed: false,
             retryable: None,
+            carried_by: None,
             retry_after: None,
             field: None,
             skew_ms: None,
             request_id: None,
             sent_id: None,
+            from_start: false,
             detail: one_line(&detail.into()),
         }
     }
@@ -196,6 +203,10 @@ impl Fault {
             _ => None,
         }
     }
+    /// The HTTP status that was on the wire, for people; it says less than [`Fault::status`], by which a fault is judged.
+    pub fn answered(&self) -> Option<u16> {
+        self.carried_by.or(self.status())
+    }
     /// The code as text, for logs and labels; empty when the answer gave none.
     pub fn code_str(&self) -> &str {
         self.code.as_ref().map_or("", Code::as_str)
@@ -205,9 +216,12 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.origin.as_str())?;
-        match self.kind {
-            Kind::Status(status) => write!(f, " answered {status}")?,
-            kind => write!(f, ": {kind:?}")?,
+        match (self.kind, self.carried_by) {
+            (Kind::Status(_), Some(status)) => {
+                write!(f, " answered {status}, but its body reports a failure")?;
+            }
+            (Kind::Status(status), None) => write!(f, " answered {status}")?,
+            (kind, _) => write!(f, ": {kind:?}")?,
         }
         if let Some(code) = &self.code {
             write!(f, "/{}", code.as_str())?;

@@ -165,6 +165,7 @@ pub(super) fn sample() -> Status {
             address: "https://hooks.slack.com".into(),
             up: Some(false),
             waiting: 2,
+            refused: 0,
             last_told: past(7_200),
             next_attempt: past(-60),
             why: Some("sink answered 503: busy".into()),

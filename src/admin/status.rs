@@ -71,6 +71,9 @@ pub struct AlertTarget {
     pub up: Option<bool>,
     /// Messages it has not confirmed.
     pub waiting: u64,
+    /// Of these, refused: they are tried again at `next_attempt`.
+    #[serde(default)]
+    pub refused: u64,
     #[serde(with = "maybe_stamp")]
     pub last_told: Option<Time>,
     #[serde(with = "maybe_stamp")]

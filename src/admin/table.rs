@@ -159,12 +159,13 @@ fn sinks(out: &mut Text, status: &Status) {
             Cell::plain(words::count(sink.delivered)),
             Cell::toned(words::count(sink.dead_lettered), refused),
             Cell::plain(words::ago(sink.last_ack, now)),
+            Cell::plain(words::ahead(sink.next_attempt, now)),
             Cell::plain(sink.ack_level.map_or("–".to_owned(), |level| level.to_string())),
             Cell::plain(&sink.address),
             Cell::plain(sink.why.clone().unwrap_or_default()),
         ]
     };
-    const HEADS: [Column; 11] = [
+    const HEADS: [Column; 12] = [
         Column::words(""),
         Column::words("SINK"),
         Column::words("STATE"),
@@ -173,6 +174,7 @@ fn sinks(out: &mut Text, status: &Status) {
         Column::figures("DELIVERED").less(5),
         Column::figures("REFUSED").less(3),
         Column::words("LAST ACK").less(3),
+        Column::words("NEXT TRY").less(3),
         Column::figures("LEVEL").less(1),
         Column::words("ADDRESS").less(2),
         Column::below("WHY"),

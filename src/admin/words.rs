@@ -229,6 +229,7 @@ pub(super) fn target(target: &AlertTarget) -> (Tone, &'static str) {
     match target.up {
         None => (Tone::Idle, "nothing told yet"),
         Some(true) => (Tone::Good, "told"),
+        Some(false) if target.refused > 0 => (Tone::Bad, "refused"),
         Some(false) => (Tone::Bad, "cannot be told"),
     }
 }

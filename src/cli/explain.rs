@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::saved_answer::SavedAnswer;
 use super::{Common, Printed, done};
 use crate::clock::Clock;
+use crate::daemon::findings_words::WORDS;
 use crate::dialect;
 use crate::fault::{Code, Fault, Origin};
 use crate::limits::MAX_SAVED_ANSWER_BYTES;
@@ -31,6 +32,11 @@ pub fn explain(words: &[String], all: bool, response: Option<&Path>, common: &Co
     let question = words.join(" ");
     if let Some(path) = response {
         return saved(path, &question, common);
+    }
+    if let Some(&(word, meaning, remedy)) = WORDS.iter().find(|(word, ..)| *word == question.trim()) {
+        let text = format!("{word}, an alert of the daemon's own:\n  {meaning}\n  What to do: {remedy}\n");
+        let data = json!([{ "id": word, "title": word, "meaning": meaning, "remedy": remedy }]);
+        return done(common.either(|| text, data));
     }
     let (status, code) = policy::parse_question(&question);
     let answers = policy::explain(status, code.as_ref());

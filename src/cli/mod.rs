@@ -28,7 +28,7 @@ mod support_bundle;
 mod terminal;
 mod validate;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -143,7 +143,7 @@ enum Verb {
         #[arg(long, value_name = "FILE", conflicts_with = "all")]
         response: Option<PathBuf>,
         /// Print the whole recovery table.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "code")]
         all: bool,
     },
     /// Show and move the positions in the feeds.
@@ -152,12 +152,13 @@ enum Verb {
         #[command(subcommand)]
         verb: cursor::Cursor,
     },
-    /// Lift a pause or halt after its cause was fixed: `acme`, `acme/siem.*`, `sink:siem`, `host:NAME`.
+    /// Lift a pause or halt after its cause was fixed: `acme`, `acme/siem.*`, `sink:siem`, `alerts:ops`, `host:NAME`.
     #[command(after_help = help::RESUME)]
     Resume {
         #[command(flatten)]
         common: Common,
-        /// What may go on, as `status` names it: an account, a feed, a sink, or a host that answers nobody.
+        /// What may go on, as `status` names it: an account, a feed, a sink, a receiver of alerts, or a host that answers
+        /// nobody.
         scope: String,
     },
     /// Prove from the store that every event listed is accounted for, per feed and sink.
@@ -224,15 +225,18 @@ pub fn main() -> ExitCode {
     };
     // whatever the verb, it reads the configuration's secrets
     match secret::close_memory().and_then(|()| perform(cli.verb)) {
-        Ok((text, exit)) => {
-            print(&text);
-            ExitCode::from(exit as u8)
-        }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "mimecollectd: {}", visible(error.message.trim_end()));
-            ExitCode::from(error.exit as u8)
-        }
+        Ok((text, exit)) => match print(text.as_bytes()) {
+            Ok(()) => ExitCode::from(exit as u8),
+            Err(error) => complain(&error),
+        },
+        Err(error) => complain(&error),
     }
+}
+
+fn complain(error: &SetupError) -> ExitCode {
+    // nowhere is left to say that standard error is closed
+    let _ = writeln!(std::io::stderr(), "mimecollectd: {}", visible(error.message.trim_end()));
+    ExitCode::from(error.exit as u8)
 }
 
 /// What a verb leaves on standard output, and the exit code.
@@ -262,20 +266,26 @@ fn perform(verb: Verb) -> Printed {
     }
 }
 
-/// Output into a closed pipe (`… | head`) ends quietly. The daemon prints nothing, and a sink whose reader stands still may
-/// hold standard output for ever.
-fn print(text: &str) {
-    if text.is_empty() {
-        return;
+/// Writes to standard output. A closed pipe (`… | head`) ends quietly; a full disk does not, because whoever saved the
+/// output has half of it. The daemon prints nothing, and a sink whose reader stands still may hold standard output for
+/// ever.
+fn print(bytes: &[u8]) -> Result<(), SetupError> {
+    if bytes.is_empty() {
+        return Ok(());
     }
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let why = "what was written of it is not whole; find room, or another place, and run it again";
+            Err(SetupError::failed(format!("failed to write to standard output: {error} ({why})")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes bytes as they are to standard output.
 fn raw(bytes: &[u8]) -> Printed {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush()); // a closed pipe ends quietly
+    print(bytes)?;
     done(String::new())
 }
 

@@ -23,7 +23,7 @@ use crate::limits::{ALERT_ASIDE_MEMORY, ALERT_BOOKS_EVERY, MIN_POLL_INTERVAL};
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::{HostName, Hosts};
 use crate::scheduler::live::{CredentialLive, FeedView};
-use crate::store::{Account, FeedRow, Replay, Store, Usage};
+use crate::store::{Account, FeedRow, GapRow, Replay, Store, Usage};
 use crate::supervisor::alert::{Book, Finding};
 use crate::supervisor::backoff::{Overrides, Pace};
 use crate::supervisor::host::Held;
@@ -211,7 +211,7 @@ impl Board {
     fn assemble(&self, told: &Told, mut reasons: Vec<String>) -> Status {
         let (parts, now) = (self.parts(), self.clock.now());
         let hosts = self.hosts.all_held();
-        let gaps = told.gaps.iter().map(|(feed, open, _)| (feed, *open)).collect();
+        let gaps = told.gaps.iter().map(|(open, newest)| (&newest.feed, *open)).collect();
         let tenants: Vec<_> = parts.tenants.iter().map(|view| tenant(view, told, &gaps)).collect();
         let sinks = parts.sinks.iter().map(|view| sink(view, told)).collect();
         let mut store = told.usage.as_ref().map(|usage| store(usage, told)).unwrap_or_default();
@@ -253,8 +253,8 @@ struct Told {
     /// In order of their keys, and without positions.
     rows: Vec<FeedRow>,
     books: Vec<Account>,
-    /// Open gaps of each feed that has some: how many, and when the newest was found.
-    gaps: Vec<(FeedKey, u64, Option<Time>)>,
+    /// Open gaps of each feed that has some: how many, and the newest.
+    gaps: Vec<(u64, GapRow)>,
     /// Those that are not finished, newest first.
     replays: Vec<Replay>,
 }
@@ -469,6 +469,7 @@ fn target(view: &TargetView) -> status::AlertTarget {
         address: view.address.clone(),
         up: live.up,
         waiting: view.outbox.waiting() as u64,
+        refused: live.refused as u64,
         last_told: live.last_told,
         next_attempt: live.next_attempt,
         why: live.why,

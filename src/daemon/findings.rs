@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::board::{Parts, SinkView, TenantView};
+use super::findings_words::WORDS;
+use super::positions;
 use crate::alerting::outbox;
 use crate::clock::Time;
 use crate::config::API_1_RETIRES;
@@ -13,12 +15,12 @@ use crate::cursor::FeedKey;
 use crate::fault::{Fault, Kind, Origin};
 use crate::limits::{
     ALERT_ASIDE_MEMORY, ALERT_COUNTED_ROWS, ALERT_LOSS_NEAR, ALERT_SILENT_INTERVALS, ALERT_SILENT_SLACK,
-    ALERT_STORE_PERCENT, ALERT_TENANTS_NAMED, SECRET_WARNING_DAYS,
+    ALERT_STORE_PERCENT, ALERT_TENANTS_NAMED, SECRET_WARNING_DAYS, SINK_PROBE_EVERY,
 };
 use crate::mimecast::catalogue;
 use crate::scheduler::hosts::HostName;
 use crate::scheduler::live::FeedLive;
-use crate::store::{Aside, Usage};
+use crate::store::{Aside, GapRow, Usage};
 use crate::supervisor::alert::{Finding, Key, patience};
 use crate::supervisor::host::Held;
 use crate::supervisor::policy;
@@ -36,8 +38,8 @@ pub struct Facts {
     pub usage: Option<Usage>,
     /// Quarantined or refused in the last day.
     pub aside: Vec<Aside>,
-    /// Open gaps of each feed that has any.
-    pub gaps: Vec<(FeedKey, u64, Option<Time>)>,
+    /// Open gaps of each feed that has any: how many, and the newest.
+    pub gaps: Vec<(u64, GapRow)>,
     /// Accounts that do not balance, in words.
     pub unbalanced: Vec<String>,
     pub time_to_loss: Option<Duration>,
@@ -69,11 +71,16 @@ pub fn find(
     }
     for view in &parts.targets {
         let (scope, live) = (format!("{}{}", outbox::SCOPE, view.name), view.state.borrow().clone());
-        match live.rule.filter(|rule| tells(rule)) {
+        match live.rule.filter(|rule| tells(rule) || live.refused > 0) {
             Some(rule) => {
-                let words = live.why.unwrap_or_default();
+                let (words, name) = (live.why.unwrap_or_default(), &view.name);
                 let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
-                found.findings.push(Finding { waiting: 0, ..finding });
+                let remedy = format!(
+                    "Look at `type`, `url` and `token` of [alerts.{name}] and at the receiver; after a reload and after \
+                     `mimecollectd resume {scope}` it is tried at once. What it has not heard waits."
+                );
+                let clears = "a message that it takes".to_owned();
+                found.findings.push(Finding { remedy, clears, ..finding });
             }
             None if live.up.is_none() => drop(found.unsettled.insert(scope)),
             None => {}
@@ -82,7 +89,7 @@ pub fn find(
     found.findings.extend(parts.stalled().iter().filter_map(|task| stalled(task, now)));
     found.findings.extend(store(facts, full));
     found.findings.extend(put_aside(&facts.aside));
-    found.findings.extend(facts.gaps.iter().map(gap));
+    found.findings.extend(facts.gaps.iter().map(|of_feed| gap(of_feed, now)));
     if let Some(why) = &parts.refused {
         found.findings.push(refused(why));
     }
@@ -113,6 +120,7 @@ fn by_rule(rule: &Rule, key: Key, (since, now): (Option<Time>, Time), words: Str
 
 /// What no row stands for.
 fn by_word(key: Key, severity: Severity, words: String, (remedy, clears): (&str, &str)) -> Finding {
+    debug_assert!(WORDS.iter().any(|(word, ..)| *word == key.alert), "{} cannot be explained", key.alert);
     Finding {
         title: key.alert.clone(),
         key,
@@ -333,12 +341,28 @@ fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
             let waiting = usage.map_or(0, |usage| usage.events_waiting);
             let words = live.why.unwrap_or_default();
             let finding = by_rule(rule, key("", &scope, rule.id), (live.since, now), words);
-            let severity =
-                if refuses_all(rule) { finding.severity.max(Severity::Error) } else { finding.severity };
-            found.findings.push(Finding { waiting, severity, ..finding });
+            let finding = if refuses_all(rule) { takes_nothing(finding) } else { finding };
+            found.findings.push(Finding { waiting, ..finding });
         }
         None if live.up.is_none() => drop(found.unsettled.insert(scope)),
         None => {}
+    }
+}
+
+/// The row speaks of one event; here it is every event, and none was put aside.
+fn takes_nothing(finding: Finding) -> Finding {
+    let scope = &finding.key.scope;
+    Finding {
+        severity: finding.severity.max(Severity::Error),
+        remedy: format!(
+            "It refuses every event, so that the sink and not the events must be wrong, and nothing is put aside: look at what \
+             it says, and at the sink's format and address; then run `mimecollectd resume {scope}`."
+        ),
+        clears: format!(
+            "an event that it takes, which is tried every {}, at a reload that changes the sink, and by `resume {scope}`",
+            Span(SINK_PROBE_EVERY)
+        ),
+        ..finding
     }
 }
 
@@ -431,17 +455,24 @@ fn put_aside(aside: &[Aside]) -> Vec<Finding> {
     sums.into_iter().map(finding).collect()
 }
 
-fn gap((feed, gaps, newest): &(FeedKey, u64, Option<Time>)) -> Finding {
-    let words = match gaps {
-        1 => "a span of time was not collected".to_owned(),
-        n => format!("{n} spans of time were not collected"),
+fn gap((gaps, newest): &(u64, GapRow), now: Time) -> Finding {
+    let many = match gaps {
+        1 => "a span of time was not collected:".to_owned(),
+        n => format!("{n} spans of time were not collected, the newest"),
     };
+    let (from, to) = (newest.span.from.rfc3339(), newest.span.to.rfc3339());
+    let fetchable = match positions::fetchable(newest, now) {
+        Some((_, until)) => format!("can be fetched until {}", until.rfc3339()),
+        None => "cannot be fetched".to_owned(),
+    };
+    let words =
+        format!("{many} from {from} to {to} ({}: {}), which {fetchable}", newest.cause, newest.detail);
     let remedy = (
-        "Look at `mimecollectd gaps`, which tells whether they can still be fetched.",
+        "Look at `mimecollectd gaps`; what can be fetched `gaps backfill` fetches.",
         "gaps that are fetched, or accepted with `gaps accept`",
     );
-    let key = key(&feed.tenant, &feed.to_string(), "gap_open");
-    Finding { stage: *gaps, since: *newest, ..by_word(key, Severity::Critical, words, remedy) }
+    let key = key(&newest.feed.tenant, &newest.feed.to_string(), "gap_open");
+    Finding { stage: *gaps, since: Some(newest.found), ..by_word(key, Severity::Critical, words, remedy) }
 }
 
 fn stalled(task: &str, now: Time) -> Option<Finding> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::settings::{Credential, FeedSettings};
 use crate::config::{self, SecretRef};
+use crate::cursor::TimeSpan;
 use crate::delivery::SinkState;
 use crate::scheduler::live::{CredentialLive, FeedView};
 use crate::secret::Secret;
@@ -263,10 +264,25 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
         ballast_bytes: 0,
         sinks: vec![],
     };
+    let span =
+        TimeSpan { from: NOW.minus(Duration::from_secs(7_200)), to: NOW.minus(Duration::from_secs(3_600)) };
+    let newest = GapRow {
+        id: 2,
+        feed: key.clone(),
+        span,
+        cause: "beyond_retention".into(),
+        detail: "late".into(),
+        records: 0,
+        found: NOW,
+        closed: None,
+        fetchable: true,
+        wanted: None,
+        accepted: None,
+    };
     let facts = Facts {
         usage: Some(usage),
         aside: vec![aside(None, 3), aside(Some("siem"), 1), aside(Some("siem"), 20)],
-        gaps: vec![(key.clone(), 2, Some(NOW))],
+        gaps: vec![(2, newest)],
         unbalanced: vec!["acme/audit: 1 is not 2".into()],
         time_to_loss: Some(Duration::from_secs(3_600)),
     };
@@ -282,6 +298,14 @@ fn what_the_store_knows_is_found_by_feed_and_sink() {
     let letters = put_aside(&facts.aside).into_iter().find(|f| f.key.alert == "dead_letters").unwrap();
     assert_eq!(letters.stage, 1, "{letters:?}");
     assert!(letters.words.starts_with("21 events"), "{letters:?}");
+    let (from, to) = (span.from.rfc3339(), span.to.rfc3339());
+    let words = gap(&facts.gaps[0], NOW).words;
+    let expected = format!(
+        "2 spans of time were not collected, the newest from {from} to {to} (beyond_retention: late), which can be fetched until "
+    );
+    assert!(words.starts_with(&expected), "{words}");
+    let late = gap(&facts.gaps[0], NOW.plus(Duration::from_secs(400 * 86_400))).words;
+    assert!(late.ends_with(", which cannot be fetched"), "{late}");
     let full = found_at(&Parts::default(), &facts, Some("the disk is full"), NOW);
     assert!(
         full.contains(&pair("store", "L01")) && !full.contains(&pair("store", "store_filling")),

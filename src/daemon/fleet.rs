@@ -118,7 +118,7 @@ impl Fleet {
     ///
     /// # Errors
     /// A secret or certificate that cannot be read, or a store that cannot be written.
-    pub async fn apply(&mut self, settings: &Settings) -> Result<String, SetupError> {
+    pub async fn apply(&mut self, settings: &Settings) -> Result<Vec<String>, SetupError> {
         let overrides = plan::overrides(settings);
         let same_rules = overrides == self.overrides || self.tenants.is_empty();
         let wanted: BTreeMap<_, _> =
@@ -142,17 +142,17 @@ impl Fleet {
                 Ok(ReadySink { settings: sink.clone(), sink: made, packers })
             })
             .collect::<Result<Vec<_>, SetupError>>()?;
-        let words = self.words(&tenants, &sinks, &kept, &kept_sinks);
+        let mut changes = self.changes(&tenants, &sinks, &kept, &kept_sinks);
         self.overrides = overrides;
         self.stop_tenants(|name| kept.contains(name)).await;
         self.stop_sinks(|name| kept_sinks.contains(name)).await;
         // who starts now takes up what held it, unless its configuration is another one
-        self.knock_where_it_may_help();
+        changes.extend(self.knock_where_it_may_help());
         let started = self.start(sinks, tenants, settings).await;
         if started.is_err() {
             self.failed.cancel(); // half of a configuration must not go on: a restart tries the whole
         }
-        started.map(|()| words)
+        started.map(|()| changes)
     }
 
     async fn start(
@@ -178,13 +178,13 @@ impl Fleet {
         }
     }
 
-    fn words(
+    fn changes(
         &self,
         tenants: &[ReadyTenant],
         sinks: &[ReadySink],
         kept: &BTreeSet<String>,
         kept_sinks: &BTreeSet<String>,
-    ) -> String {
+    ) -> Vec<String> {
         let mut changes = Vec::new();
         let mut say = |what: &str, names: Vec<&str>| {
             if !names.is_empty() {
@@ -202,7 +202,7 @@ impl Fleet {
         let running = self.sinks.iter().map(|sink| sink.settings.name.as_str());
         say("sinks without", running.filter(|name| gone(name, &ready, kept_sinks)).collect());
         say("sinks started:", ready);
-        if changes.is_empty() { "nothing that runs is different".to_owned() } else { changes.join("; ") }
+        changes
     }
 
     fn ready_tenant(

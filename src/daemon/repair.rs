@@ -25,7 +25,9 @@ fn nothing(what: &str, verb: &str, pick: &Pick) -> Answer {
 }
 
 fn none_dropped(what: &str, verb: &str, pick: &Pick) -> Answer {
-    Answer { data: json!({ "dropped": 0 }), ..nothing(what, verb, pick) }
+    // a filter that fits nothing is mistyped more often than not
+    let exit = if pick.is_all() { ExitCode::Done } else { ExitCode::Failed } as u8;
+    Answer { exit, data: json!({ "dropped": 0 }), ..nothing(what, verb, pick) }
 }
 
 fn counted(n: u64, what: &str) -> String {
@@ -170,7 +172,7 @@ async fn read_group(store: &Store, group: Option<Group>, outcome: &mut Outcome) 
 
 fn told(outcome: &Outcome) -> Answer {
     let Outcome { done, unread, evidence, first } = outcome;
-    let mut lines = vec![format!("{} items became events and go to the sinks", done.stored)];
+    let mut lines = vec![format!("{} became events and go to the sinks", counted(done.stored, "item"))];
     if done.duplicate > 0 {
         lines.push(format!("{} had come in readable meanwhile", done.duplicate));
     }

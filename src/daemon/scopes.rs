@@ -71,6 +71,9 @@ pub fn no_part(settings: &Settings, scope: &str) -> Option<String> {
     let known = match scope.split_once(':') {
         Some(("host", name)) => !name.is_empty(),
         Some(("sink", glob)) => settings.sinks.iter().any(|sink| crate::cursor::fits(glob, &sink.name)),
+        Some(("alerts", glob)) => {
+            settings.alerts.iter().any(|target| crate::cursor::fits(glob, &target.name))
+        }
         _ => !scope.is_empty() && tenants.clone().any(|key| Scope::new(scope).covers(&key)),
     };
     (!known).then(|| {
@@ -79,7 +82,8 @@ pub fn no_part(settings: &Settings, scope: &str) -> Option<String> {
         let sinks = settings.sinks.iter().map(|sink| format!("sink:{}", sink.name));
         let names = settings.tenants.iter().map(|tenant| tenant.name.clone());
         let of_tenant = list(of_tenant).filter(|_| !scope.is_empty());
-        let there_are = of_tenant.or_else(|| list(names.chain(sinks))).unwrap_or_default();
+        let targets = settings.alerts.iter().map(|target| format!("alerts:{}", target.name));
+        let there_are = of_tenant.or_else(|| list(names.chain(sinks).chain(targets))).unwrap_or_default();
         format!(
             "{scope:?} is not configured; there are: {there_are}. Or name a host that is away, as `status` does: host:NAME"
         )

@@ -12,11 +12,12 @@ use url::Url;
 use super::board::{Board, TargetView};
 use super::fleet::guarded;
 use crate::alerting::Form;
-use crate::alerting::outbox::{Accepts, Outbox};
+use crate::alerting::outbox::{Accepts, Outbox, SCOPE};
 use crate::alerting::target::{Plan, Target};
 use crate::alerting::teller::{TargetState, Teller};
 use crate::config::settings::{AlertForm, AlertSeverity, AlertTarget};
 use crate::config::{self, Settings};
+use crate::cursor::fits;
 use crate::fault::Fault;
 use crate::limits::{ALERT_FAREWELL, MIN_POLL_INTERVAL};
 use crate::secret::Secret;
@@ -123,6 +124,16 @@ impl Tellers {
         self.board.parts().watch(watched);
         let task = guarded(self.failed.clone(), name, task);
         self.running.push(Running { settings, stop, task });
+    }
+
+    /// Tries receivers again, at once: `alerts:ops`, as `status` names one. Says whether there is such.
+    pub fn resume(&self, scope: &str) -> bool {
+        let Some(glob) = scope.strip_prefix(SCOPE) else { return false };
+        let known = self.running.iter().any(|running| fits(glob, &running.settings.name));
+        if known {
+            self.wake.send_modify(|count| *count += 1); // the others too, which costs them one attempt
+        }
+        known
     }
 
     /// Waits until everybody was told, for a short while at most: the rest is in the store.

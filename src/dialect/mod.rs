@@ -5,8 +5,9 @@
 //! form wins: Mimecast, OAuth, problem+json, JSON:API, Rackspace fault, any JSON object, XML (S3, AWS, Rackspace),
 //! broken JSON, the header `x-error-message`, HTML, text, nothing.
 //!
-//! Only the forms of Mimecast and OAuth make a fault `attributed`, and a well-formed Rackspace fault that refuses
-//! the credential: what a proxy, a web filter or the file store says is no verdict on one.
+//! Only the forms of Mimecast and OAuth make a fault `attributed`, a well-formed Rackspace fault that refuses the
+//! credential, and a 401 or 403 that Mimecast's headers or the token endpoint vouch for: what a proxy, a web filter or
+//! the file store says is no verdict on one.
 
 mod http_date;
 mod json_api;
@@ -53,7 +54,7 @@ use said::{Form, Said};
 pub fn read(origin: Origin, status: u16, headers: &[(String, String)], body: &[u8], now: Time) -> Fault {
     let fault = match status {
         200..=299 => read_success(origin, status, headers, body),
-        _ => fault_of(origin, status, said(headers, cut(body))),
+        _ => refusal(origin, status, headers, said(headers, cut(body))),
     };
     with_headers(fault, headers, now)
 }
@@ -85,6 +86,23 @@ fn read_success(origin: Origin, status: u16, headers: &[(String, String)], body:
         _ => Kind::Malformed,
     };
     Fault { kind, attributed: false, code: None, ..fault_of(origin, status, said) }
+}
+
+/// A refusal in no known form is Mimecast's own all the same where its headers say so, and at the token endpoint
+/// whatever is no web page: what counts there as a failed login must not be tried on as a proxy's whim.
+fn refusal(origin: Origin, status: u16, headers: &[(String, String)], mut said: Said) -> Fault {
+    let foreign = matches!(said.form, Form::Html | Form::RackspaceFault);
+    let theirs = match origin {
+        Origin::Token => !foreign,
+        Origin::Api => !foreign && said::is_from_mimecast(headers),
+        Origin::Download | Origin::Sink | Origin::Local => false,
+    };
+    if theirs && matches!(status, 401 | 403) && said.form != Form::Mimecast {
+        said.code = mimecast::code_of(&said.message, said.code.take());
+    }
+    let mut fault = fault_of(origin, status, said);
+    fault.attributed |= theirs && matches!(fault.kind, Kind::Status(401 | 403));
+    fault
 }
 
 fn cut(body: &[u8]) -> &[u8] {

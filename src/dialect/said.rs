@@ -129,6 +129,14 @@ pub(super) fn request_id(headers: &[(String, String)]) -> Option<String> {
         .find_map(|wanted| header(headers, wanted).and_then(name))
 }
 
+/// Whether the headers are those of Mimecast or its gateway (mimecast-api.md §2.1): a proxy's page has neither.
+pub(super) fn is_from_mimecast(headers: &[(String, String)]) -> bool {
+    headers.iter().take(MAX_HEADERS_READ).any(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        name == "x-request-id" || name.starts_with("x-mc-")
+    })
+}
+
 /// A short name safe to show: printable ASCII without spaces, quotes and angle brackets.
 pub(super) fn name(text: &str) -> Option<String> {
     let shown = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '\\');

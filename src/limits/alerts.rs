@@ -40,6 +40,8 @@ pub const ALERT_COUNTED_ROWS: u32 = 1_000;
 pub const ALERT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long news waits for more of its kind: what breaks together is told together.
 pub const ALERT_GATHER: Duration = Duration::from_millis(500);
+/// When a message that an alert target refused is tried again: somebody may have mended the target meanwhile.
+pub const ALERT_REFUSED_AGAIN: Duration = Duration::from_secs(3_600);
 /// Messages of one POST to an alert target: with 2 KiB each well below what Teams takes (28 KiB shows 10 of them).
 pub const ALERT_POST_MESSAGES: usize = 50;
 /// Messages that a chat shows in full; the rest is a number.

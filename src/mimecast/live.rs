@@ -115,6 +115,11 @@ impl Live {
         Live { token, from, high, pass, ..self.clone() }
     }
 
+    /// Whether it goes by a token.
+    pub fn carries_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// From the time that needs no token.
     #[must_use]
     pub fn without_token(&self) -> Live {

@@ -370,6 +370,18 @@ impl Position {
         }
     }
 
+    /// Whether what is asked for here goes by a token of Mimecast's, which it may refuse.
+    pub fn carries_token(&self) -> bool {
+        match self {
+            Position::Batch { token, .. } => token.is_some(),
+            Position::Window { reading, .. } => {
+                reading.as_ref().is_some_and(|reading| reading.asked().1.is_some())
+            }
+            Position::Token(place) => place.token.is_some(),
+            Position::Stream(live) => live.carries_token(),
+        }
+    }
+
     /// The same feed read again from `at`, or from where Mimecast's memory begins if that is later.
     #[must_use]
     pub fn rewound(&self, feed: &Feed, at: Time, now: Time) -> Position {

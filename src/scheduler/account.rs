@@ -358,7 +358,9 @@ impl Account {
                 credential.gate.login_ok(self.clock.now(), token.expires.since(self.clock.now()));
                 credential.proof = Some(Proof::Token(token));
                 self.keep(credential).await?;
-                self.publish(credential, None);
+                // after a refusal a token alone shows nothing: the next call does
+                let works = !credential.gate.on_trial();
+                self.publish_as(credential, None, works);
                 Ok(None)
             }
             Err(fault) => {
@@ -374,7 +376,7 @@ impl Account {
     }
 
     /// The keys where they are kept, or as they were when that could last be read (recovery row L08).
-    fn read_keys(&self) -> Keys {
+    pub fn read_keys(&self) -> Keys {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let words = match (self.identity.keys)() {
             Ok(keys) => {
@@ -393,15 +395,15 @@ impl Account {
         known.clone()
     }
 
-    /// An API function answered well.
+    /// The API function of the feed `by` answered well.
     ///
     /// # Errors
     /// The store's.
-    pub async fn call_ok(&self, slip: Slip) -> Result<(), Fault> {
+    pub async fn call_ok(&self, by: &str, slip: Slip) -> Result<(), Fault> {
         let mut credential = self.credential.lock().await;
         if slip.first.is_some() {
-            credential.gate.knock_ok(self.clock.now(), SIGNING_KEYS_LIFE);
-        } else if !credential.gate.call_ok(slip.generation) {
+            credential.gate.knock_ok(by, self.clock.now(), SIGNING_KEYS_LIFE);
+        } else if !credential.gate.call_ok(by, slip.generation) {
             return Ok(());
         }
         self.keep(&mut credential).await?;
@@ -409,11 +411,11 @@ impl Account {
         Ok(())
     }
 
-    /// An API function failed; what that says about the credential is counted once per token, or per key.
+    /// The API function of the feed `by` failed; what that says about the credential is counted once per token, or per key.
     ///
     /// # Errors
     /// The store's.
-    pub async fn call_fault(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
+    pub async fn call_fault(&self, by: &str, fault: &Fault, slip: Slip) -> Result<(), Fault> {
         if let Some(skew) = fault.skew_ms.filter(|_| fault.attributed) {
             self.note_skew(skew);
         }
@@ -425,8 +427,8 @@ impl Account {
         let mut credential = self.credential.lock().await;
         let (before, now) = (credential.gate.clone(), self.clock.moment());
         let rule = match slip.first {
-            Some(_) => credential.gate.knock_fault(&judged, SIGNING_KEYS_LIFE, now, &self.pace),
-            None => credential.gate.call_fault(&judged, slip.generation, now, &self.pace),
+            Some(_) => credential.gate.knock_fault(by, &judged, SIGNING_KEYS_LIFE, now, &self.pace),
+            None => credential.gate.call_fault(by, &judged, slip.generation, now, &self.pace),
         };
         if credential.gate == before {
             return Ok(());

@@ -153,11 +153,11 @@ async fn call(account: &Account) -> Option<Result<(), Fault>> {
     let Access::Go { pass, slip } = account.access().await.unwrap() else { return None };
     Some(match account.api.send(&asked.request, &pass).await {
         Ok(_) => {
-            account.call_ok(slip).await.unwrap();
+            account.call_ok("audit", slip).await.unwrap();
             Ok(())
         }
         Err(fault) => {
-            account.call_fault(&fault, slip).await.unwrap();
+            account.call_fault("audit", &fault, slip).await.unwrap();
             Err(fault)
         }
     })

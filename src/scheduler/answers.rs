@@ -59,7 +59,8 @@ impl Hand {
         request: &Request,
         mut seat: Seat,
     ) -> Result<Outcome, Fault> {
-        let received = self.converse(going, request, &mut seat).await?;
+        let received = self.converse(going, request, &mut seat).await;
+        let received = received.map_err(|fault| Fault { from_start: old.token.is_none(), ..fault })?;
         self.note_forgotten(&Position::Token(old.clone()), known, &cursor).await?;
         match received {
             Received::Nothing(head) => {
@@ -139,7 +140,7 @@ impl Hand {
         match (&received, slip) {
             (Err(fault), Some(slip)) => self.failed(fault, slip).await?,
             (Err(fault), None) => self.account.met(self.key.feed, fault).await?,
-            (Ok(_), Some(slip)) => self.account.call_ok(slip).await?,
+            (Ok(_), Some(slip)) => self.account.call_ok(self.key.feed, slip).await?,
             (Ok(_), None) => {}
         }
         received
@@ -162,7 +163,7 @@ impl Hand {
                 && began.is_no_failure()
                 && let Some(slip) = slip.take()
             {
-                self.account.call_ok(slip).await?;
+                self.account.call_ok(self.key.feed, slip).await?;
             }
             spool.push(&piece).await.map_err(|fault| incoming.blame(fault, self.clock.now()))?;
         }

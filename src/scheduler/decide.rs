@@ -286,7 +286,7 @@ impl Deciding<'_> {
                 self.s.rewound = false;
                 self.fail(fault, CYCLES, rule)
             }
-            Verdict::Rewind { probe } if self.s.rewound => self.hold(fault, probe, rule),
+            Verdict::Rewind { probe } if self.s.rewound || fault.from_start => self.hold(fault, probe, rule),
             Verdict::Rewind { .. } => {
                 self.s.rewound = true;
                 self.go(Phase::Rewinding, Step::Rewind, Some(rule))

@@ -131,10 +131,10 @@ impl Day {
         };
         self.asks += 1;
         if self.is(Origin::Api) {
-            self.gate.call_fault(&self.fault, generation, self.moment(), &pace());
+            self.gate.call_fault("audit", &self.fault, generation, self.moment(), &pace());
             return Outcome::Fault(self.fault.clone());
         }
-        self.gate.call_ok(generation);
+        self.gate.call_ok("audit", generation);
         Outcome::Listed { files: 2, leads: Leads::Forward, caught_up: true }
     }
     fn take(&mut self) -> Outcome {

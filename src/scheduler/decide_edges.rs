@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decide::{By, Leads, Outcome, State, Step, Why, decide};
 use super::decide_tests::{Feed, listed, poll};
 use crate::clock::{Moment, Time};
-use crate::fault::{Kind, Origin};
+use crate::fault::{Fault, Kind, Origin};
 
 const DAY: i64 = 86_400;
 
@@ -256,4 +256,26 @@ fn the_next_poll_is_one_interval_away_at_most() {
     feed.now = Time::from_secs(-36_000);
     assert_eq!(feed.hears(listed(0, Leads::Same, true)), Step::Aside);
     assert_eq!(feed.hears(Outcome::Nothing), poll(300 - 36_000));
+}
+
+/// Without a position of the service's own in the request there is none to give up.
+#[test]
+fn a_request_from_a_date_that_is_refused_is_not_made_again() {
+    for (status, code, field) in
+        [(400, "", None), (410, "", None), (400, "validation_error", Some("startDateTime"))]
+    {
+        for from_start in [false, true] {
+            let mut feed = Feed::asking();
+            let mut fault = Fault::new(Origin::Api, Kind::Status(status), "");
+            (fault.code, fault.attributed) = (crate::fault::Code::new(code), true);
+            (fault.field, fault.from_start) = (field.map(str::to_owned), from_start);
+            let step = feed.hears(Outcome::Fault(fault));
+            assert_eq!(step == Step::Rewind, !from_start, "{status} {code}: {step:?}");
+            assert_eq!(
+                matches!(step, Step::Hold { probe: Some(_) }),
+                from_start,
+                "{status} {code}: {step:?}"
+            );
+        }
+    }
 }

@@ -389,7 +389,7 @@ fn sekoia_reauthenticate_a_refused_token_is_thrown_away() {
     for code in ["token_expired", "unauthorized", "InvalidClientIdentifier"] {
         let mut gate = open_gate();
         let Permit::Go { generation } = gate.permit(Time(5)) else { panic!("a good token") };
-        gate.call_fault(&said(Origin::Api, 401, code), generation, moment(10), &pace());
+        gate.call_fault("audit", &said(Origin::Api, 401, code), generation, moment(10), &pace());
         assert!(
             matches!(gate.permit(Time::from_secs(10)), Permit::Login),
             "{code}: another token is asked for"
@@ -403,11 +403,11 @@ fn rapid7_1_0_5_a_passing_401_does_not_kill_the_feeds() {
     for code in ["token_verification_failed", "Unauthorized Request"] {
         let mut gate = open_gate();
         let Permit::Go { generation } = gate.permit(Time(5)) else { panic!("a good token") };
-        gate.call_fault(&said(Origin::Api, 401, code), generation, moment(10), &pace());
+        gate.call_fault("audit", &said(Origin::Api, 401, code), generation, moment(10), &pace());
         gate.begin_login(moment(11), "f", &pace()).unwrap();
         gate.login_ok(Time::from_secs(11), Duration::from_secs(1_800));
         let Permit::Go { generation } = gate.permit(Time::from_secs(12)) else { panic!("{code}: halted") };
-        gate.call_ok(generation);
+        gate.call_ok("audit", generation);
         assert!(matches!(gate.permit(Time::from_secs(13)), Permit::Go { .. }), "{code}");
     }
 }

@@ -274,6 +274,7 @@ impl Hand {
             };
             page.map(|page| page.told(full)).map_err(full)
         });
+        let page = page.map_err(|fault| Fault { from_start: !asked.position.carries_token(), ..fault });
         let said = match &page {
             Err(fault) | Ok(Page::Partial(_, fault)) => Some(fault),
             Ok(Page::Files(_) | Page::Records(_) | Page::Live(_)) => None,
@@ -281,7 +282,7 @@ impl Hand {
         self.tell_answer(said, start.elapsed());
         match said {
             Some(fault) => self.failed(fault, going.slip).await?,
-            None => self.account.call_ok(going.slip).await?,
+            None => self.account.call_ok(self.key.feed, going.slip).await?,
         }
         if said.is_none() && answered.is_some_and(|answered| self.account.was_ahead(now, answered)) {
             return Ok(Outcome::Shut { until: Some(self.clock.now()), by: By::Gate }); // asked again, by its clock
@@ -332,7 +333,7 @@ impl Hand {
 
     /// Tells the account what a call met.
     pub(super) async fn failed(&self, fault: &Fault, slip: Slip) -> Result<(), Fault> {
-        self.account.call_fault(fault, slip).await?;
+        self.account.call_fault(self.key.feed, fault, slip).await?;
         self.account.met(self.key.feed, fault).await
     }
 

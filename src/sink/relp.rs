@@ -31,6 +31,10 @@ pub const LEVEL: u8 = 4;
 /// The code of a message that was answered with anything but 200, in the recovery table.
 const REFUSAL: &str = "relp_refused";
 
+/// What failed where a receiver leaves right after the TLS handshake; with what it may want.
+const UNCERTIFIED: &str = "open a RELP session (the receiver may want a client certificate, `cert_file` and `key_file` of \
+                           the sink's `tls`: its log says)";
+
 /// Ends a session in which nothing is open any more. rsyslog says `serverclose` where an answer is due, others just
 /// close: none of it matters, and nobody waits long for it.
 async fn leave(session: Session<Stream>) {
@@ -114,7 +118,14 @@ impl Relp {
 
     async fn connect(&self) -> Result<Session<Stream>, Fault> {
         let stream = self.dialer.connect().await?;
-        Session::open(stream, self.patience).await.map_err(|err| self.fault("open a RELP session", &err))
+        Session::open(stream, self.patience).await.map_err(|err| {
+            let closed = matches!(err.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+            match closed && self.dialer.encrypts() {
+                // TLS 1.3 tells a client that its certificate is wanted only after the handshake
+                true => self.fault(UNCERTIFIED, &err),
+                false => self.fault("open a RELP session", &err),
+            }
+        })
     }
 
     fn settle(

@@ -5,7 +5,8 @@ use sqlx::{Row, SqliteConnection};
 
 use super::commit::commit_in;
 use super::intake::check;
-use super::sql::{count, feed_key, local, time};
+use super::ledger::{GapRow, gap_row};
+use super::sql::{count, feed_key, local};
 use super::{Intake, Store};
 use crate::clock::Time;
 use crate::cursor::{Cursor, FeedKey};
@@ -184,17 +185,14 @@ impl Store {
         Ok(GapSum { gaps: count(gaps), seconds: count(seconds) })
     }
 
-    /// Open gaps of each feed that has any: how many, and the number of the newest.
-    pub async fn newest_gaps(&self) -> Result<Vec<(FeedKey, u64, Option<Time>)>, Fault> {
-        let sql = "SELECT f.tenant, f.feed, count(*) AS gaps, max(g.found) AS newest FROM gap AS g \
-                   JOIN feed AS f ON f.id = g.feed WHERE g.closed IS NULL GROUP BY f.id";
+    /// Open gaps of each feed that has any: how many, and the newest.
+    pub async fn newest_gaps(&self) -> Result<Vec<(u64, GapRow)>, Fault> {
+        let sql = "SELECT g.*, f.tenant, f.feed AS name, n.gaps FROM \
+                   (SELECT count(*) AS gaps, max(id) AS newest FROM gap WHERE closed IS NULL GROUP BY feed) AS n \
+                   JOIN gap AS g ON g.id = n.newest JOIN feed AS f ON f.id = g.feed";
         let mut conn = self.inner.sums.lock().await;
         let rows = sqlx::query(sql).fetch_all(&mut *conn).await?;
-        let row = |row: &sqlx::sqlite::SqliteRow| -> Result<_, Fault> {
-            let key = feed_key(row.try_get("tenant")?, row.try_get("feed")?)?;
-            Ok((key, count(row.try_get("gaps")?), time(row.try_get("newest")?)))
-        };
-        rows.iter().map(row).collect()
+        rows.iter().map(|row| Ok((count(row.try_get("gaps")?), gap_row(row)?))).collect()
     }
 
     /// The cursor of the daemon's own feed, which is registered by this.

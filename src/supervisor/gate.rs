@@ -5,12 +5,15 @@
 //! In short: `recent` holds the logins of the last hour that nobody confirmed, `earlier` those of secrets that were
 //! replaced (an account that was tried with four wrong ones is as near its lock as with one), `refusals` how often the
 //! secret was refused, `lockouts` how often the account was found locked, `tokens_refused` how many fresh tokens were
-//! turned down. A good answer of an API function wipes all four; until it comes, one call at a time is on trial.
+//! turned down. A good answer of an API function wipes all four, but where one function was refused the other three
+//! stay until that one is answered well: what only one function is told would else be asked again for ever. Until a good
+//! answer comes, one call at a time is on trial.
 //! After a restart a login without an answer counts as locked if the account was locked, as refused if the
 //! secret never worked yet, and against the hour's two logins in any case.
 
 mod kept;
 mod knock;
+mod trial;
 
 use std::time::Duration;
 
@@ -56,6 +59,12 @@ pub struct Gate {
     /// counts for depends on it.
     #[serde(default)]
     signs: bool,
+    /// The functions whose refusal is counted and which were not answered well since.
+    #[serde(default)]
+    suspects: Vec<String>,
+    /// Another function was answered well since: the credential works, but not for the suspects.
+    #[serde(default)]
+    vouched: bool,
     /// The one call on trial.
     #[serde(skip)]
     trial: Option<Time>,
@@ -250,33 +259,6 @@ impl Gate {
         self.trial = None;
     }
 
-    /// An API function answered well: the credential works. Says whether the gate changed.
-    pub fn call_ok(&mut self, generation: u64) -> bool {
-        if generation != self.generation || !self.on_trial() {
-            return false;
-        }
-        // an answer to a call from before the gate closed proves nothing: neither hold nor counts end by it
-        if self.trial.take().is_none() && (self.hold != Hold::Open || self.token_until.is_none()) {
-            return false;
-        }
-        (self.refusals, self.tokens_refused, self.lockouts) = (0, 0, 0);
-        (self.on_probe, self.hold) = (false, Hold::Open);
-        true
-    }
-
-    /// An API function failed. What it says about the credential counts once per token generation; all else
-    /// only ends the trial. Returns the row.
-    pub fn call_fault(&mut self, fault: &Fault, generation: u64, at: Moment, pace: &Pace) -> &'static Rule {
-        let rule = pace.judge(fault);
-        if generation == self.generation && self.token_until.is_some() {
-            self.trial = None;
-            if rule.is_for_gate(fault.origin) {
-                self.apply(rule, fault, at, pace);
-            }
-        }
-        rule
-    }
-
     /// What several feeds met is the credential's: all of them wait as the row says, then one call goes first. The
     /// token stays. Does nothing while the gate is closed for another reason.
     pub fn widen(&mut self, fault: &Fault, at: Moment, pace: &Pace) {
@@ -352,10 +334,6 @@ impl Gate {
         this.max(all).map(|begun| begun.plus(hour))
     }
 
-    fn on_trial(&self) -> bool {
-        self.refusals > 0 || self.tokens_refused > 0 || self.lockouts > 0 || self.on_probe
-    }
-
     fn settle_unanswered(&mut self, at: Moment, pace: &Pace) {
         let Some(begun) = self.in_flight.take() else { return };
         let then = Moment { now: begun, ..at };
@@ -377,6 +355,7 @@ impl Gate {
 
     fn apply(&mut self, rule: &'static Rule, fault: &Fault, at: Moment, pace: &Pace) {
         self.token_until = None;
+        self.vouched = false;
         match rule.verdict {
             Verdict::ConfirmThenHalt(confirm) => self.refuse(rule, confirm, fault, at, pace),
             Verdict::Lockout { .. } => {

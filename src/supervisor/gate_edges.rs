@@ -113,7 +113,7 @@ fn no_hold_that_ends_by_itself_is_called_expired() {
     for (status, code) in [(418, "0001"), (418, "0007"), (418, "")] {
         let (mut gate, mut now) = (working(), 1);
         for generation in 1..4 {
-            gate.call_fault(&said(Origin::Api, status, code), generation, at(now), &Pace::default());
+            gate.call_fault("audit", &said(Origin::Api, status, code), generation, at(now), &Pace::default());
             if let Some((_, until)) = held(&gate) {
                 assert_eq!(until, None, "{status}/{code}");
                 assert_eq!(gate.state(Time(now)), CredentialState::Expired);
@@ -144,7 +144,7 @@ fn resume_forgets_what_went_wrong_and_nothing_else() {
         let before = gate.clone();
         gate.resume();
         assert_eq!(gate, before, "nothing went wrong");
-        gate.call_fault(&said(Origin::Api, 403, "0016"), 1, at(1), &Pace::default());
+        gate.call_fault("audit", &said(Origin::Api, 403, "0016"), 1, at(1), &Pace::default());
         assert!(held(&gate).is_some());
         gate.resume();
         assert!(held(&gate).is_none() && login(&mut gate, 2));
@@ -199,7 +199,7 @@ fn only_first_calls_that_may_have_been_refused_count() {
     ] {
         let mut gate = if proven { working() } else { Gate::new("f") }.signing(true);
         assert!(login(&mut gate, HOUR));
-        gate.knock_fault(&fault, LIFE, at(HOUR), &Pace::default());
+        gate.knock_fault("audit", &fault, LIFE, at(HOUR), &Pace::default());
         assert_eq!(counted(&gate), count, "{fault}, proven: {proven}");
     }
 }
@@ -208,14 +208,14 @@ fn only_first_calls_that_may_have_been_refused_count() {
 fn a_good_answer_counts_once_and_only_to_the_token_in_use() {
     let mut gate = working();
     let before = gate.clone();
-    assert!(!gate.call_ok(1), "nobody is on trial");
+    assert!(!gate.call_ok("audit", 1), "nobody is on trial");
     assert_eq!(gate, before);
     let mut gate = Gate::new("f");
     fails(&mut gate, 0, &token(401, "invalid_client"));
     let generation = works(&mut gate, HOUR);
-    assert!(!gate.call_ok(generation - 1), "an answer to an older token");
+    assert!(!gate.call_ok("audit", generation - 1), "an answer to an older token");
     assert!(goes(&mut gate, HOUR) && !goes(&mut gate, HOUR), "one is on trial, still");
-    assert!(gate.call_ok(generation) && !gate.call_ok(generation));
+    assert!(gate.call_ok("audit", generation) && !gate.call_ok("audit", generation));
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn secrets_that_change_again_and_again_get_four_attempts_an_hour_in_all() {
                 assert_eq!(gate.state(Time(now)), CredentialState::Suspended);
             } else if signs {
                 made.push(now);
-                gate.knock_fault(&refusal, LIFE, at(now), &Pace::default());
+                gate.knock_fault("audit", &refusal, LIFE, at(now), &Pace::default());
             } else {
                 made.push(now);
                 gate.login_fault(&refusal, at(now), &Pace::default());
@@ -433,4 +433,61 @@ fn what_halts_at_once_counts_against_the_hour() {
         fails(&mut gate, 0, &fault);
         assert_eq!(counted(&gate), counts, "{fault}");
     }
+}
+
+/// Asked with the gate's leave by the function `by`, which is refused with that code. Returns until when the gate is closed.
+fn only_it_is_refused(gate: &mut Gate, code: &str, now: &mut i64) -> Option<Time> {
+    let pace = Pace::default();
+    gate.begin_login(at(*now), "f", &pace).unwrap();
+    let generation = gate.login_ok(Time(*now), Duration::from_secs(1800));
+    gate.call_ok("url", generation);
+    assert!(matches!(gate.permit(Time(*now)), Permit::Go { .. }), "and the others need not go one by one");
+    assert!(matches!(gate.permit(Time(*now)), Permit::Go { .. }));
+    gate.call_fault("audit", &said(Origin::Api, 401, code), generation, at(*now), &pace);
+    let until = gate.holding().unwrap().until;
+    *now = until.map_or(*now, |until| until.0);
+    until
+}
+
+/// A 401 that one function alone is told is confirmed, or climbs the ladder of the lock, and ends.
+#[test]
+fn what_another_function_is_told_does_not_start_the_count_again() {
+    for (code, waits) in [("0099", 1), ("0003", 2), ("0010", 3)] {
+        let (mut gate, mut now, mut waited) = (Gate::new("f"), 0, 0);
+        while only_it_is_refused(&mut gate, code, &mut now).is_some() {
+            waited += 1;
+            gate = Gate::restore(&gate.to_text(), at(now), &Pace::default()).unwrap();
+            assert!(waited < 10, "{code}: asked for ever");
+        }
+        assert_eq!(waited, waits, "{code}");
+    }
+}
+
+/// Once the refused function itself is answered well, nothing is left of it.
+#[test]
+fn the_refused_function_ends_its_count_by_a_good_answer() {
+    let (mut gate, mut now) = (Gate::new("f"), 0);
+    for _ in 0..5 {
+        assert!(only_it_is_refused(&mut gate, "0099", &mut now).is_some());
+        gate.begin_login(at(now), "f", &Pace::default()).unwrap();
+        let generation = gate.login_ok(Time(now), Duration::from_secs(1800));
+        assert!(gate.call_ok("url", generation) && !gate.call_ok("url", generation));
+        assert!(gate.call_ok("audit", generation) && !gate.call_ok("audit", generation));
+        assert!(!gate.on_trial(), "nothing is left to show");
+        now += 1_800_000;
+    }
+}
+
+/// 418 on one function: one fresh key or token, then no more, whatever the others are told in between.
+#[test]
+fn a_key_that_one_function_calls_expired_is_renewed_once() {
+    let (mut gate, pace) = (Gate::new("f"), Pace::default());
+    for tries in 1..=2 {
+        gate.begin_login(at(0), "f", &pace).unwrap();
+        let generation = gate.login_ok(Time(0), Duration::from_secs(1800));
+        gate.call_ok("url", generation);
+        gate.call_fault("audit", &said(Origin::Api, 418, "0001"), generation, at(0), &pace);
+        assert_eq!(gate.holding().is_some(), tries == 2, "try {tries}");
+    }
+    assert_eq!(gate.holding().unwrap().until, None);
 }

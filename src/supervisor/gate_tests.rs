@@ -112,12 +112,12 @@ fn after_a_lock_one_call_goes_first() {
         "the second feed waits for the first one's answer"
     );
     // Locked after all: the API says so, and the next rung counts.
-    gate.call_fault(&said(Origin::Api, 401, "0010"), generation, at(40 * MINUTE), &pace());
+    gate.call_fault("audit", &said(Origin::Api, 401, "0010"), generation, at(40 * MINUTE), &pace());
     assert_eq!(closed_until(&mut gate, 41 * MINUTE), Some(101 * MINUTE));
 
     login(&mut gate, 101 * MINUTE).unwrap();
     let generation = gate.login_ok(Time(101 * MINUTE), Duration::from_secs(1800));
-    assert!(gate.call_ok(generation));
+    assert!(gate.call_ok("audit", generation));
     assert!(matches!(gate.permit(Time(101 * MINUTE)), Permit::Go { .. }));
     assert!(matches!(gate.permit(Time(101 * MINUTE)), Permit::Go { .. }));
 }
@@ -149,7 +149,7 @@ fn a_401_counts_once_per_token() {
     let mut gate = working();
     let expired = said(Origin::Api, 401, "token_verification_failed");
     for _ in 0..32 {
-        gate.call_fault(&expired, 1, at(MINUTE), &pace());
+        gate.call_fault("audit", &expired, 1, at(MINUTE), &pace());
     }
     assert!(
         matches!(gate.permit(Time(MINUTE)), Permit::Login),
@@ -157,13 +157,13 @@ fn a_401_counts_once_per_token() {
     );
     login(&mut gate, MINUTE).unwrap();
     let second = gate.login_ok(Time(MINUTE), Duration::from_secs(1800));
-    gate.call_fault(&expired, 1, at(MINUTE), &pace());
+    gate.call_fault("audit", &expired, 1, at(MINUTE), &pace());
     assert!(matches!(gate.permit(Time(MINUTE)), Permit::Go { .. }), "an answer to the old token is old news");
-    gate.call_fault(&expired, second, at(MINUTE), &pace());
+    gate.call_fault("audit", &expired, second, at(MINUTE), &pace());
     assert!(closed_until(&mut gate, MINUTE).unwrap() >= 6 * MINUTE, "the second token in a row waits");
     login(&mut gate, HOUR).unwrap();
     let third = gate.login_ok(Time(HOUR), Duration::from_secs(1800));
-    gate.call_fault(&expired, third, at(HOUR), &pace());
+    gate.call_fault("audit", &expired, third, at(HOUR), &pace());
     assert_eq!(
         closed_until(&mut gate, HOUR),
         Some(HOUR + 15 * MINUTE),
@@ -182,7 +182,7 @@ fn permissions_and_proxies_do_not_close_it() {
         said(Origin::Download, 403, "AccessDenied"),
         said(Origin::Sink, 401, "0010"),
     ] {
-        gate.call_fault(&fault, 1, at(MINUTE), &pace());
+        gate.call_fault("audit", &fault, 1, at(MINUTE), &pace());
         assert!(matches!(gate.permit(Time(MINUTE)), Permit::Go { .. }), "{fault}");
     }
 }
@@ -223,7 +223,7 @@ fn halts_have_their_names_and_keys() {
         (403, "0016", CredentialState::Denied),
     ] {
         let mut gate = working();
-        gate.call_fault(&said(Origin::Api, status, code), 1, at(MINUTE), &pace());
+        gate.call_fault("audit", &said(Origin::Api, status, code), 1, at(MINUTE), &pace());
         let gate = Gate::restore(&gate.to_text(), at(MINUTE), &pace()).unwrap();
         assert_eq!(gate.state(Time(MINUTE)), state, "{code}");
         assert_eq!(gate.holding().unwrap().until.is_some(), code == "0016", "{code}");
@@ -254,11 +254,11 @@ fn what_two_feeds_meet_stops_all_and_one_goes_first() {
     limited.retry_after = Some(Duration::from_secs(600));
     gate.widen(&limited, at(MINUTE), &pace());
     assert_eq!(closed_until(&mut gate, MINUTE), Some(11 * MINUTE));
-    gate.call_ok(1);
+    gate.call_ok("audit", 1);
     assert_eq!(closed_until(&mut gate, MINUTE), Some(11 * MINUTE), "an older call's success opens nothing");
     assert!(matches!(gate.permit(Time(11 * MINUTE)), Permit::Go { generation: 1 }), "with the token it has");
     assert!(closed_until(&mut gate, 11 * MINUTE).is_some(), "the others wait for what comes of it");
-    assert!(gate.call_ok(1));
+    assert!(gate.call_ok("audit", 1));
     assert!((0..9).all(|_| matches!(gate.permit(Time(11 * MINUTE)), Permit::Go { .. })));
     assert_eq!(gate.state(Time(11 * MINUTE)), CredentialState::Ok);
 }
@@ -272,7 +272,7 @@ fn a_missing_role_is_probed_by_one_feed_an_hour() {
     assert_eq!(closed_until(&mut gate, 0), Some(HOUR));
     // a lock is not loosened by it
     let mut locked = working();
-    locked.call_fault(&said(Origin::Api, 401, "0010"), 1, at(0), &pace());
+    locked.call_fault("audit", &said(Origin::Api, 401, "0010"), 1, at(0), &pace());
     let before = locked.clone();
     locked.widen(&said(Origin::Api, 403, "0002"), at(1), &pace());
     assert_eq!(locked, before);
@@ -281,7 +281,7 @@ fn a_missing_role_is_probed_by_one_feed_an_hour() {
 #[test]
 fn a_probe_of_a_halt_is_one_call_not_one_per_feed() {
     let mut gate = working();
-    gate.call_fault(&said(Origin::Api, 403, "0016"), 1, at(0), &pace());
+    gate.call_fault("audit", &said(Origin::Api, 403, "0016"), 1, at(0), &pace());
     login(&mut gate, HOUR).unwrap();
     gate.login_ok(Time(HOUR), Duration::from_secs(1800));
     assert!(matches!(gate.permit(Time(HOUR)), Permit::Go { .. }));

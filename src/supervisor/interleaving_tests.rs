@@ -99,12 +99,12 @@ impl Point {
         let mut point = Point { secret: "f", ..Point::new(secret) };
         point.gate.begin_login(moment(0), "f", pace).unwrap();
         if secret.signs {
-            point.gate.knock_ok(Time(0), LIFE);
+            point.gate.knock_ok("audit", Time(0), LIFE);
         } else {
             point.gate.login_ok(Time(0), LIFE);
         }
         let Permit::Go { generation } = point.gate.permit(Time(0)) else { panic!("it works") };
-        point.gate.call_fault(&secret.refusal(Origin::Api), generation, moment(0), pace);
+        point.gate.call_fault("audit", &secret.refusal(Origin::Api), generation, moment(0), pace);
         Point { late: Some(generation), looks: vec![(0, true)], ..point }
     }
 
@@ -128,7 +128,7 @@ impl Point {
             // an answer that takes longer than its request may last does not come
             Turn::Minute | Turn::Opening if self.under_way => return None,
             Turn::Minute => next.now += MINUTE,
-            Turn::Late => _ = next.gate.call_ok(next.late.take()?),
+            Turn::Late => _ = next.gate.call_ok("audit", next.late.take()?),
             Turn::Another if next.secret == "another" => return None,
             Turn::Another => {
                 next.secret = "another";
@@ -170,7 +170,7 @@ impl Point {
             self.looks.push((self.now, false));
         }
         if secret.signs {
-            self.gate.knock_fault(&fault, LIFE, moment(self.now), pace);
+            self.gate.knock_fault("audit", &fault, LIFE, moment(self.now), pace);
         } else {
             self.gate.login_fault(&fault, moment(self.now), pace);
         }

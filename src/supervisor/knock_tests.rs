@@ -34,12 +34,12 @@ fn knock(gate: &mut Gate, ms: i64) {
 }
 fn refused(gate: &mut Gate, ms: i64, fault: &Fault) {
     knock(gate, ms);
-    gate.knock_fault(fault, LIFE, at(ms), &pace());
+    gate.knock_fault("audit", fault, LIFE, at(ms), &pace());
 }
 fn working() -> Gate {
     let mut gate = gate();
     knock(&mut gate, 0);
-    gate.knock_ok(Time(0), LIFE);
+    gate.knock_ok("audit", Time(0), LIFE);
     gate
 }
 fn until(gate: &mut Gate, ms: i64) -> Option<i64> {
@@ -69,7 +69,7 @@ fn a_bad_signature_under_a_good_clock_stops_at_once_and_a_new_key_opens() {
     assert_eq!(gate.holding().unwrap().rule.unwrap().id, "M07");
     assert!(gate.begin_login(at(400 * DAY), "f", &pace()).is_err(), "no later attempt either");
     gate.begin_login(at(MINUTE), "another key", &pace()).unwrap();
-    gate.knock_ok(Time(MINUTE), LIFE);
+    gate.knock_ok("audit", Time(MINUTE), LIFE);
     assert_eq!(until(&mut gate, MINUTE), None);
 }
 
@@ -91,14 +91,14 @@ fn a_clock_that_runs_away_twice_is_corrected_twice() {
     skewed.skew_ms = Some(61_000);
     let mut gate = working();
     for n in 1..=2 {
-        gate.call_fault(&skewed, u64::try_from(n).unwrap(), at(n * HOUR), &pace());
+        gate.call_fault("audit", &skewed, u64::try_from(n).unwrap(), at(n * HOUR), &pace());
         assert!(matches!(gate.permit(Time(n * HOUR)), Permit::Login));
         knock(&mut gate, n * HOUR);
-        gate.knock_ok(Time(n * HOUR), LIFE);
+        gate.knock_ok("audit", Time(n * HOUR), LIFE);
     }
     let mut gate = working();
     (skewed.skew_ms, gate) = (Some(59_000), gate);
-    gate.call_fault(&skewed, 1, at(HOUR), &pace());
+    gate.call_fault("audit", &skewed, 1, at(HOUR), &pace());
     assert_eq!(until(&mut gate, HOUR), Some(i64::MAX), "less than a minute is no excuse");
 }
 
@@ -106,7 +106,7 @@ fn a_clock_that_runs_away_twice_is_corrected_twice() {
 fn a_dead_key_cannot_be_refreshed() {
     for code in ["0001", ""] {
         let mut gate = working();
-        gate.call_fault(&said(418, code), 1, at(MINUTE), &pace());
+        gate.call_fault("audit", &said(418, code), 1, at(MINUTE), &pace());
         assert_eq!(until(&mut gate, MINUTE), Some(i64::MAX), "no second attempt with the same key");
         assert_eq!(gate.state(Time(MINUTE)), CredentialState::Expired);
     }
@@ -117,7 +117,7 @@ fn a_dead_key_cannot_be_refreshed() {
 fn a_refusal_that_does_not_say_why_is_confirmed_once() {
     for code in ["", "9999"] {
         let mut gate = working();
-        gate.call_fault(&said(401, code), 1, at(MINUTE), &pace());
+        gate.call_fault("audit", &said(401, code), 1, at(MINUTE), &pace());
         assert_eq!(until(&mut gate, MINUTE), Some(16 * MINUTE), "{code}");
         refused(&mut gate, 16 * MINUTE, &said(401, code));
         assert_eq!(until(&mut gate, 400 * DAY), Some(i64::MAX), "{code}");
@@ -138,7 +138,7 @@ fn a_pause_of_the_configuration_does_not_try_a_password_again() {
     for code in ["0003", "0004"] {
         let mut gate = gate();
         knock(&mut gate, 0);
-        gate.knock_fault(&said(401, code), LIFE, at(0), &pace);
+        gate.knock_fault("audit", &said(401, code), LIFE, at(0), &pace);
         assert_eq!(until(&mut gate, 400 * DAY), Some(i64::MAX), "{code}");
     }
 }
@@ -211,7 +211,7 @@ fn calls(events: &[Event], answer: &Fault, dice: u64) -> Vec<i64> {
                 }
                 calls.push(now);
                 if matches!(event, Event::Feed) {
-                    gate.knock_fault(answer, LIFE, at, &pace);
+                    gate.knock_fault("audit", answer, LIFE, at, &pace);
                 } else {
                     gate = Gate::restore(&gate.to_text(), at, &pace).unwrap();
                 }

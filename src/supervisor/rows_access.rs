@@ -25,8 +25,8 @@ pub(super) const ROWS: &[Rule] = &[
         lasting: THREE_CYCLES,
         clears: Success,
         title: "unattributed_auth",
-        meaning: "Something in front of Mimecast refused us: the answer is not in any form Mimecast uses, so it says \
-                  nothing about the credential.",
+        meaning: "Something in front of Mimecast refused us: the answer is a web page, or has neither a form nor a header \
+                  that Mimecast uses, so it says nothing about the credential.",
         remedy: "Look for a proxy, a web filter or a captive portal that wants a login of its own.",
     },
     Rule {

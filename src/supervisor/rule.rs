@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use super::host::Shows;
 pub(super) use super::lasting::*;
 pub use super::on::{FieldClass, On};
+use super::policy::RULES;
 use crate::fault::{Fault, Kind, Origin};
 
 /// One row of the recovery table.
@@ -83,9 +84,10 @@ impl Rule {
     pub fn of_host(&self, fault: &Fault) -> bool {
         matches!(self.shows(fault), Shows::MayBeAway | Shows::Away)
     }
-    /// Whether the row itself names this code; if not, it answers for the status as a whole.
+    /// Whether this row, or another variant of its case, names this code; if not, it answers for the status as a whole.
     pub fn knows(&self, code: &str) -> bool {
-        self.on.codes().iter().any(|known| known.eq_ignore_ascii_case(code))
+        let variants = RULES.iter().filter(|rule| rule.id == self.id).flat_map(|rule| rule.on.codes());
+        self.on.codes().iter().chain(variants).any(|known| known.eq_ignore_ascii_case(code))
     }
 }
 
@@ -250,6 +252,19 @@ pub enum End {
 }
 
 impl Verdict {
+    /// A feed that meets it, and for which no wait was set, has not stopped: it goes on with other links, from another
+    /// date, without the item.
+    pub fn goes_on_at_once(self) -> bool {
+        matches!(
+            self,
+            Verdict::Proceed
+                | Verdict::Relist { .. }
+                | Verdict::Rewind { .. }
+                | Verdict::Insist { .. }
+                | Verdict::Quarantine
+                | Verdict::SkipWithGap
+        )
+    }
     /// The metric label `action`.
     pub fn as_str(self) -> &'static str {
         match self {

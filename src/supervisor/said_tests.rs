@@ -62,7 +62,7 @@ fn held(fault: &Fault, signs: bool) -> Gate {
             gate.login_fault(fault, NOW, &pace);
         }
         _ => {
-            gate.call_fault(fault, generation, NOW, &pace);
+            gate.call_fault("audit", fault, generation, NOW, &pace);
         }
     }
     gate

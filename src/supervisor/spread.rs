@@ -159,6 +159,13 @@ mod tests {
         assert!(note(&said("brand_new"), 1) && !note(&said("brand_new"), 2));
         assert!(!note(&said("0002"), 3) && !note(&said(""), 3), "known, and none");
         assert!(!note(&Fault { attributed: false, ..said("of_a_proxy") }, 3));
+        for field in ["startDateTime", "pageSize", "foo"] {
+            let status = Fault { kind: Kind::Status(400), ..said("validation_error") };
+            assert!(
+                !note(&Fault { field: Some(field.into()), ..status }, 3),
+                "documented, whatever the {field}"
+            );
+        }
         for status in [429, 500, 503] {
             let busy = Fault { kind: Kind::Status(status), ..said("too_many") };
             assert!(!note(&busy, 3), "{status} is decided by its row");

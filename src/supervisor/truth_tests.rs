@@ -99,7 +99,7 @@ fn foreigners(status: u16, code: &str) -> Vec<Sent> {
     let typed = |kind: &str, body: String| (status, vec![("Content-Type".to_owned(), kind.to_owned())], body);
     let named = |name: &str| if code.is_empty() { String::new() } else { format!("\"{name}\":\"{code}\",") };
     let kind = if code.is_empty() { "about:blank".to_owned() } else { format!("https://example.com/{code}") };
-    vec![
+    let mut all = vec![
         typed(
             "application/problem+json",
             format!("{{\"type\":\"{kind}\",\"title\":\"Words\",\"status\":{status}}}"),
@@ -109,12 +109,20 @@ fn foreigners(status: u16, code: &str) -> Vec<Sent> {
             format!("{{\"errors\":[{{{}\"status\":\"{status}\",\"title\":\"Words\"}}]}}", named("code")),
         ),
         plain(format!("{{{}\"message\":\"words\"}}", named("errorCode"))),
-        typed("text/plain", "plain words".to_owned()),
-    ]
+    ];
+    if code.is_empty() {
+        all.push(typed("text/plain", "plain words".to_owned())); // a line of text carries no code
+    }
+    all
 }
 
 /// Answers of that form which say `status` and `code`; a form that cannot say it gives none.
 fn answers(form: &str, status: u16, code: &str) -> Vec<Sent> {
+    if let Some(form) = form.strip_suffix("+id") {
+        let mut all = answers(form, status, code);
+        all.iter_mut().for_each(|(_, headers, _)| headers.push(("X-Request-Id".into(), "a1".into())));
+        return all;
+    }
     let plain = |body: String| (status, Vec::new(), body);
     let typed = |kind: &str, body: String| (status, vec![("Content-Type".to_owned(), kind.to_owned())], body);
     let digits = code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit());

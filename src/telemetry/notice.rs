@@ -52,8 +52,11 @@ pub struct Incident<'a> {
     /// What is done about it: the rule's verdict, as metric label.
     pub action: &'static str,
     pub severity: Grade,
-    /// Until the next attempt; `None` when only a person or a change of circumstances ends it.
+    /// Until the next attempt; `None` when nothing waits: it goes on at once, or only a person or a change of
+    /// circumstances ends it.
     pub wait: Option<Duration>,
+    /// What is done about it is done now, and the work goes on.
+    pub at_once: bool,
     /// What the operator should do; empty when there is nothing to do.
     pub remedy: &'a str,
     /// What lifts it: the end of "Ends with …".
@@ -98,9 +101,14 @@ impl<'a> Incident<'a> {
             action: rule.verdict.as_str(),
             severity: Grade::of(rule.severity),
             wait,
+            at_once: wait.is_none() && rule.verdict.goes_on_at_once(),
             remedy: rule.remedy,
             clears: rule.clears.as_str(),
         }
+    }
+
+    fn next(&self) -> Next {
+        Next { wait: self.wait, at_once: self.at_once }
     }
 
     /// `tenant` is empty where the fault concerns a sink or this machine.
@@ -139,13 +147,17 @@ impl fmt::Display for Span {
     }
 }
 
-/// The next attempt for people: after how long, or that somebody has to act first.
-struct Next(Option<Duration>);
+/// The next attempt for people: after how long, at once, or that somebody has to act first.
+struct Next {
+    wait: Option<Duration>,
+    at_once: bool,
+}
 
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.wait {
             Some(wait) => write!(f, "next attempt in {}", Span(wait)),
+            None if self.at_once => f.write_str("goes on at once"),
             None => f.write_str("stopped until the cause is removed"),
         }
     }

@@ -67,6 +67,7 @@ fn incident(fault: &Fault, severity: Grade) -> Incident<'_> {
         action: "pause",
         severity,
         wait,
+        at_once: false,
         remedy: "Unlock the account.",
         clears: "`resume`",
     }
@@ -261,4 +262,24 @@ fn durations_read_well() {
         [said(45), said(12_345), said(65_000), said(3_900_000), said(100_000_000)],
         ["45ms", "12.3s", "1m 5s", "1h 5m", "1d 3h"]
     );
+}
+
+/// What goes on at once is not told as stopped, and what has stopped is not told as going on.
+#[test]
+fn a_fault_without_a_wait_says_whether_it_goes_on() {
+    let key = feed();
+    for (id, words) in [
+        ("X17", "goes on at once"),
+        ("M01", "goes on at once"),
+        ("X18", "goes on at once"),
+        ("M11", "stopped until the cause is removed"),
+    ] {
+        let fault = locked();
+        let rule = crate::supervisor::policy::by_id(id).unwrap();
+        let (lines, _) = heard(&[Notice::Feed(&key, Feed::FaultMet(Incident::of(&fault, rule, None)))]);
+        assert!(lines[0]["message"].as_str().unwrap().contains(words), "{id}: {}", lines[0]["message"]);
+        let wait = Some(Duration::from_secs(60));
+        let (lines, _) = heard(&[Notice::Feed(&key, Feed::FaultMet(Incident::of(&fault, rule, wait)))]);
+        assert!(lines[0]["message"].as_str().unwrap().contains("next attempt in 1m 0s"), "{id}");
+    }
 }

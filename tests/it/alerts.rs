@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -13,6 +14,8 @@ use crate::rig::{Daemon, Simulator, Site, eventually, http, text};
 pub struct Hook {
     pub address: SocketAddr,
     bodies: Arc<Mutex<Vec<(String, String)>>>,
+    /// Whether it answers 400 and keeps nothing.
+    refuses: Arc<AtomicBool>,
 }
 
 impl Hook {
@@ -21,16 +24,24 @@ impl Hook {
     }
     pub fn on(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("a loopback port");
-        let hook = Hook { address: listener.local_addr().expect("bound"), bodies: Arc::default() };
-        let bodies = hook.bodies.clone();
+        let hook = Hook {
+            address: listener.local_addr().expect("bound"),
+            bodies: Arc::default(),
+            refuses: Arc::default(),
+        };
+        let (bodies, refuses) = (hook.bodies.clone(), hook.refuses.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let bodies = bodies.clone();
+                let (bodies, refuses) = (bodies.clone(), refuses.clone());
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream);
                     while let Some(request) = request(&mut reader) {
-                        bodies.lock().expect("no panics").push(request);
-                        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                        let answer = if refuses.load(Ordering::Relaxed) {
+                            "HTTP/1.1 400 Bad Request\r\nContent-Length: 16\r\n\r\nno such template"
+                        } else {
+                            bodies.lock().expect("no panics").push(request);
+                            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                        };
                         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
                             return;
                         }
@@ -209,6 +220,42 @@ fn a_receiver_that_was_away_hears_of_everything_once() {
     assert_eq!(hook.told(), ["raised locked_out acme"]);
     let status = status(&daemon).expect("a status");
     assert_eq!(status["alert_targets"][0]["up"], true, "{status}");
+}
+
+#[test]
+fn an_alert_that_its_receiver_refuses_is_shown_and_waits_for_another_try() {
+    let simulator = Simulator::start(&["--events", "500", "--seed", "76", "--scenario", "lockout"]);
+    let (hook, other) = (Hook::start(), Hook::start());
+    hook.refuses.store(true, Ordering::Relaxed);
+    let alerts = format!(
+        "{}[alerts.chat]\ntype = \"webhook\"\nurl = \"http://{}\"\n",
+        targets(hook.address),
+        other.address
+    );
+    let site = site(&simulator, SLOWLY, &alerts);
+    let daemon = spawn(&site);
+    let target = || {
+        let status = status(&daemon)?;
+        status["alert_targets"].as_array()?.iter().find(|target| target["name"] == "ops").cloned()
+    };
+    let seen = eventually("the refusal to be seen", || target().filter(|target| target["refused"] == 1));
+    assert_eq!((&seen["up"], &seen["waiting"]), (&false.into(), &1.into()), "{seen}");
+    assert!(seen["why"].as_str().is_some_and(|why| why.contains("no such template")), "{seen}");
+    eventually("the others to hear of it", || {
+        other.told().iter().any(|told| told.ends_with(" alerts:ops")).then_some(())
+    });
+    let (_, metrics) = http("GET", &format!("{}/metrics", daemon.admin()), "");
+    assert!(metrics.contains("mimecollectd_alert_target_up{target=\"ops\"} 0"), "{metrics}");
+    let log = daemon.log();
+    assert!(
+        log.lines().any(|line| line.contains("ERROR") && line.contains("alert raised: acme M10")),
+        "an alert is logged at its severity: {log}"
+    );
+    hook.refuses.store(false, Ordering::Relaxed);
+    let out = site.output(&["resume", "alerts:ops"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    eventually("it to be told", || target().filter(|target| target["up"] == true && target["waiting"] == 0));
+    assert_eq!(hook.told(), ["raised locked_out acme"]);
 }
 
 #[test]

@@ -140,6 +140,64 @@ fn resume_opens_a_sink_that_refused_everything() {
     site.reconcile();
 }
 
+/// The connection works and the token is taken; only the daemon knows that no event is.
+#[test]
+fn check_beside_a_daemon_tells_a_sink_that_takes_nothing_with_1() {
+    let simulator = Simulator::start(&["--events", "200", "--seed", "93", "--scenario", "no_quota"]);
+    let receiver = HttpReceiver::start("\"event_id\"", 0);
+    let site = Site::new(&simulator.url, ALL_FEEDS, &http_sink(receiver.web.address));
+    let daemon = site.spawn();
+    daemon.admin();
+    let halted = || site.status()["alerts"].to_string().contains("resume sink:web");
+    eventually("the alert of the sink", || halted().then_some(()));
+    let (exit, said) = ends(&site, &["check"]);
+    assert_eq!(exit, Some(1), "{said}");
+    assert!(said.contains("the daemon cannot deliver") && said.contains("resume sink:web"), "{said}");
+}
+
+/// What was saved is not whole, and the exit code says so; a closed pipe is how `| head` ends.
+#[test]
+fn output_that_cannot_be_written_fails() {
+    let site = Site::new("http://127.0.0.1:9", "", "[sinks.out]\ntype = \"stdout\"\n");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let out = site.command(&["feeds", "--json"]).stdout(full).output().expect("it runs");
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed to write to standard output"), "{said}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let out = site.command(&["feeds", "--json"]).stdout(writer).output().expect("it runs");
+    assert_eq!((out.status.code(), text(&out.stderr)), (Some(0), String::new()));
+}
+
+/// A secret that cannot be read any more is told when the configuration is read again, not when the token ends.
+#[test]
+fn a_reload_and_check_tell_a_secret_that_cannot_be_read() {
+    let simulator = Simulator::start(&["--events", "200"]);
+    let site = Site::new(&simulator.url, "", "");
+    let slowly = "feeds = [\"audit\"]\npoll_interval = \"300s\"";
+    site.write(&simulator.url, slowly, &file_sink(&site.path("events.ndjson")));
+    let daemon = site.spawn();
+    let admin = daemon.admin();
+    let status = || http("GET", &format!("{admin}/status"), "").1;
+    eventually("the first answer", || {
+        (site.status()["tenants"][0]["feeds"][0]["caught_up"] == true).then_some(())
+    });
+    let secret = site.path("secret");
+    std::fs::rename(&secret, site.path("elsewhere")).expect("moved");
+    let (exit, said) = ends(&site, &["check"]);
+    assert_eq!(exit, Some(78), "{said}");
+    assert!(said.contains("client secret of tenant acme"), "{said}");
+    daemon.signal("HUP");
+    eventually("the alert", || status().contains("\"L08\"").then_some(()));
+    eventually("the reload to say it", || {
+        daemon.log().contains("the secret of acme cannot be read").then_some(())
+    });
+    std::fs::rename(site.path("elsewhere"), &secret).expect("moved back");
+    daemon.signal("HUP");
+    eventually("its end", || (!status().contains("\"L08\"")).then_some(()));
+}
+
 #[test]
 fn a_name_commands_no_terminal() {
     let site = Site::new("http://127.0.0.1:9", "", "[sinks.out]\ntype = \"stdout\"\n");

@@ -109,6 +109,9 @@ fn verbs_print_what_they_promise() {
     let explain = text(&site.output(&["explain", "401/0010"]).stdout);
     assert!(explain.contains("locked") && explain.contains("31 min"), "{explain}");
     assert!(text(&site.output(&["explain", "403", "app_forbidden"]).stdout).contains("permission"));
+    let gap = text(&site.output(&["explain", "gap_open"]).stdout);
+    assert!(gap.contains("was not collected") && gap.contains("gaps backfill"), "{gap}");
+    assert_eq!(site.output(&["explain", "--all", "M12"]).status.code(), Some(2));
     assert!(
         explain.contains("\nElsewhere only the status counts: from the host of a file link: X17"),
         "{explain}"

@@ -21,6 +21,7 @@ use crate::scheduler::hosts::Hosts;
 use crate::store::Store;
 use crate::supervisor::backoff::Pace;
 use crate::supervisor::gate::Closed;
+use crate::supervisor::policy::judge;
 use crate::supervisor::rule::Verdict;
 
 /// How far back the question reaches: enough to be a real one, little to read.
@@ -107,8 +108,11 @@ async fn ask_feeds(tenant: &Tenant, account: &Account, pace: &Pace) -> Vec<Asked
     all
 }
 
-/// The right is named where a right is missing.
+/// The right is named where a right is missing, not where the credential is refused.
 fn refused(scope: &str, feed: &Feed, fault: &Fault) -> Asked {
+    if judge(fault).is_for_gate(fault.origin) {
+        return Asked { row: Row::failed(scope, "credential", fault), skew: None, answered: false };
+    }
     let mut row = Row::failed(scope, "permission", fault);
     if row.outcome == Outcome::Fails(crate::setup_error::ExitCode::Permission) {
         let known = row.remedy.take().unwrap_or_default();
@@ -158,10 +162,10 @@ async fn ask_feed(
         Err(fault) => Some(fault.clone()),
     };
     if let Some(fault) = failure {
-        account.call_fault(&fault, slip).await?;
+        account.call_fault(feed.name, &fault, slip).await?;
         return Err(fault);
     }
-    account.call_ok(slip).await?;
+    account.call_ok(feed.name, slip).await?;
     let skew = answer.ok().and_then(|(headers, _)| dialect::skew_ms(&headers, Clock::System.now()));
     Ok(Asked { row: Row::works(scope, "permission", "answers"), skew, answered: true })
 }
@@ -187,4 +191,30 @@ fn clock(name: &str, asked: &[Asked]) -> Option<Row> {
         return Some(Row::new(name, "clock", Outcome::Look, words).fix(fix));
     }
     Some(Row::works(name, "clock", if seconds == 0 { "agrees with Mimecast's".to_owned() } else { words }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Code, Kind};
+
+    #[test]
+    fn a_right_is_asked_for_only_where_a_right_is_missing() {
+        for (status, code, title, right) in [
+            (403, "app_forbidden", "permission", true),
+            (401, "0004", "credential", false),
+            (401, "InvalidClientIdentifier", "credential", false),
+            (401, "0003", "credential", false),
+        ] {
+            let mut fault = Fault::new(Origin::Api, Kind::Status(status), "");
+            (fault.code, fault.attributed) = (Code::new(code), true);
+            let row = refused("acme/audit", catalogue::find("audit").unwrap(), &fault).row;
+            let advice = row.remedy.clone().unwrap_or_default();
+            assert_eq!(
+                (row.tried, advice.contains("the right \"")),
+                (title, right),
+                "{status}/{code}: {advice}"
+            );
+        }
+    }
 }

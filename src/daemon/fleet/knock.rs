@@ -8,25 +8,35 @@ use crate::secret::Secret;
 use crate::supervisor::rule::Verdict;
 
 impl Fleet {
-    /// Wakes feeds and sinks whose secret is another one now, and sinks that could only not be reached.
-    pub(super) fn knock_where_it_may_help(&mut self) {
+    /// Wakes feeds and sinks whose secret is another one now, and sinks that could only not be reached. Says which secrets
+    /// are others, and which cannot be read any more (recovery row L08, which is told from now on).
+    pub(super) fn knock_where_it_may_help(&mut self) -> Vec<String> {
+        let mut news = Vec::new();
         for tenant in &mut self.tenants {
-            let secret = tenant.account.fingerprint();
-            if secret.is_some() && secret != tenant.secret {
+            tenant.account.read_keys();
+            let (name, secret) = (&tenant.settings.name, tenant.account.fingerprint());
+            if secret.is_none() {
+                news.push(format!("the secret of {name} cannot be read, the one in memory is used"));
+            } else if secret != tenant.secret {
+                news.push(format!("the secret of {name} is another one, used from the next token on"));
                 tenant.secret = secret;
                 tenant.feeds.iter().for_each(|feed| feed.wake.notify_one());
             }
         }
         for sink in &mut self.sinks {
-            let secret = mark(&sink.settings, self.store.salt());
+            let (name, secret) = (&sink.settings.name, mark(&sink.settings, self.store.salt()));
             let another = secret.is_some() && secret != sink.secret;
             if another || !sink.is_halted() {
                 bump(&sink.wake);
             }
             if another {
+                news.push(format!("a secret of sink {name} is another one"));
                 sink.secret = secret;
+            } else if secret.is_none() {
+                news.push(format!("a secret of sink {name} cannot be read"));
             }
         }
+        news
     }
 }
 

@@ -265,8 +265,8 @@ impl World {
         fault
     }
 
-    pub(super) fn call_ok(&mut self, generation: u64) -> Result<(), Fault> {
-        if !self.is(Planted::SuccessNotTold) && self.account.gate.call_ok(generation) {
+    pub(super) fn call_ok(&mut self, feed: usize, generation: u64) -> Result<(), Fault> {
+        if !self.is(Planted::SuccessNotTold) && self.account.gate.call_ok(&feed.to_string(), generation) {
             self.save_gate()?;
         }
         Ok(())
@@ -278,7 +278,7 @@ impl World {
         }
         let (moment, pace) = (self.moment(), self.pace.clone());
         let before = self.account.gate.clone();
-        let rule = self.account.gate.call_fault(fault, generation, moment, &pace);
+        let rule = self.account.gate.call_fault(&feed.to_string(), fault, generation, moment, &pace);
         if self.account.gate != before {
             if rule.is_for_gate(fault.origin) && self.is(Planted::LateTokenKept) {
                 self.account.gate = before;

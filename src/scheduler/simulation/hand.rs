@@ -221,7 +221,7 @@ impl World {
                 Err(heard)
             }
             Ok(page) => {
-                self.call_ok(asked.generation)?;
+                self.call_ok(feed, asked.generation)?;
                 self.audit_call_ok(asked.token, self.feeds[feed].asked);
                 self.audit.went_well(feed);
                 if asked.at.since(self.server_now()) >= CLOCK_SKEW_TOLERATED {

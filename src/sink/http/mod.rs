@@ -345,7 +345,8 @@ impl Http {
                 answer::excerpt(location.as_bytes(), &answer.secrets)
             ));
         }
-        Fault { code, retry_after: answer.wait, ..Fault::new(Origin::Sink, kind, detail) }
+        let carried_by = Some(answer.status.as_u16()).filter(|_| answer.status.is_success());
+        Fault { code, carried_by, retry_after: answer.wait, ..Fault::new(Origin::Sink, kind, detail) }
     }
 
     fn undelivered(&self, item: Item, request: &Group<'_>, answer: &Answer) -> Undelivered {

@@ -179,6 +179,11 @@ async fn a_200_that_carries_a_failure_is_a_failure() {
     ] {
         let fault = refused(receiver(reply("200 OK", "", body)).await.0).await;
         assert_eq!((fault.origin, fault.kind), (Origin::Sink, kind), "{fault}");
+        if matches!(kind, Kind::Status(_)) {
+            let said = fault.to_string(); // the receiver never sent the status that it is judged by
+            assert!(said.starts_with("sink answered 200, but its body reports a failure: http"), "{said}");
+            assert_eq!(fault.answered(), Some(200));
+        }
     }
 }
 

@@ -34,17 +34,24 @@ impl Gate {
         works
     }
 
-    /// The first call was answered well: the key works, and is read again after `life`.
-    pub fn knock_ok(&mut self, at: Time, life: Duration) {
+    /// The first call, of the function `by`, was answered well: the key works, and is read again after `life`.
+    pub fn knock_ok(&mut self, by: &str, at: Time, life: Duration) {
         let generation = self.login_ok(at, life);
         self.token_until = Some(at.plus(life)); // to its very end: no token runs out
-        self.call_ok(generation);
+        self.call_ok(by, generation);
     }
 
-    /// The first call failed. A fault that shows that the signature was accepted opens the gate; one about the
+    /// The first call, of the function `by`, failed. A fault that shows that the signature was accepted opens the gate; one about the
     /// credential, or about everything between us and Mimecast, closes it. After any other the next call is a
     /// first call again. Returns the row.
-    pub fn knock_fault(&mut self, fault: &Fault, life: Duration, at: Moment, pace: &Pace) -> &'static Rule {
+    pub fn knock_fault(
+        &mut self,
+        by: &str,
+        fault: &Fault,
+        life: Duration,
+        at: Moment,
+        pace: &Pace,
+    ) -> &'static Rule {
         let rule = pace.judge(fault);
         self.in_flight = None;
         let unknown = matches!(fault.kind, Kind::Timeout | Kind::Interrupted);
@@ -53,8 +60,9 @@ impl Gate {
         }
         if rule.is_for_gate(fault.origin) || rule.is_in_between() || unknown {
             self.apply(rule, fault, at, pace);
+            self.suspect(by);
         } else if was_let_in(fault) {
-            self.knock_ok(at.now, life);
+            self.knock_ok(by, at.now, life);
         }
         rule
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{Incident, Next, Span};
+use super::{Incident, Span};
 use crate::telemetry::escape::clean;
 use crate::telemetry::label::{Attempt, Grade};
 use crate::telemetry::metrics;
@@ -24,12 +24,23 @@ pub enum Alert<'a> {
     TargetDown { target: &'a str, incident: Incident<'a>, waiting: usize },
     /// A further failed attempt.
     TargetStillDown { target: &'a str, incident: Incident<'a>, waiting: usize },
-    /// A target refused a message for good: it is not sent again.
+    /// A target refused a message: it is tried again much later.
     Refused { target: &'a str, alert: &'a str, words: &'a str },
     /// First success after failure.
     TargetUp { target: &'a str, down_for: Duration },
     /// The store could not take note of alerts; they are told all the same.
     NotKept { words: &'a str },
+}
+
+/// Logs at the level that belongs to the severity of an alert: a journal filtered for errors shows what people are told.
+macro_rules! at_severity {
+    ($severity:expr, $($line:tt)*) => {
+        match $severity {
+            Grade::Info => info!(target: "mimecollectd::alert", $($line)*),
+            Grade::Warning => warn!(target: "mimecollectd::alert", $($line)*),
+            Grade::Error | Grade::Critical => error!(target: "mimecollectd::alert", $($line)*),
+        }
+    };
 }
 
 impl Alert<'_> {
@@ -52,11 +63,11 @@ impl Alert<'_> {
     pub(super) fn say(&self) {
         match self {
             Alert::Raised { scope, alert, severity, words } => {
-                info!(target: "mimecollectd::alert", scope = %clean(scope), alert, severity = severity.as_str(),
+                at_severity!(severity, scope = %clean(scope), alert, severity = severity.as_str(),
                     "alert raised: {} {}: {}", clean(scope), alert, clean(words));
             }
             Alert::Again { scope, alert, severity, words } => {
-                info!(target: "mimecollectd::alert", scope = %clean(scope), alert, severity = severity.as_str(),
+                at_severity!(severity, scope = %clean(scope), alert, severity = severity.as_str(),
                     "alert told again: {} {}: {}", clean(scope), alert, clean(words));
             }
             Alert::Cleared { scope, alert, lasted, cost } => {
@@ -79,17 +90,17 @@ impl Alert<'_> {
                 warn!(target: "mimecollectd::alert", alert_target = target, waiting, rule = incident.rule,
                     status = incident.fault.status(), wait_ms = incident.wait.map(|wait| wait.as_millis() as u64),
                     "alert target {target} cannot be told, {waiting} alerts wait: {}; {} ({})",
-                    clean(&incident.fault.to_string()), Next(incident.wait), incident.rule);
+                    clean(&incident.fault.to_string()), incident.next(), incident.rule);
             }
             Alert::TargetStillDown { target, incident, waiting } => {
                 debug!(target: "mimecollectd::alert", alert_target = target, waiting, rule = incident.rule,
                     "alert target {target} still cannot be told: {}; {}", clean(&incident.fault.to_string()),
-                    Next(incident.wait));
+                    incident.next());
             }
             Alert::Refused { target, alert, words } => {
                 warn!(target: "mimecollectd::alert", alert_target = target, alert,
-                    "alert target {target} refuses the message about {alert}, which is not sent again: {}. Look at \
-                     `form` of [alerts.{target}]", clean(words));
+                    "alert target {target} refuses the message about {alert}, which waits and is tried again in an \
+                     hour, after a reload and after `resume alerts:{target}`: {}. Look at `type` and `url` of [alerts.{target}]", clean(words));
             }
             Alert::TargetUp { target, down_for } => {
                 info!(target: "mimecollectd::alert", alert_target = target,

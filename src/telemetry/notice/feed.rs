@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::{Incident, Next, Span, at, say_at};
+use super::{Incident, Span, at, say_at};
 use crate::clock::Time;
 use crate::cursor::{FeedKey, TimeSpan};
 use crate::telemetry::escape::clean;
@@ -256,6 +256,6 @@ fn say_fault(key: &FeedKey, incident: &Incident<'_>, clears: &str) {
         rule = incident.rule, action = incident.action, status = fault.status(), code = fault.code_str(),
         request_id = fault.request_id.as_deref().map(|id| clean(id).into_owned()),
         wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
-        "{key}: {}; {} ({}). {}{clears_words}", clean(&fault.to_string()), Next(incident.wait), incident.rule,
+        "{key}: {}; {} ({}). {}{clears_words}", clean(&fault.to_string()), incident.next(), incident.rule,
         incident.remedy);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::{Incident, Next, Span, say_at};
+use super::{Incident, Span, say_at};
 use crate::telemetry::escape::clean;
 
 /// What happened to the daemon.
@@ -59,9 +59,10 @@ impl Process<'_> {
                 let listen = admin.map(|address| address.to_string()).unwrap_or_default();
                 let page =
                     admin.map(|address| format!("; status page http://{address}/")).unwrap_or_default();
+                let many = |n: usize, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
                 info!(target: "mimecollectd", version, tenants, feeds, sinks, admin = listen,
-                    took_ms = took.as_millis() as u64,
-                    "mimecollectd {version} runs: {feeds} feeds of {tenants} tenants into {sinks} sinks{page}");
+                    took_ms = took.as_millis() as u64, "mimecollectd {version} runs: {} of {} into {}{page}",
+                    many(*feeds, "feed"), many(*tenants, "tenant"), many(*sinks, "sink"));
             }
             Process::CarriedOut { words } => {
                 for line in words.lines() {
@@ -100,7 +101,7 @@ impl Process<'_> {
                 say_at!(*severity, target: "mimecollectd", host = %clean(host), rule,
                     wait_ms = wait.map(|wait| wait.as_millis() as u64),
                     "{}: requests of all tenants wait, one looks; {}; {}. {remedy} Ends with {clears}",
-                    clean(host), clean(&fault.to_string()), Next(*wait));
+                    clean(host), clean(&fault.to_string()), incident.next());
             }
             Process::HostBack { host, held_for } => {
                 info!(target: "mimecollectd", host = %clean(host),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::{Incident, Next, Span, say_at};
+use super::{Incident, Span, say_at};
 use crate::event::EventId;
 use crate::fault::{Fault, Origin};
 use crate::telemetry::escape::clean;
@@ -105,7 +105,7 @@ impl Sink<'_> {
                 debug!(target: "mimecollectd::sink", sink, rule = incident.rule,
                     wait_ms = incident.wait.map(|wait| wait.as_millis() as u64),
                     "sink {sink} still does not take what is to be sent once more: {}; {}",
-                    clean(&incident.fault.to_string()), Next(incident.wait));
+                    clean(&incident.fault.to_string()), incident.next());
             }
             Sink::Down { .. }
             | Sink::StillDown { .. }
@@ -119,34 +119,34 @@ impl Sink<'_> {
         match self {
             Sink::Down { incident, waiting, .. } => {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
-                    action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
+                    action = incident.action, status = incident.fault.answered(), code = incident.fault.code_str(),
                     wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
                     "{}, {waiting} wait in the store: {}; {} ({}). {}", stands_still(sink, incident.fault),
-                    clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+                    clean(&incident.fault.to_string()), incident.next(), incident.rule, incident.remedy);
             }
             Sink::StillDown { incident, waiting, .. } => {
                 debug!(target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
                     wait_ms = incident.wait.map(|wait| wait.as_millis() as u64),
-                    "sink {sink} is still down: {}; {}", clean(&incident.fault.to_string()), Next(incident.wait));
+                    "sink {sink} is still down: {}; {}", clean(&incident.fault.to_string()), incident.next());
             }
             Sink::Halted { incident, waiting, clears, .. } => {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, waiting, rule = incident.rule,
-                    action = incident.action, status = incident.fault.status(), code = incident.fault.code_str(),
+                    action = incident.action, status = incident.fault.answered(), code = incident.fault.code_str(),
                     remedy = incident.remedy,
                     "delivery to {sink} is halted, {waiting} events wait in the store: {} ({}). {} Ends with {clears}.",
                     clean(&incident.fault.to_string()), incident.rule, incident.remedy);
             }
             Sink::AgainWaits { incident, .. } => {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, rule = incident.rule,
-                    status = incident.fault.status(), code = incident.fault.code_str(),
+                    status = incident.fault.answered(), code = incident.fault.code_str(),
                     wait_ms = incident.wait.map(|wait| wait.as_millis() as u64), remedy = incident.remedy,
                     "sink {sink} does not take what is to be sent once more (dead letters, replays), new events go on: \
                      {}; {} ({}). {}",
-                    clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy);
+                    clean(&incident.fault.to_string()), incident.next(), incident.rule, incident.remedy);
             }
             Sink::ReplayRefused { replay, incident, .. } => {
                 say_at!(incident.severity, target: "mimecollectd::sink", sink, replay, rule = incident.rule,
-                    status = incident.fault.status(), code = incident.fault.code_str(), remedy = incident.remedy,
+                    status = incident.fault.answered(), code = incident.fault.code_str(), remedy = incident.remedy,
                     "sink {sink} refuses the events of replay {replay} one after the other, so it was ended; new events \
                      go on: {} ({}). {}",
                     clean(&incident.fault.to_string()), incident.rule, incident.remedy);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::{Incident, Next, Span, at, say_at};
+use super::{Incident, Span, at, say_at};
 use crate::clock::Time;
 use crate::fault::Fault;
 use crate::telemetry::escape::clean;
@@ -89,5 +89,5 @@ fn say_closed(tenant: &str, state: CredentialState, incident: &Incident<'_>, unt
         code = incident.fault.code_str(), request_id = incident.fault.request_id.as_deref().map(|id| clean(id).into_owned()),
         until = at(until), remedy = incident.remedy,
         "credential of {tenant} is {}, all its feeds wait: {}. {} ({}). {} Ends with {}.", state.as_str().replace('_', " "),
-        clean(&incident.fault.to_string()), Next(incident.wait), incident.rule, incident.remedy, incident.clears);
+        clean(&incident.fault.to_string()), incident.next(), incident.rule, incident.remedy, incident.clears);
 }
