@@ -32,6 +32,8 @@ pub struct Delivery {
     doubt: Option<Fault>,
     /// One event of each doubted part was tried by itself.
     sampled: bool,
+    /// The sink was wrong, and nothing was taken since.
+    was_wrong: bool,
     pub dead: Vec<Refused>,
     /// The sink acknowledged something of this batch.
     pub acknowledged: bool,
@@ -59,6 +61,7 @@ impl Delivery {
             doubted: Vec::new(),
             doubt: None,
             sampled: false,
+            was_wrong: false,
             dead: Vec::new(),
             acknowledged: false,
             progress: false,
@@ -142,6 +145,10 @@ impl Delivery {
 
     fn taken(&mut self) {
         (self.acknowledged, self.progress, self.doubt) = (true, true, None);
+        if std::mem::take(&mut self.was_wrong) {
+            // it may have been mended between one event and the next: what it refused before is tried once more
+            self.undecided.extend(self.suspects.drain(..).rev().map(|(place, _)| Part::of(place..place + 1)));
+        }
         self.dead.append(&mut self.suspects);
         self.undecided.extend(self.doubted.drain(..).rev());
     }
@@ -163,7 +170,7 @@ impl Delivery {
     fn sink_is_wrong(&mut self, fault: Fault) -> Fault {
         self.undecided.extend(self.doubted.drain(..).rev());
         self.undecided.extend(self.suspects.drain(..).rev().map(|(place, _)| Part::of(place..place + 1)));
-        self.all_refused = true;
+        (self.all_refused, self.was_wrong) = (true, true);
         fault
     }
 

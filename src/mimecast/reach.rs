@@ -117,8 +117,13 @@ impl Position {
             // what the stream has forgotten the files still have
             Position::Stream(_) => return None,
         };
-        // where a feed begins for the first time, nobody counted on the very edge
-        let slack = if known.newest.is_none() { RETENTION_EDGE } else { Duration::ZERO };
+        // where a feed begins, for the first time or again after a gap, nobody counted on the very edge; a window stands
+        // where it began until all of it is read, or something of it was told to be lost
+        let begins = match self {
+            Position::Window { high, .. } => known.complete.is_none_or(|to| to <= *high),
+            _ => known.newest.is_none(),
+        };
+        let slack = if begins { RETENTION_EDGE } else { Duration::ZERO };
         (from.plus(slack) < kept).then_some(TimeSpan { from, to: kept })
     }
 }

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use tokio::net::TcpListener;
 
 use super::account::{Access, Account, Identity};
-use super::decide::{Leads, Outcome};
+use super::decide::Outcome;
 use super::hosts::Hosts;
 use super::places::Places;
 use super::steps::{Hand, Reach};
@@ -299,20 +299,6 @@ async fn a_failure_that_looks_like_a_file_is_a_verdict_on_the_keys_all_the_same(
     assert!(account.closed().await.is_some(), "the account is locked");
     assert!(matches!(hand.ask(500).await.unwrap(), Outcome::Shut { .. }));
     assert_eq!(world.calls(), 2);
-}
-
-#[tokio::test]
-async fn a_file_without_the_token_of_the_next_is_not_the_end() {
-    let world = World::new(|_, _| {
-        let head = [("content-type", "application/octet-stream")];
-        (head, "datetime=2026-01-01T09:00:00-0000|acc=C0A0|act=Acc\r\n").into_response()
-    })
-    .await;
-    let (account, store) = world.account_and_store("ZGVtbw==").await;
-    let mut hand = world.hand(&account, store, "siem.mta").await;
-    let outcome = hand.ask(500).await.unwrap();
-    let endless = matches!(outcome, Outcome::Stored { records: 1, leads: Leads::Same, caught_up: false });
-    assert!(endless, "it will come again, row X11 tells: {outcome:?}");
 }
 
 #[tokio::test]

@@ -75,11 +75,7 @@ impl Hand {
                 Ok(Outcome::Stored { records: 0, leads, caught_up: true })
             }
             Received::File(head, body) => {
-                let leads = match leads(&head, old) {
-                    // every log file comes with the token of the next one: without, the same comes again
-                    Leads::Missing if self.feed.ask == Ask::Archive => Leads::Same,
-                    leads => leads,
-                };
+                let leads = leads(&head, old);
                 let caught_up = leads == Leads::Missing;
                 let records = self.store_answer(&cursor, old, (head, body), Reading::Strict).await?.0;
                 let records = self.news(records, leads);

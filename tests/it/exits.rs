@@ -123,7 +123,11 @@ fn check_tells_a_broken_configuration_with_78_and_a_request_nobody_takes_ends_wi
 fn resume_opens_a_sink_that_refused_everything() {
     let simulator = Simulator::start(&["--events", "1000", "--seed", "92", "--scenario", "no_quota"]);
     let receiver = HttpReceiver::start("\"event_id\"", 0);
-    let site = Site::new(&simulator.url, ALL_FEEDS, &http_sink(receiver.web.address));
+    // everything is stored before the sink refuses any of it: what arrives meanwhile would be offered to it at once
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    let site = Site::new(&simulator.url, ALL_FEEDS, &http_sink(nobody));
+    assert_eq!(site.output(&["run", "--once"]).status.code(), Some(69), "nobody listens");
+    site.write(&simulator.url, ALL_FEEDS, &http_sink(receiver.web.address));
     let daemon = site.spawn();
     daemon.admin();
     let state = || site.status()["sinks"][0].clone();

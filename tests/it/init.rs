@@ -288,7 +288,7 @@ fn at_a_terminal_it_asks_corrects_and_tries() {
     );
     validates(&config);
 
-    let mut given_up = Terminal::start(&format!("{command} --tenant beta --client-id demo"));
+    let mut given_up = Terminal::start(&format!("{command} --tenant beta --client-id other"));
     given_up.expect("client secret: ");
     given_up.type_in("hunt\u{3}");
     let (exit, screen) = given_up.end();

@@ -326,7 +326,10 @@ fn a_locked_account_and_no_daemon(scene: &mut Scene, daemon: Daemon) -> Daemon {
 /// The books claim a record too many, and Mimecast has not answered for all but 12 hours of what it keeps.
 fn a_damaged_ledger_and_a_feed_long_silent(scene: &mut Scene, daemon: Daemon) {
     daemon.stop();
-    scene.site.tamper("UPDATE feed SET listed = listed + 1, last_success = last_success - 561600000");
+    scene.site.tamper(
+        "UPDATE feed SET listed = listed + 1, last_success = last_success - 561600000, \
+         complete = complete - 561600000, reached = reached - 561600000",
+    );
     scene.simulator.scenario("no_quota,outage=10m");
     let daemon = scene.site.spawn();
     scene.fires("MimecollectdDataLossNear");

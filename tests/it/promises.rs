@@ -105,7 +105,10 @@ fn how_long_until_something_is_lost_is_what_is_left_of_mimecasts_memory() {
     site.write(&simulator.url, SLOWLY, &sinks);
     assert_eq!(site.output(&["run", "--once"]).status.code(), Some(69), "one sink is down");
     drop(simulator); // Mimecast is away
-    site.tamper(&format!("UPDATE feed SET last_success = last_success - {}", 3 * DAY * 1_000));
+    let past = 3 * DAY * 1_000;
+    site.tamper(&format!(
+        "UPDATE feed SET last_success = last_success - {past}, complete = complete - {past}, reached = reached - {past}"
+    ));
     let daemon = site.spawn();
     let admin = daemon.admin();
     let left = eventually("the figure", || figure(&admin, "time_to_data_loss_seconds"));

@@ -8,7 +8,7 @@ use crate::setup_error::{ExitCode, SetupError};
 /// The reference, whose general part becomes the beginning of a new configuration.
 const REFERENCE: &str = include_str!("../../../config/mimecollectd.toml");
 /// Makes any part of a configuration a whole one, so that only what was answered can be wrong.
-const FILLING: &str = "[tenants.zz-init]\nclient_id = \"-\"\nclient_secret = { env = \"X\" }\n\
+const FILLING: &str = "[tenants.zz-init]\nclient_id = \"zz-init\"\nclient_secret = { env = \"X\" }\n\
                        [sinks.zz-init]\ntype = \"stdout\"\n";
 /// Name of everything in [`FILLING`].
 const FILLING_NAME: &str = "zz-init";
