@@ -164,7 +164,7 @@ fn the_quarantine_is_listed_shown_read_again_and_given_up() {
         metrics.lines().find_map(|text| text.strip_prefix(&line)?.parse::<u64>().ok()).unwrap_or(0)
     };
     let (earlier, (exit, words)) = (collected(), told(&site, &["quarantine", "retry", "2"]));
-    assert!(exit == 0 && words.contains("1 items became events"), "{exit} {words}");
+    assert!(exit == 0 && words.contains("1 item became events"), "{exit} {words}");
     assert_eq!(collected(), earlier + 1, "the metric counts it");
     assert!(daemon.log().contains("1 events of") && daemon.log().contains("read out of the quarantine"));
     let all = all - 1;

@@ -5,10 +5,10 @@ use super::{Fleet, RunningSink, bump};
 use crate::config::settings::SinkKind;
 use crate::config::{self, SecretRef};
 use crate::secret::Secret;
-use crate::supervisor::rule::Verdict;
+use crate::supervisor::rule::{Rule, Verdict};
 
 impl Fleet {
-    /// Wakes feeds and sinks whose secret is another one now, and sinks that could only not be reached. Says which secrets
+    /// Wakes feeds and sinks whose secret is another one now, and sinks that one more attempt does no harm. Says which secrets
     /// are others, and which cannot be read any more (recovery row L08, which is told from now on).
     pub(super) fn knock_where_it_may_help(&mut self) -> Vec<String> {
         let mut news = Vec::new();
@@ -43,8 +43,9 @@ impl Fleet {
 impl RunningSink {
     fn is_halted(&self) -> bool {
         let state = self.state.borrow();
-        let halt = |verdict| matches!(verdict, Verdict::Halt { .. });
-        state.up == Some(false) && state.rule.is_some_and(|rule| halt(rule.verdict))
+        // one look more at a certificate does no harm, one more password may
+        let halted = |rule: &Rule| rule.harmful && matches!(rule.verdict, Verdict::Halt { .. });
+        state.up == Some(false) && state.rule.is_some_and(halted)
     }
 }
 
