@@ -13,7 +13,7 @@ use crate::daemon::requests::Request;
 use crate::daemon::scopes;
 use crate::mimecast::catalogue;
 use crate::mimecast::position::Position;
-use crate::mimecast::reach::Known;
+use crate::scheduler::lost;
 use crate::setup_error::{ExitCode, SetupError};
 use crate::store::FeedRow;
 
@@ -109,7 +109,7 @@ fn standings(settings: &Settings) -> Result<Vec<Standing>, SetupError> {
 }
 
 fn standing(row: FeedRow) -> Standing {
-    let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
+    let known = lost::known(&row);
     let now = Clock::System.now();
     let (read_to, words) = match catalogue::find(row.key.feed) {
         _ if row.cursor.is_unset() => (None, "never polled; starts at its lookback".to_owned()),

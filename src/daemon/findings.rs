@@ -349,14 +349,14 @@ fn sink(view: &SinkView, facts: &Facts, now: Time, found: &mut Found) {
     }
 }
 
-/// The row speaks of one event; here it is every event, and none was put aside.
+/// The row speaks of one event; here it is every event, and at most the first few were put aside.
 fn takes_nothing(finding: Finding) -> Finding {
     let scope = &finding.key.scope;
     Finding {
         severity: finding.severity.max(Severity::Error),
         remedy: format!(
-            "It refuses every event, so that the sink and not the events must be wrong, and nothing is put aside: look at what \
-             it says, and at the sink's format and address; then run `mimecollectd resume {scope}`."
+            "It refuses every event, so that the sink and not the events must be wrong, and nothing more is put aside: look at \
+             what it says, and at the sink's format and address; then run `mimecollectd resume {scope}`."
         ),
         clears: format!(
             "an event that it takes, which is tried every {}, at a reload that changes the sink, and by `resume {scope}`",

@@ -238,6 +238,13 @@ fn a_sink_that_is_down_waits_for_its_patience_and_one_never_tried_is_unsettled()
     let down = Parts { sinks: vec![sink(Some(false), policy::by_id("S08"))], ..Parts::default() };
     let found = find((&down, &[]), &Facts::default(), None, (None, NOW));
     assert_eq!(found.findings[0].patience, Duration::from_secs(300));
+    // rows about single events tell nobody by themselves; a sink that stands still because of one refuses all events
+    for id in ["S03", "S05"] {
+        let halted = Parts { sinks: vec![sink(Some(false), policy::by_id(id))], ..Parts::default() };
+        let found = find((&halted, &[]), &Facts::default(), None, (None, NOW)).findings.remove(0);
+        assert!(found.severity >= Severity::Error && found.patience.is_zero(), "{found:?}");
+        assert!(found.remedy.contains("`mimecollectd resume sink:siem`"), "{found:?}");
+    }
     let new = Parts { sinks: vec![sink(None, None)], ..Parts::default() };
     let found = find((&new, &[]), &Facts::default(), None, (None, NOW));
     assert!(found.findings.is_empty() && found.unsettled.contains("sink:siem"), "{found:?}");

@@ -1,5 +1,7 @@
 //! The alerts for which no row of the recovery table stands, for people.
 
+use super::findings::SECRET_REMEDY;
+
 /// The word, what it means, and what to do.
 pub const WORDS: [(&str, &str, &str); 12] = [
     (
@@ -47,11 +49,7 @@ pub const WORDS: [(&str, &str, &str); 12] = [
         "The next attempt of a feed comes later than Mimecast keeps what was not read yet.",
         "Remove what holds it up, then run `resume`; else the gap ledger will show a loss.",
     ),
-    (
-        "secret_expiring",
-        "A secret ends within a month, by `secret_expires`.",
-        "Create a new secret in Mimecast, put it where the configuration points, and correct `secret_expires`.",
-    ),
+    ("secret_expiring", "A secret ends within a month, by `secret_expires`.", SECRET_REMEDY),
     (
         "unknown_code",
         "Mimecast answered with a code that this version does not know; it was treated like its status alone.",

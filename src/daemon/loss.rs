@@ -8,8 +8,8 @@ use crate::clock::Time;
 use crate::limits::{GROWTH_SAMPLES, GROWTH_SHORTEST, STANDS_STILL_AFTER};
 use crate::mimecast::feed::Feed;
 use crate::mimecast::position::Position;
-use crate::mimecast::reach::Known;
 use crate::scheduler::live::FeedLive;
+use crate::scheduler::lost;
 use crate::store::FeedRow;
 use crate::telemetry::label::FeedState;
 
@@ -65,7 +65,7 @@ impl Standing {
         // one that never answered has everything from its fixed start before it
         let start = || row?.complete.or_else(|| Some(begun?.minus(lookback.min(retention))));
         let read_to = row.filter(|row| !row.cursor.is_unset()).and_then(|row| {
-            let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
+            let known = lost::known(row);
             Position::open(feed, &row.cursor, now, lookback).ok()?.read_to(known)
         });
         let stands = matches!(live.state, FeedState::Halted | FeedState::Paused | FeedState::BackingOff);

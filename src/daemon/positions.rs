@@ -16,7 +16,7 @@ use crate::limits::{MAX_LISTED_ROWS, SET_LOOKS, STREAM_MEMORY, WINDOW_MEMORY};
 use crate::mimecast::catalogue;
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
-use crate::mimecast::reach::Known;
+use crate::scheduler::lost;
 use crate::scheduler::side::Side;
 use crate::setup_error::ExitCode;
 use crate::store::{Accepted, Cause, Change, FeedRow, Gap, GapRow, Order, Store};
@@ -197,7 +197,7 @@ pub fn plan(
 ) -> Plan {
     let lookback = tenant.map_or(feed.retention, |tenant| tenant.lookback);
     let old = Position::open(feed, &row.cursor, now, lookback).ok().filter(|_| !row.cursor.is_unset());
-    let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
+    let known = lost::known(row);
     let read_to = old.as_ref().and_then(|old| old.read_to(known));
     let first = Position::first(feed, now, lookback);
     let (to, starts) = match target {

@@ -13,7 +13,7 @@ use crate::limits::MIGRATION_OVERLAP;
 use crate::mimecast::catalogue;
 use crate::mimecast::feed::{Ask, Feed};
 use crate::mimecast::position::Position;
-use crate::mimecast::reach::Known;
+use crate::scheduler::lost;
 use crate::scheduler::side::Side;
 use crate::setup_error::ExitCode;
 use crate::store::{Cause, Change, FeedRow, Gap, Store};
@@ -108,7 +108,7 @@ pub fn begin(feed: &Feed, row: &FeedRow, old: &[FeedRow], now: Time, overlap: st
         return Begin::Kept;
     }
     let read_to = |row: &FeedRow| {
-        let known = Known { complete: row.complete, newest: row.reached, last_success: row.last_success };
+        let known = lost::known(row);
         let feed = catalogue::find(row.key.feed);
         let position = feed.and_then(|feed| Position::open(feed, &row.cursor, now, feed.retention).ok());
         let position = position.filter(|_| !row.cursor.is_unset());

@@ -151,6 +151,8 @@ struct Receiver {
     /// Requests that were answered with something else than 200.
     refused: Arc<Mutex<Vec<String>>>,
     hates: Arc<Mutex<Option<(String, u16)>>>,
+    /// It hates nothing any more after so many refusals.
+    mended_after: Arc<Mutex<Option<usize>>>,
     /// Bytes of a request beyond which it answers 413.
     most: Arc<Mutex<Option<usize>>>,
     /// It answers when so many requests are there.
@@ -211,7 +213,14 @@ impl Receiver {
             let status = if large { 413 } else { hated.map_or(200, |(_, status)| status) };
             match status {
                 200 => self.got.lock().unwrap().extend(body.lines().map(str::to_owned)),
-                _ => self.refused.lock().unwrap().push(body),
+                _ => {
+                    self.refused.lock().unwrap().push(body);
+                    let mut left = self.mended_after.lock().unwrap();
+                    *left = left.map(|left| left.saturating_sub(1));
+                    if *left == Some(0) {
+                        *self.hates.lock().unwrap() = None;
+                    }
+                }
             }
             let (status, said) = if status == ONE_REJECTED { (200, "\n\x02\x08\x01") } else { (status, "") };
             let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n\r\n{said}", said.len());

@@ -135,7 +135,7 @@ pub(super) fn horizon(from: Time, now: Time, side: Option<Time>, overlap: Durati
 }
 
 /// What the store tells about how far the feed is read.
-pub(super) fn known(row: &FeedRow) -> Known {
+pub fn known(row: &FeedRow) -> Known {
     Known { complete: row.complete, newest: row.reached, last_success: row.last_success }
 }
 

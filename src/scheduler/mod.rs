@@ -9,7 +9,7 @@ mod files;
 mod found;
 pub mod hosts;
 pub mod live;
-mod lost;
+pub mod lost;
 pub mod places;
 mod repeats;
 pub mod runner;

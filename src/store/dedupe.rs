@@ -64,7 +64,8 @@ pub(super) fn in_turn(dedupe: Dedupe, turn: i64) -> Dedupe {
     }
 }
 
-/// Read-throughs of one turn need no more bits: one for each millisecond of a thousand years has 45.
+/// Read-throughs of one turn need no more bits: those of the side begin at 2^32, and each has sixteen more for its answers
+/// (`mimecast::edge`), which makes 49. What is left is 4,095 turns before a number is used again.
 const TURN_SHIFT: u32 = 52;
 
 pub(super) fn horizon(dedupe: &Dedupe) -> Option<i64> {

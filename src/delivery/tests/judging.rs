@@ -68,6 +68,30 @@ async fn a_load_that_is_refused_whole_waits_for_the_next_events_to_be_judged() {
     assert_balanced(&scene.store).await;
 }
 
+/// Somebody mends the sink while it is being asked again: what it refused a moment before is no letter for it.
+#[tokio::test]
+async fn what_a_sink_refused_while_it_was_wrong_is_tried_once_more_when_it_works() {
+    let mut scene = Scene::new().await;
+    let all = lines("n", 20);
+    scene.commit("audit", &all).await;
+    let (receiver, sink) = Receiver::start().await;
+    receiver.hate("{", 400);
+    let courier = scene.courier(sink).await;
+    eventually("the sink to be called wrong", async || {
+        (courier.state.borrow().up == Some(false)).then_some(())
+    })
+    .await;
+    *receiver.mended_after.lock().unwrap() = Some(4);
+    courier.wake.send_modify(|n| *n += 1);
+    assert_eq!(all_decided(&scene).await, 0, "letters");
+    let (mut got, mut all) = (receiver.got.lock().unwrap().clone(), all);
+    got.sort();
+    all.sort();
+    assert_eq!(got, all, "each once");
+    courier.end().await;
+    assert_balanced(&scene.store).await;
+}
+
 /// Every half of the load that is left holds one that the receiver hates: single events tell.
 #[tokio::test]
 async fn a_receiver_that_judges_whole_batches_is_asked_about_single_events() {
